@@ -1,0 +1,105 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/input/value.hpp"
+#include "lib/shape.hpp"
+
+namespace attn {
+
+/// A tensor as asked for: literal numbers, or a recipe by which PyTorch's generator draws it.
+struct TensorSource {
+    enum class Kind { literal, rand, randn, embedding, drawn_weight };
+
+    Kind kind = Kind::literal;
+    std::string pointer;  ///< where it stands in the document
+    Shape shape;
+    std::vector<double> values;  ///< literal: row-major
+    std::vector<std::pair<std::size_t, float>> float32_exceptions;  ///< see Scalars
+    std::uint64_t seed = 0;      ///< drawn
+    Index num_embeddings = 0;    ///< embedding: rows of the table
+    std::vector<Index> ids;      ///< embedding: the rows taken
+};
+
+/// `{"init": ...}`: weights that PyTorch draws, in the order query, key, value, output projection.
+struct WeightsInit {
+    enum class Kind { linear, rand, multihead };
+    Kind kind = Kind::linear;
+    std::string pointer;
+    std::uint64_t seed = 0;
+    std::optional<Index> d_out;
+    std::optional<bool> bias, out_proj;
+};
+
+/// Weights by name, as given.
+struct NamedTensor {
+    std::string name;
+    TensorSource tensor;
+};
+struct NamedWeights {
+    std::string pointer;
+    std::vector<NamedTensor> tensors;
+    std::optional<bool> out_in;  ///< weight_layout
+};
+
+enum class MaskKind { keep, drop, add };
+struct MaskInput {
+    MaskKind kind = MaskKind::keep;
+    TensorSource tensor;  ///< rank 1 to 4, aligned from the right with [batch, head, query, key]
+};
+
+struct Causal {
+    enum class Kind { none, cache, top_left, bottom_right, offset };
+    Kind kind = Kind::none;
+    std::vector<Index> offsets;  ///< offset: one, or one per batch item
+    bool per_item = false;
+};
+
+struct Window {
+    std::optional<Index> left, right;
+};
+
+enum class MaskAt { scaled_scores, scores, weights };
+enum class Normalize { softmax, sum };
+enum class EmptyRows { zero, nan, uniform };
+enum class DropoutKind { torch, torch_mkl, given };
+
+struct DropoutInput {
+    double p = 0;
+    DropoutKind kind = DropoutKind::torch;
+    std::uint64_t seed = 0;
+    std::optional<TensorSource> keep;
+};
+
+/// What was asked for: one document, its types checked, nothing decided. Members that are not given are empty.
+struct Problem {
+    std::optional<std::string> variant;
+    std::optional<std::vector<std::string>> tokens, key_tokens;
+    std::optional<TensorSource> embeddings, key_embeddings, value_embeddings;
+    std::optional<TensorSource> queries, keys, values;
+    bool has_weights = false;
+    bool weights_are_a_list = false;
+    std::vector<NamedWeights> weights;     ///< one; or one per head where a list was given
+    std::optional<WeightsInit> init;
+    std::optional<Index> num_heads;
+    bool scale_none = false;
+    std::optional<double> scale;
+    std::optional<Causal> causal;
+    std::optional<Window> window;
+    std::optional<std::vector<Index>> key_lengths;
+    std::vector<MaskInput> masks;
+    std::optional<MaskAt> mask_at;
+    std::optional<Normalize> normalize;
+    std::optional<EmptyRows> empty_rows;
+    std::optional<DropoutInput> dropout;
+    std::optional<DType> dtype;
+};
+
+/// Reads a document into a Problem. \throws Error (exit 3) with a pointer for an unknown or not yet supported key,
+/// a wrong type, a ragged tensor, a number out of range.
+Problem read_problem(const Value& root);
+
+}  // namespace attn

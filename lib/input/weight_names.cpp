@@ -1,0 +1,145 @@
+#include "lib/input/weight_names.hpp"
+
+#include <array>
+
+#include "lib/input/read_tensor.hpp"
+
+namespace attn {
+namespace {
+
+using enum WeightRole;
+using enum WeightFamily;
+
+constexpr std::array names_table{
+    WeightName{"W_query", query, mathematics, false},
+    WeightName{"W_key", key, mathematics, false},
+    WeightName{"W_value", value, mathematics, false},
+    WeightName{"W_out", output, mathematics, false},
+    WeightName{"b_query", query, mathematics, true},
+    WeightName{"b_key", key, mathematics, true},
+    WeightName{"b_value", value, mathematics, true},
+    WeightName{"b_out", output, mathematics, true},
+    WeightName{"W_query.weight", query, linear, false},
+    WeightName{"W_key.weight", key, linear, false},
+    WeightName{"W_value.weight", value, linear, false},
+    WeightName{"W_out.weight", output, linear, false},
+    WeightName{"W_query.bias", query, linear, true},
+    WeightName{"W_key.bias", key, linear, true},
+    WeightName{"W_value.bias", value, linear, true},
+    WeightName{"W_out.bias", output, linear, true},
+    WeightName{"q_proj.weight", query, linear, false},
+    WeightName{"k_proj.weight", key, linear, false},
+    WeightName{"v_proj.weight", value, linear, false},
+    WeightName{"o_proj.weight", output, linear, false},
+    WeightName{"q_proj.bias", query, linear, true},
+    WeightName{"k_proj.bias", key, linear, true},
+    WeightName{"v_proj.bias", value, linear, true},
+    WeightName{"o_proj.bias", output, linear, true},
+    WeightName{"query.weight", query, linear, false},
+    WeightName{"key.weight", key, linear, false},
+    WeightName{"value.weight", value, linear, false},
+    WeightName{"query.bias", query, linear, true},
+    WeightName{"key.bias", key, linear, true},
+    WeightName{"value.bias", value, linear, true},
+    WeightName{"out_proj.weight", output, linear, false},
+    WeightName{"out_proj.bias", output, linear, true},
+    WeightName{"in_proj_weight", packed, multihead, false},
+    WeightName{"in_proj_bias", packed, multihead, true},
+    WeightName{"q_proj_weight", query, multihead, false},
+    WeightName{"k_proj_weight", key, multihead, false},
+    WeightName{"v_proj_weight", value, multihead, false},
+};
+
+/// Names of the contract that this release does not read yet: refused by name, never ignored.
+constexpr std::array<std::string_view, 24> later_names{
+    "bias_k", "bias_v", "c_attn.weight", "c_attn.bias", "c_proj.weight", "c_proj.bias", "W_Q", "W_K", "W_V", "W_O",
+    "b_Q", "b_K", "b_V", "b_O", "W_gate", "W_score", "W_DKV", "W_UK", "W_UV", "W_KR", "W_decay", "W_beta", "prefix",
+    "file"};
+
+void read_named(const Value& object, const std::string& pointer, NamedWeights& out) {
+    static const auto known = [] {
+        std::vector<std::string_view> v{"weight_layout", "init"};
+        for (const WeightName& n : names_table) v.push_back(n.name);
+        v.insert(v.end(), later_names.begin(), later_names.end());
+        return v;
+    }();
+    check_members(object, pointer, known);
+    out.pointer = pointer;
+    for (const auto& [name, member] : object.members) {
+        if (is_ignored(name)) continue;
+        const std::string here = child(pointer, name);
+        for (const auto& later : later_names)
+            if (name == later) fail_at_key(here, "\"" + name + "\" in " + pointer + " is not supported by this release");
+        if (name == "weight_layout") {
+            static constexpr std::array<std::string_view, 2> layouts{"in_out", "out_in"};
+            out.out_in = read_choice(member, here, layouts) == 1;
+            continue;
+        }
+        const WeightName& entry = *weight_named(name);
+        const TensorRule rule = entry.bias ? TensorRule{1, 1, Elements::finite, "a vector, one number per output"}
+                                : entry.out_in() ? TensorRule{2, 2, Elements::finite, "a matrix [d_out, d_in]"}
+                                                 : TensorRule{2, 2, Elements::finite, "a matrix [d_in, d_out]"};
+        out.tensors.push_back({name, read_tensor(member, here, rule)});
+    }
+}
+
+WeightsInit read_init(const Value& object, const std::string& pointer) {
+    static constexpr std::array<std::string_view, 3> inits{"torch.nn.Linear", "torch.rand", "torch.nn.MultiheadAttention"};
+    static constexpr std::array<std::string_view, 5> names{"init", "seed", "d_out", "bias", "out_proj"};
+    WeightsInit init;
+    init.pointer = pointer;
+    for (const WeightName& n : names_table)
+        if (object.find(n.name))
+            fail_at_key(child(pointer, n.name), "\"" + std::string(n.name) + "\" stands beside \"init\" in " + pointer +
+                                                    ": weights are either given or drawn");
+    if (object.find("file")) fail_at_key(child(pointer, "file"), "\"file\" stands beside \"init\" in " + pointer);
+    check_members(object, pointer, names);
+    init.kind = static_cast<WeightsInit::Kind>(read_choice(*object.find("init"), child(pointer, "init"), inits));
+    init.seed = read_seed(need(object, pointer, "seed", "drawn weights need a seed"), child(pointer, "seed"));
+    if (const Value* v = object.find("d_out")) init.d_out = read_integer(*v, child(pointer, "d_out"), 1, "d_out");
+    if (const Value* v = object.find("bias")) init.bias = read_boolean(*v, child(pointer, "bias"), "bias");
+    if (const Value* v = object.find("out_proj")) init.out_proj = read_boolean(*v, child(pointer, "out_proj"), "out_proj");
+    if (init.kind != WeightsInit::Kind::multihead && !init.d_out)
+        fail(pointer, "has no \"d_out\": the width of the queries, keys and values to draw");
+    if (init.kind == WeightsInit::Kind::rand && init.bias.value_or(false))
+        fail(child(pointer, "bias"), "is true, but torch.rand draws matrices without a bias",
+             "use \"init\": \"torch.nn.Linear\"");
+    return init;
+}
+
+}  // namespace
+
+std::span<const WeightName> all_weight_names() { return names_table; }
+
+const WeightName* weight_named(std::string_view name) {
+    for (const WeightName& n : names_table)
+        if (n.name == name) return &n;
+    return nullptr;
+}
+
+void read_weights(const Value& value, const std::string& pointer, Problem& problem) {
+    problem.has_weights = true;
+    if (value.kind == Value::Kind::array || (value.kind == Value::Kind::row && value.row.values.empty())) {
+        if (value.items.empty()) fail(pointer, "is an empty list, expected one object of weights per head");
+        problem.weights_are_a_list = true;
+        for (std::size_t k = 0; k < value.items.size(); ++k) {
+            const std::string here = child(pointer, static_cast<Index>(k));
+            const Value& head = value.items[k];
+            if (head.kind != Value::Kind::object) fail(here, "is " + head.describe() + ", expected the weights of one head: an object");
+            if (head.find("init"))
+                fail(child(here, "init"), "draws one head: a list holds weights that are given",
+                     "one {\"init\": ...} in place of the list draws all heads, head by head");
+            read_named(head, here, problem.weights.emplace_back());
+        }
+        return;
+    }
+    if (value.kind != Value::Kind::object)
+        fail(pointer, "is " + value.describe() + ", expected weights: an object of matrices by name, or {\"init\": ...}");
+    if (value.find("init")) {
+        problem.init = read_init(value, pointer);
+    } else {
+        read_named(value, pointer, problem.weights.emplace_back());
+    }
+}
+
+}  // namespace attn

@@ -1,0 +1,38 @@
+#pragma once
+#include <string>
+#include <utility>
+
+#include "lib/plan/plan.hpp"
+
+namespace attn {
+
+/// A plan in the making: the problem gives up its tensors to the plan as they are placed. Internal to the room.
+struct Builder {
+    Problem problem;
+    const Request& request;
+    Plan plan;
+    /// What the inputs are called in the document, for messages: "embeddings", "key_embeddings", ...
+    std::string query_name, key_name, value_name;
+    Index query_width = 0, key_width = 0, value_width = 0;  ///< last axes of the inputs
+
+    std::size_t place(TensorSource&& tensor) {
+        plan.tensors.push_back(std::move(tensor));
+        return plan.tensors.size() - 1;
+    }
+};
+
+void choose_variant(Builder&);
+void resolve_inputs(Builder&);
+void resolve_weights(Builder&);
+void resolve_masks(Builder&);
+void resolve_tokens(Builder&);
+void resolve_stages(Builder&);
+void resolve_selection(Builder&);
+void resolve_cost(Builder&);
+
+/// Bytes that this process may still take: the machine's, its cgroup's and its limits', whichever is least.
+Index memory_available();
+/// Processors that this process may use (affinity and cgroup quota).
+int processors_available();
+
+}  // namespace attn

@@ -1,0 +1,137 @@
+#include "lib/plan/plan.hpp"
+
+#include <array>
+#include <cmath>
+
+#include "lib/plan/builder.hpp"
+
+namespace attn {
+namespace {
+
+/// Variants of the contract that this release does not have: refused by name.
+constexpr std::array<std::string_view, 9> later_variants{"grouped_query", "multi_query", "sliding_window", "additive",
+                                                         "multiplicative", "latent", "gated", "linear", "delta"};
+
+const Variant& variant_named(std::string_view name) {
+    for (const Variant& v : all_variants())
+        if (v.name == name) return v;
+    throw Error(Exit::defect, {}, "the table of variants has no " + std::string(name));
+}
+
+void choose_scale(Builder& b) {
+    Plan& plan = b.plan;
+    if (b.problem.scale_none || (!b.problem.scale && !plan.variant->scaled)) {
+        plan.scale_text = "none";
+        return;
+    }
+    plan.scaled = true;
+    if (b.problem.scale) {
+        plan.scale = *b.problem.scale;
+        std::array<char, 40> text{};
+        std::snprintf(text.data(), text.size(), "%.9g", plan.scale);
+        plan.scale_text = text.data();
+        if (plan.dtype == DType::float32 && !std::isfinite(static_cast<float>(plan.scale)))
+            fail("/scale", "is " + plan.scale_text + ", above the largest float32", "use \"dtype\": \"float64\"");
+    } else {
+        plan.scale = 1 / std::sqrt(static_cast<double>(plan.dim));
+        plan.scale_text = "1/√" + std::to_string(plan.dim);
+    }
+}
+
+/// In float32 a number above its largest is refused, not turned into an infinity.
+void check_ranges(const Plan& plan) {
+    if (plan.dtype != DType::float32) return;
+    for (const TensorSource& t : plan.tensors) {
+        for (std::size_t k = 0; k < t.values.size(); ++k) {
+            if (!std::isfinite(t.values[k]) || std::isfinite(static_cast<float>(t.values[k]))) continue;
+            std::array<char, 40> text{};
+            std::snprintf(text.data(), text.size(), "%.9g", t.values[k]);
+            fail(t.pointer, "holds " + std::string(text.data()) + ", above the largest float32 (3.4028235e+38)",
+                 "use \"dtype\": \"float64\"");
+        }
+    }
+}
+
+}  // namespace
+
+void choose_variant(Builder& b) {
+    const Problem& p = b.problem;
+    Plan& plan = b.plan;
+    if (p.variant) {
+        std::vector<std::string_view> names;
+        for (const Variant& v : all_variants()) names.push_back(v.name);
+        for (const Variant& v : all_variants())
+            if (v.name == *p.variant) plan.variant = &v;
+        if (plan.variant) return;
+        for (const auto& later : later_variants)
+            if (*p.variant == later)
+                fail("/variant", "is \"" + *p.variant + "\", which is not supported by this release");
+        std::string hint = did_you_mean(*p.variant, names);
+        if (hint.empty()) {
+            hint = "variants:";
+            for (const auto& n : names) hint += " " + std::string(n);
+        }
+        fail("/variant", "is \"" + *p.variant + "\", which is no variant", hint);
+    }
+    const auto infer = [&](std::string_view name, std::string because) {
+        plan.variant = &variant_named(name);
+        plan.inferred_because = std::move(because);
+    };
+    if (p.queries) {
+        infer("scaled_dot_product", "queries are given");
+    } else if (p.weights_are_a_list) {
+        infer("stacked_heads", "the weights are a list");
+    } else if (!p.has_weights) {
+        infer("simplified", "there are no weights");
+    } else if (p.key_embeddings) {
+        infer("cross_attention", "key_embeddings are given");
+    } else if (p.num_heads && *p.num_heads > 1) {
+        infer("multi_head", "num_heads is above 1");
+    } else if (p.causal && p.causal->kind != Causal::Kind::none) {
+        infer("causal_attention", "causal is asked for");
+    } else {
+        infer("self_attention", "there are weights and one head");
+    }
+}
+
+const PlannedStage* Plan::find(Stage stage) const {
+    for (const PlannedStage& s : stages)
+        if (s.stage == stage) return &s;
+    return nullptr;
+}
+
+bool Plan::shows_part() const {
+    return !batch_shown.all || !heads_shown.all || !queries_shown.all || !keys_shown.all;
+}
+
+Shape Plan::shown_shape(const PlannedStage& stage) const {
+    Shape shape = stage.shape;
+    const auto axes = axes_of(stage.family);
+    for (std::size_t k = 0; k < axes.size(); ++k) {
+        const AxisSelection* s = axes[k] == Axis::batch   ? &batch_shown
+                                 : axes[k] == Axis::head  ? &heads_shown
+                                 : axes[k] == Axis::query ? &queries_shown
+                                 : axes[k] == Axis::key   ? &keys_shown
+                                                          : nullptr;
+        if (s) shape[k] = static_cast<Index>(s->indices.size());
+    }
+    return shape;
+}
+
+Plan make_plan(Problem problem, const Request& request) {
+    Builder b{std::move(problem), request, {}, {}, {}, {}};
+    b.plan.dtype = request.dtype ? *request.dtype : b.problem.dtype.value_or(DType::float32);
+    choose_variant(b);
+    resolve_inputs(b);
+    resolve_weights(b);
+    choose_scale(b);
+    resolve_masks(b);
+    resolve_tokens(b);
+    check_ranges(b.plan);
+    resolve_stages(b);
+    resolve_selection(b);
+    resolve_cost(b);
+    return std::move(b.plan);
+}
+
+}  // namespace attn

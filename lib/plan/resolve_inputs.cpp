@@ -1,0 +1,132 @@
+#include "lib/plan/builder.hpp"
+
+namespace attn {
+namespace {
+
+std::string at(std::string_view name) { return child("", name); }
+
+void refuse_both(const Builder& b, std::string_view projected) {
+    const Problem& p = b.problem;
+    const std::optional<TensorSource>* embeddings[] = {&p.embeddings, &p.key_embeddings, &p.value_embeddings};
+    for (const auto* e : embeddings)
+        if (*e)
+            fail_at_key((*e)->pointer, "\"" + (*e)->pointer.substr(1) + "\" stands beside \"" + std::string(projected) +
+                                           "\": queries, keys and values are given, or made from embeddings");
+}
+
+/// Queries, keys and values as given: [token, dim], [head, token, dim] or [batch, head, token, dim].
+void take_projected(Builder& b) {
+    Problem& p = b.problem;
+    Plan& plan = b.plan;
+    refuse_both(b, "queries");
+    if (!p.queries) fail("", "has no \"queries\": variant \"" + std::string(plan.variant->name) + "\" takes queries, keys and values");
+    if (!p.keys) fail("", "has no \"keys\" to go with \"queries\"");
+    if (!p.values) fail("", "has no \"values\" to go with \"queries\"");
+    const auto four = [](const TensorSource& t) {
+        Shape s(4 - t.shape.size(), 1);
+        s.insert(s.end(), t.shape.begin(), t.shape.end());
+        return s;
+    };
+    const Shape q = four(*p.queries), k = four(*p.keys), v = four(*p.values);
+    const auto found = [&](const TensorSource& t, std::string_view name) {
+        return std::string(name) + " are " + to_string(t.shape);
+    };
+    const auto differ = [&](const TensorSource& t, std::string_view axis, const TensorSource& other, std::string_view name) {
+        fail(t.pointer, "are " + to_string(t.shape) + ", but " + found(other, name) + ": the " + std::string(axis) + " differ");
+    };
+    if (k[0] != q[0]) differ(*p.keys, "batch items", *p.queries, "queries");
+    if (v[0] != k[0]) differ(*p.values, "batch items", *p.keys, "keys");
+    if (v[1] != k[1]) differ(*p.values, "heads", *p.keys, "keys");
+    if (k[1] != q[1])
+        fail(p.keys->pointer, "have " + std::to_string(k[1]) + " heads, but queries have " + std::to_string(q[1]),
+             "heads that share keys and values (grouped-query) are not supported by this release");
+    if (k[3] != q[3]) differ(*p.keys, "widths", *p.queries, "queries");
+    if (v[2] != k[2]) differ(*p.values, "numbers of tokens", *p.keys, "keys");
+    if (p.num_heads && *p.num_heads != q[1])
+        fail("/num_heads", "is " + std::to_string(*p.num_heads) + ", but queries " + to_string(p.queries->shape) + " have " +
+                               std::to_string(q[1]) + (q[1] == 1 ? " head" : " heads"));
+    plan.projected_given = true;
+    plan.batch = q[0];
+    plan.heads = q[1];
+    plan.queries = q[2];
+    plan.keys = k[2];
+    plan.dim = q[3];
+    plan.value_dim = v[3];
+    plan.query_input = b.place(std::move(*p.queries));
+    plan.key_input = b.place(std::move(*p.keys));
+    plan.value_input = b.place(std::move(*p.values));
+}
+
+}  // namespace
+
+void resolve_inputs(Builder& b) {
+    Problem& p = b.problem;
+    Plan& plan = b.plan;
+    if (plan.variant->takes_projected) return take_projected(b);
+    for (const auto* t : {&p.queries, &p.keys, &p.values})
+        if (*t)
+            fail_at_key((*t)->pointer, "\"" + (*t)->pointer.substr(1) + "\" is given, but " +
+                                           (plan.inferred_because.empty()
+                                                ? "variant \"" + std::string(plan.variant->name) + "\" makes it from embeddings"
+                                                : "\"queries\" are missing"),
+                        "variant \"scaled_dot_product\" takes queries, keys and values as they are");
+    if (!p.embeddings) fail("", "has no \"embeddings\" (and no queries, keys, values): what attention is computed on");
+    if (plan.variant->needs_key_embeddings && !p.key_embeddings)
+        fail("", "has no \"key_embeddings\": variant \"" + std::string(plan.variant->name) + "\" attends to another sequence");
+
+    const auto items = [](const TensorSource& t) { return t.shape.size() == 3 ? t.shape[0] : Index{1}; };
+    const auto tokens = [](const TensorSource& t) { return t.shape[t.shape.size() - 2]; };
+    plan.batch = items(*p.embeddings);
+    plan.queries = tokens(*p.embeddings);
+    b.query_width = b.key_width = b.value_width = p.embeddings->shape.back();
+    plan.keys = plan.queries;
+    b.query_name = b.key_name = b.value_name = "embeddings";
+    if (p.key_embeddings) {
+        if (items(*p.key_embeddings) != plan.batch)
+            fail(at("key_embeddings"), "are " + to_string(p.key_embeddings->shape) + ", but embeddings are " +
+                                           to_string(p.embeddings->shape) + ": the batch items differ");
+        plan.keys = tokens(*p.key_embeddings);
+        b.key_width = b.value_width = p.key_embeddings->shape.back();
+        b.key_name = b.value_name = "key_embeddings";
+    }
+    if (p.value_embeddings) {
+        if (items(*p.value_embeddings) != plan.batch || tokens(*p.value_embeddings) != plan.keys)
+            fail(at("value_embeddings"), "are " + to_string(p.value_embeddings->shape) + ", but there are " +
+                                             std::to_string(plan.batch) + " batch items of " + std::to_string(plan.keys) +
+                                             " keys: one value per key");
+        b.value_width = p.value_embeddings->shape.back();
+        b.value_name = "value_embeddings";
+    }
+    plan.query_input = plan.key_input = plan.value_input = b.place(std::move(*p.embeddings));
+    if (p.key_embeddings) plan.key_input = plan.value_input = b.place(std::move(*p.key_embeddings));
+    if (p.value_embeddings) plan.value_input = b.place(std::move(*p.value_embeddings));
+}
+
+void resolve_tokens(Builder& b) {
+    Problem& p = b.problem;
+    Plan& plan = b.plan;
+    const auto numbers = [](Index n) {
+        std::vector<std::string> out;
+        out.reserve(static_cast<std::size_t>(n));
+        for (Index k = 0; k < n; ++k) out.push_back(std::to_string(k));
+        return out;
+    };
+    const auto check = [](const std::vector<std::string>& t, std::string_view key, Index n, std::string_view what) {
+        if (static_cast<Index>(t.size()) == n) return;
+        fail(child("", key), "has " + std::to_string(t.size()) + " tokens, but there are " + std::to_string(n) + " " +
+                                 std::string(what));
+    };
+    const bool keys_are_embeddings = plan.key_input == plan.query_input && !plan.projected_given;
+    if (p.tokens) check(*p.tokens, "tokens", plan.queries, "queries");
+    if (p.key_tokens) check(*p.key_tokens, "key_tokens", plan.keys, "keys");
+    plan.tokens_given = p.tokens.has_value();
+    plan.key_tokens_given = p.key_tokens || (p.tokens && keys_are_embeddings);
+    if (p.key_tokens) {
+        plan.key_tokens = std::move(*p.key_tokens);
+    } else {
+        plan.key_tokens = p.tokens && keys_are_embeddings ? *p.tokens : numbers(plan.keys);
+    }
+    plan.query_tokens = p.tokens ? std::move(*p.tokens) : numbers(plan.queries);
+}
+
+}  // namespace attn

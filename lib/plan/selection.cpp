@@ -1,0 +1,120 @@
+#include <algorithm>
+#include <charconv>
+
+#include "lib/plan/builder.hpp"
+
+namespace attn {
+namespace {
+
+std::optional<Index> whole_number(std::string_view text) {
+    Index n = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+    if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
+    return n;
+}
+
+struct AxisWords {
+    std::string_view flag, one, many;
+};
+
+/// One part of a selection: "3", "0:8", "2:", or a token.
+void add_part(std::string_view part, Index n, const std::vector<std::string>* tokens, const AxisWords& w, std::vector<Index>& out) {
+    const auto outside = [&](std::string_view what) {
+        fail_usage(std::string(w.flag) + " " + std::string(part) + ": there is no " + std::string(w.one) + " " + std::string(what) +
+                       " (" + std::to_string(n) + " " + std::string(w.many) + ", counted from 0)");
+    };
+    if (const auto k = whole_number(part)) {
+        if (*k < 0 || *k >= n) outside(part);
+        out.push_back(*k);
+        return;
+    }
+    if (const auto colon = part.find(':'); colon != std::string_view::npos) {
+        const std::string_view from = part.substr(0, colon), to = part.substr(colon + 1);
+        const auto a = from.empty() ? std::optional<Index>{0} : whole_number(from);
+        const auto z = to.empty() ? std::optional<Index>{n} : whole_number(to);
+        if (a && z) {
+            if (*a < 0 || *a >= n) outside(std::to_string(*a));
+            if (*z > n) outside(std::to_string(*z - 1));
+            if (*z <= *a) fail_usage(std::string(w.flag) + " " + std::string(part) + " is empty: a range a:b goes from a to b - 1");
+            for (Index k = *a; k < *z; ++k) out.push_back(k);
+            return;
+        }
+    }
+    bool found = false;
+    if (tokens) {
+        for (std::size_t k = 0; k < tokens->size(); ++k) {
+            if ((*tokens)[k] != part) continue;
+            out.push_back(static_cast<Index>(k));
+            found = true;
+        }
+    }
+    if (found) return;
+    std::vector<std::string_view> names;
+    if (tokens) names.assign(tokens->begin(), tokens->end());
+    fail_usage(std::string(w.flag) + " " + std::string(part) + ": there is no such " + std::string(w.one) +
+                   ", expected a number, a range as 0:8" + (tokens ? ", or a token" : ""),
+               did_you_mean(part, names));
+}
+
+AxisSelection select(const std::optional<std::string>& asked, Index n, const std::vector<std::string>* tokens, const AxisWords& w) {
+    AxisSelection s;
+    if (!asked) {
+        s.indices.resize(static_cast<std::size_t>(n));
+        for (Index k = 0; k < n; ++k) s.indices[static_cast<std::size_t>(k)] = k;
+        return s;
+    }
+    s.all = false;
+    const bool is_token = tokens && std::find(tokens->begin(), tokens->end(), *asked) != tokens->end();
+    if (is_token && !whole_number(*asked)) {
+        add_part(*asked, n, tokens, w, s.indices);
+    } else {
+        std::size_t from = 0;
+        while (true) {
+            const std::size_t comma = asked->find(',', from);
+            add_part(std::string_view(*asked).substr(from, comma - from), n, tokens, w, s.indices);
+            if (comma == std::string::npos) break;
+            from = comma + 1;
+        }
+    }
+    std::sort(s.indices.begin(), s.indices.end());
+    s.indices.erase(std::unique(s.indices.begin(), s.indices.end()), s.indices.end());
+    return s;
+}
+
+void choose_stages(Plan& plan, const std::vector<std::string>& asked) {
+    if (asked.empty()) {
+        for (PlannedStage& s : plan.stages) s.shown = !info_of(s.stage).on_request;
+        return;
+    }
+    std::vector<std::string_view> here;
+    for (const PlannedStage& s : plan.stages) here.push_back(s.name);
+    for (const std::string& name : asked) {
+        PlannedStage* found = nullptr;
+        for (PlannedStage& s : plan.stages)
+            if (s.name == name) found = &s;
+        if (found) {
+            found->shown = true;
+            continue;
+        }
+        std::string all;
+        for (const auto& n : here) all += (all.empty() ? "" : ", ") + std::string(n);
+        const bool known = stage_named(name).has_value();
+        const std::string hint = known ? std::string{} : did_you_mean(name, here);
+        fail_usage("--stages " + name + ": " + (known ? "this input has no such stage" : "there is no such stage"),
+                   (hint.empty() ? "" : hint + " ") + "stages of this input: " + all);
+    }
+}
+
+}  // namespace
+
+void resolve_selection(Builder& b) {
+    Plan& plan = b.plan;
+    const Request& r = b.request;
+    choose_stages(plan, r.stages);
+    plan.batch_shown = select(r.batch, plan.batch, nullptr, {"--batch", "batch item", "batch items"});
+    plan.heads_shown = select(r.heads, plan.heads, nullptr, {"--heads", "head", "heads"});
+    plan.queries_shown = select(r.rows, plan.queries, &plan.query_tokens, {"--rows", "row", "query rows"});
+    plan.keys_shown = select(r.cols, plan.keys, &plan.key_tokens, {"--cols", "column", "keys"});
+}
+
+}  // namespace attn

@@ -1,0 +1,71 @@
+#include "lib/plan/stage.hpp"
+
+namespace attn {
+namespace {
+
+using enum StageShape;
+
+/// THE TABLE of stages, in the order of the enumeration.
+constexpr std::array<StageInfo, stage_count> table{{
+    {Stage::queries, "queries", query_dim, false},
+    {Stage::keys, "keys", key_dim, false},
+    {Stage::values, "values", key_dim, false},
+    {Stage::scores, "scores", query_key, false},
+    {Stage::scaled_scores, "scaled_scores", query_key, false},
+    {Stage::masked_scores, "masked_scores", query_key, false},
+    {Stage::weights, "weights", query_key, false},
+    {Stage::masked_weights, "masked_weights", query_key, false},
+    {Stage::renormalized_weights, "renormalized_weights", query_key, false},
+    {Stage::dropped_weights, "dropped_weights", query_key, false},
+    {Stage::context, "context", query_dim, false},
+    {Stage::concat, "concat", merged, false},
+    {Stage::head_outputs, "head_outputs", query_dim, true},
+    {Stage::output, "output", merged, false},
+}};
+
+constexpr bool table_is_in_order() {
+    for (std::size_t k = 0; k < table.size(); ++k)
+        if (static_cast<std::size_t>(table[k].stage) != k) return false;
+    return true;
+}
+static_assert(table_is_in_order());
+
+constexpr std::array query_dim_axes{Axis::batch, Axis::head, Axis::query, Axis::dim};
+constexpr std::array key_dim_axes{Axis::batch, Axis::head, Axis::key, Axis::dim};
+constexpr std::array query_key_axes{Axis::batch, Axis::head, Axis::query, Axis::key};
+constexpr std::array merged_axes{Axis::batch, Axis::query, Axis::dim};
+
+}  // namespace
+
+const StageInfo& info_of(Stage stage) { return table[static_cast<std::size_t>(stage)]; }
+
+std::optional<Stage> stage_named(std::string_view name) {
+    for (const StageInfo& row : table)
+        if (row.name == name) return row.stage;
+    return std::nullopt;
+}
+
+std::span<const StageInfo> all_stages() { return table; }
+
+std::span<const Axis> axes_of(StageShape shape) {
+    switch (shape) {
+        case query_dim: return query_dim_axes;
+        case key_dim: return key_dim_axes;
+        case query_key: return query_key_axes;
+        case merged: return merged_axes;
+    }
+    return {};
+}
+
+std::string_view name_of(Axis axis) {
+    switch (axis) {
+        case Axis::batch: return "batch";
+        case Axis::head: return "head";
+        case Axis::query: return "query";
+        case Axis::key: return "key";
+        case Axis::dim: return "dim";
+    }
+    return {};
+}
+
+}  // namespace attn

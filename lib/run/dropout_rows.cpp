@@ -1,0 +1,57 @@
+#include "lib/run/dropout_rows.hpp"
+
+#include <algorithm>
+
+namespace attn {
+namespace {
+
+torch::Dropout start(const DropoutInput& d) {
+    return {d.kind == DropoutKind::torch ? torch::DropoutGenerator::torch : torch::DropoutGenerator::torch_mkl, d.seed, d.p};
+}
+
+}  // namespace
+
+template <class T>
+DropoutRows::DropoutRows(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {
+    if (!plan.dropout) return;
+    if (!plan.dropout_keep) {
+        generator_.emplace(start(*plan.dropout));
+        return;
+    }
+    const Shape& shape = plan.tensors[*plan.dropout_keep].shape;
+    Shape s(4 - shape.size(), 1);
+    s.insert(s.end(), shape.begin(), shape.end());
+    given_ = tensor4<std::uint8_t>(s[0], s[1], s[2], s[3]);
+    const auto& cells = tensors[*plan.dropout_keep];
+    std::transform(cells.begin(), cells.end(), given_.data(), [](T v) { return static_cast<std::uint8_t>(v); });
+}
+
+void DropoutRows::row(Index batch, Index head, Index query, std::uint8_t* keep) {
+    if (!generator_) {
+        const std::uint8_t* cells = attn::row(given_, batch, head, query);
+        const auto step = static_cast<Index>(given_.strides()[3]);
+        for (Index j = 0; j < plan_.keys; ++j) keep[j] = cells[j * step];
+        return;
+    }
+    const Index item = plan_.heads_first_dropout ? head * plan_.batch + batch : batch * plan_.heads + head;
+    const Index wanted = (item * plan_.queries + query) * plan_.keys;
+    if (wanted < position_) {
+        generator_.emplace(start(*plan_.dropout));
+        position_ = 0;
+    }
+    if (wanted > position_) generator_->skip(static_cast<std::uint64_t>(wanted - position_));
+    for (Index j = 0; j < plan_.keys; ++j) keep[j] = generator_->keep();
+    position_ = wanted + plan_.keys;
+}
+
+template <class T>
+T DropoutRows::kept_factor() const {
+    return plan_.dropout->p == 1 ? T{0} : T{1} / static_cast<T>(1 - plan_.dropout->p);
+}
+
+template DropoutRows::DropoutRows(const Plan&, const Tensors<float>&);
+template DropoutRows::DropoutRows(const Plan&, const Tensors<double>&);
+template float DropoutRows::kept_factor() const;
+template double DropoutRows::kept_factor() const;
+
+}  // namespace attn

@@ -1,0 +1,69 @@
+#include "lib/run/findings.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace attn {
+namespace {
+
+/// Masked scores hold -inf where the mask put it; so do scores that are scaled after the mask.
+bool may_hold_minus_infinity(const Plan& plan, Stage stage) {
+    if (!plan.masked) return false;
+    return stage == Stage::masked_scores || (stage == Stage::scaled_scores && plan.mask_at == MaskAt::scores);
+}
+
+}  // namespace
+
+void Findings::empty_row(Index batch, Index head, Index query) {
+    const std::array<Index, 3> place{batch, head, query};
+    if (!first_empty_ || place < *first_empty_) first_empty_ = place;
+    most_empty_ = std::max(most_empty_, ++empty_count_);
+}
+
+void Findings::look_at(const Rows& rows) {
+    const auto stage = static_cast<Index>(rows.stage->stage);
+    if (first_nonfinite_ && first_nonfinite_->at[0] < stage) return;
+    const bool minus_infinity = may_hold_minus_infinity(plan_, rows.stage->stage);
+    const auto odd = [&](auto v) { return !std::isfinite(v) && !(minus_infinity && std::isinf(v) && v < 0); };
+    const auto look = [&](const auto& values) {
+        const auto found = std::find_if(values.begin(), values.end(), odd);
+        if (found == values.end()) return;
+        const Index k = found - values.begin();
+        const Place place{{stage, rows.batch, rows.head, rows.row_begin + k / rows.column_count(),
+                           rows.columns[static_cast<std::size_t>(k % rows.column_count())]},
+                          static_cast<double>(*found), rows.has_head};
+        if (!first_nonfinite_ || place.at < first_nonfinite_->at) first_nonfinite_ = place;
+    };
+    if (rows.dtype == DType::float32) {
+        look(rows.values<float>());
+    } else {
+        look(rows.values<double>());
+    }
+}
+
+std::vector<std::string> Findings::warnings() const {
+    std::vector<std::string> out;
+    if (first_empty_) {
+        const auto& [b, h, q] = *first_empty_;
+        const std::string rows = most_empty_ == 1 ? "1 row has" : std::to_string(most_empty_) + " rows have";
+        const char* result = plan_.empty_rows == EmptyRows::zero  ? "weights and context are 0"
+                             : plan_.empty_rows == EmptyRows::nan ? "weights and context are NaN"
+                                                                  : "weights are 1/keys";
+        out.push_back(rows + " no visible key (first: batch " + std::to_string(b) + ", head " + std::to_string(h) + ", query " +
+                      std::to_string(q) + "): " + result);
+    }
+    // NaN rows that were asked for have been reported already.
+    const bool asked_for = first_empty_ && plan_.empty_rows == EmptyRows::nan && first_nonfinite_ &&
+                           first_nonfinite_->at[0] >= static_cast<Index>(Stage::weights);
+    if (first_nonfinite_ && !asked_for) {
+        const Place& p = *first_nonfinite_;
+        std::string at = "[" + std::to_string(p.at[1]);
+        for (std::size_t k = p.has_head ? 2 : 3; k < 5; ++k) at += ", " + std::to_string(p.at[k]);
+        const std::string value = std::isnan(p.value) ? "NaN" : p.value > 0 ? "Infinity" : "-Infinity";
+        out.push_back(std::string(info_of(static_cast<Stage>(p.at[0])).name) + at + "] is " + value +
+                      ": the first number that is not finite");
+    }
+    return out;
+}
+
+}  // namespace attn

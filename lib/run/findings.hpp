@@ -1,0 +1,36 @@
+#pragma once
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/plan/plan.hpp"
+#include "lib/run/sink.hpp"
+
+namespace attn {
+
+/// What a run has to warn of: rows without a visible key, numbers that are not finite. One warning of a kind, with the
+/// first place in the order of stages, batch, head, row, column, whatever order the work was done in.
+class Findings {
+  public:
+    explicit Findings(const Plan& plan) : plan_(plan) {}
+
+    void start_pass() { empty_count_ = 0; }
+    void empty_row(Index batch, Index head, Index query);
+    /// Looks for numbers that are not finite where the stage should have none.
+    void look_at(const Rows& rows);
+    std::vector<std::string> warnings() const;
+
+  private:
+    const Plan& plan_;
+    Index empty_count_ = 0, most_empty_ = 0;
+    std::optional<std::array<Index, 3>> first_empty_;
+    struct Place {
+        std::array<Index, 5> at;  ///< stage, batch, head, row, column
+        double value;
+        bool has_head;
+    };
+    std::optional<Place> first_nonfinite_;
+};
+
+}  // namespace attn

@@ -1,0 +1,72 @@
+#include "lib/run/mask.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace attn {
+namespace {
+
+/// The cells of a mask with four axes, aligned from the right.
+template <class U, class T>
+Tensor4<U> aligned(const Shape& shape, const std::vector<T>& numbers) {
+    Shape s(4 - shape.size(), 1);
+    s.insert(s.end(), shape.begin(), shape.end());
+    Tensor4<U> out = tensor4<U>(s[0], s[1], s[2], s[3]);
+    std::transform(numbers.begin(), numbers.end(), out.data(), [](T v) { return static_cast<U>(v); });
+    return out;
+}
+
+}  // namespace
+
+template <class T>
+Mask<T>::Mask(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {
+    for (const MaskRule& m : plan.masks) {
+        const Shape& shape = plan.tensors[m.tensor].shape;
+        if (m.kind == MaskKind::add) {
+            added_.push_back(aligned<T>(shape, tensors[m.tensor]));
+        } else {
+            rules_.push_back({static_cast<std::uint8_t>(m.kind == MaskKind::drop), aligned<std::uint8_t>(shape, tensors[m.tensor])});
+        }
+    }
+}
+
+template <class T>
+void Mask<T>::hide(Index batch, Index head, Index query, std::uint8_t* hidden) const {
+    const Index keys = plan_.keys, diagonal = query + plan_.offsets[static_cast<std::size_t>(batch)];
+    Index from = 0, to = keys;
+    if (plan_.causal) to = std::min(to, diagonal + 1);
+    if (plan_.window && plan_.window->left) from = std::max(from, diagonal - *plan_.window->left);
+    if (plan_.window && plan_.window->right) to = std::min(to, diagonal + *plan_.window->right + 1);
+    if (plan_.key_lengths) to = std::min(to, (*plan_.key_lengths)[static_cast<std::size_t>(batch)]);
+    to = std::max(to, Index{0});
+    from = std::min(from, to);
+    std::fill(hidden, hidden + from, std::uint8_t{1});
+    std::fill(hidden + from, hidden + to, std::uint8_t{0});
+    std::fill(hidden + to, hidden + keys, std::uint8_t{1});
+    for (const Rule& r : rules_) {
+        const std::uint8_t* cells = row(r.cells, batch, head, query);
+        const auto step = static_cast<Index>(r.cells.strides()[3]);
+        for (Index j = from; j < to; ++j) hidden[j] |= static_cast<std::uint8_t>(cells[j * step] == r.hides_when);
+    }
+    for (const Tensor4<T>& a : added_) {
+        const T* cells = row(a, batch, head, query);
+        const auto step = static_cast<Index>(a.strides()[3]);
+        for (Index j = from; j < to; ++j)
+            hidden[j] |= static_cast<std::uint8_t>(cells[j * step] == -std::numeric_limits<T>::infinity());
+    }
+}
+
+template <class T>
+void Mask<T>::add(Index batch, Index head, Index query, T* added) const {
+    std::fill(added, added + plan_.keys, T{0});
+    for (const Tensor4<T>& a : added_) {
+        const T* cells = row(a, batch, head, query);
+        const auto step = static_cast<Index>(a.strides()[3]);
+        for (Index j = 0; j < plan_.keys; ++j) added[j] += cells[j * step];
+    }
+}
+
+template class Mask<float>;
+template class Mask<double>;
+
+}  // namespace attn

@@ -1,0 +1,32 @@
+#pragma once
+#include <vector>
+
+#include "lib/plan/plan.hpp"
+#include "lib/tensor.hpp"
+
+namespace attn {
+
+/// The tensors of a plan as numbers of type T. Drawn tensors are drawn in float32, as PyTorch draws them, and widened.
+template <class T>
+class Tensors {
+  public:
+    explicit Tensors(const Plan& plan);
+
+    /// Row-major elements of tensor `k` of the plan.
+    const std::vector<T>& operator[](std::size_t k) const { return numbers_[k]; }
+
+  private:
+    std::vector<std::vector<T>> numbers_;
+};
+
+/// W [d_in, d_out] and b [d_out] of a projection, put together from their pieces. Absent biases are zero.
+template <class T>
+struct LinearMap {
+    Matrix<T> weight;
+    std::vector<T> bias;  ///< empty: none
+};
+
+template <class T>
+LinearMap<T> assemble(const Projection& projection, const Plan& plan, const Tensors<T>& tensors);
+
+}  // namespace attn

@@ -1,0 +1,97 @@
+#include "lib/run/ops.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace attn::ops {
+namespace {
+
+/// Sums of 256 are added in double, so that a row of a million equal weights still sums to 1.
+template <class T>
+double sum_of(const T* x, Index n) {
+    double total = 0;
+    for (Index from = 0; from < n; from += 256) {
+        double part = 0;
+        for (Index k = from; k < std::min(n, from + 256); ++k) part += static_cast<double>(x[k]);
+        total += part;
+    }
+    return total;
+}
+
+template <class T>
+constexpr T minus_infinity = -std::numeric_limits<T>::infinity();
+
+}  // namespace
+
+template <class T>
+void scale(const T* in, T* out, Index keys, T factor) {
+    for (Index j = 0; j < keys; ++j) out[j] = in[j] * factor;
+}
+
+template <class T>
+void mask_scores(const T* in, T* out, Index keys, const std::uint8_t* hidden, const T* added) {
+    for (Index j = 0; j < keys; ++j) {
+        const T score = added ? in[j] + added[j] : in[j];
+        out[j] = hidden && hidden[j] ? minus_infinity<T> : score;
+    }
+}
+
+template <class T>
+bool sees_a_key(const T* scores, Index keys) {
+    return std::any_of(scores, scores + keys, [](T s) { return s != minus_infinity<T>; });
+}
+
+template <class T>
+void softmax(const T* in, T* out, Index keys) {
+    const T max = *std::max_element(in, in + keys, [](T a, T b) { return a < b; });
+    for (Index j = 0; j < keys; ++j) out[j] = std::exp(in[j] - max);
+    const double sum = sum_of(out, keys);
+    for (Index j = 0; j < keys; ++j) out[j] = static_cast<T>(static_cast<double>(out[j]) / sum);
+}
+
+template <class T>
+void divide_by_sum(const T* in, T* out, Index keys) {
+    for (Index j = 0; j < keys; ++j) out[j] = in[j] == minus_infinity<T> ? T{0} : in[j];
+    renormalize(out, out, keys);
+}
+
+template <class T>
+void fill_empty(T* out, Index keys, EmptyRows policy) {
+    const T value = policy == EmptyRows::zero  ? T{0}
+                    : policy == EmptyRows::nan ? std::numeric_limits<T>::quiet_NaN()
+                                               : T{1} / static_cast<T>(keys);
+    std::fill(out, out + keys, value);
+}
+
+template <class T>
+void mask_weights(const T* in, T* out, Index keys, const std::uint8_t* hidden) {
+    for (Index j = 0; j < keys; ++j) out[j] = hidden[j] ? T{0} : in[j];
+}
+
+template <class T>
+void renormalize(const T* in, T* out, Index keys) {
+    const double sum = sum_of(in, keys);
+    for (Index j = 0; j < keys; ++j) out[j] = static_cast<T>(static_cast<double>(in[j]) / sum);
+}
+
+template <class T>
+void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_factor) {
+    for (Index j = 0; j < keys; ++j) out[j] = in[j] * (keep[j] ? kept_factor : T{0});
+}
+
+#define ATTN_OPS(T)                                                                   \
+    template void scale(const T*, T*, Index, T);                                      \
+    template void mask_scores(const T*, T*, Index, const std::uint8_t*, const T*);    \
+    template bool sees_a_key(const T*, Index);                                        \
+    template void softmax(const T*, T*, Index);                                       \
+    template void divide_by_sum(const T*, T*, Index);                                 \
+    template void fill_empty(T*, Index, EmptyRows);                                   \
+    template void mask_weights(const T*, T*, Index, const std::uint8_t*);             \
+    template void renormalize(const T*, T*, Index);                                   \
+    template void drop(const T*, T*, Index, const std::uint8_t*, T);
+ATTN_OPS(float)
+ATTN_OPS(double)
+#undef ATTN_OPS
+
+}  // namespace attn::ops

@@ -1,0 +1,47 @@
+#pragma once
+#include <cstdint>
+
+#include "lib/plan/plan.hpp"
+
+namespace attn::ops {
+
+// One short function per stage operation, on one row of `keys` cells.
+// hidden: 1 where the mask hides the cell; added: numbers of additive masks; both may be null.
+
+/// out = in * scale
+template <class T>
+void scale(const T* in, T* out, Index keys, T factor);
+
+/// out = -inf where hidden, else in + added
+template <class T>
+void mask_scores(const T* in, T* out, Index keys, const std::uint8_t* hidden, const T* added);
+
+/// Some key has a score above -inf (or NaN): the row is not empty.
+template <class T>
+bool sees_a_key(const T* scores, Index keys);
+
+/// out = exp(in - max) / sum. A NaN anywhere makes the whole row NaN, as does an infinite maximum.
+template <class T>
+void softmax(const T* in, T* out, Index keys);
+
+/// out = in / sum, over the cells that are not -inf; those get 0.
+template <class T>
+void divide_by_sum(const T* in, T* out, Index keys);
+
+/// A row whose keys are all masked: zeros, NaN, or 1 / keys.
+template <class T>
+void fill_empty(T* out, Index keys, EmptyRows policy);
+
+/// out = 0 where hidden, else in
+template <class T>
+void mask_weights(const T* in, T* out, Index keys, const std::uint8_t* hidden);
+
+/// out = in / sum of in
+template <class T>
+void renormalize(const T* in, T* out, Index keys);
+
+/// out = in * (keep / (1 - p)): the noise is rounded first, as PyTorch does.
+template <class T>
+void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_factor);
+
+}  // namespace attn::ops

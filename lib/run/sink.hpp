@@ -1,0 +1,51 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lib/plan/plan.hpp"
+
+namespace attn {
+
+/// Some consecutive rows of one stage, as shown: rows of one batch item and head, all shown columns.
+/// Valid only during the call.
+struct Rows {
+    const PlannedStage* stage = nullptr;
+    Index batch = 0, head = 0;            ///< original numbers; head is 0 where the stage has no head axis
+    bool has_head = true;
+    Index row_begin = 0, row_end = 0;     ///< original numbers of query or key rows, unbroken
+    std::span<const Index> columns;       ///< original numbers of the columns shown
+    DType dtype = DType::float32;
+    const void* data = nullptr;           ///< (row_end - row_begin) x columns.size(), dense, of dtype
+    const std::uint8_t* hidden = nullptr; ///< query x key stages under a mask: 1 where the mask hides the cell; else null
+
+    Index row_count() const { return row_end - row_begin; }
+    Index column_count() const { return static_cast<Index>(columns.size()); }
+    template <class T>
+    std::span<const T> values() const {
+        return {static_cast<const T*>(data), static_cast<std::size_t>(row_count() * column_count())};
+    }
+    double at(Index row, Index column) const {
+        const auto k = static_cast<std::size_t>(row * column_count() + column);
+        return dtype == DType::float32 ? static_cast<double>(values<float>()[k]) : values<double>()[k];
+    }
+};
+
+/// Receives what a run computes. Every member is empty by default: a sink takes what it needs.
+class Sink {
+  public:
+    virtual ~Sink() = default;
+    /// One stage after another (true), each over batch, head, rows in order; or all stages of a row block as they are
+    /// computed (false).
+    virtual bool stage_by_stage() const { return true; }
+    virtual void begin(const Plan&) {}
+    /// Before the first and after the last rows of a stage; only where stage_by_stage().
+    virtual void begin_stage(const Plan&, const PlannedStage&) {}
+    virtual void rows(const Rows&) {}
+    virtual void end_stage(const PlannedStage&) {}
+    /// After everything, with the warnings of planning and of the run.
+    virtual void end(const std::vector<std::string>& /*warnings*/) {}
+};
+
+}  // namespace attn
