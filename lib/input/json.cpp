@@ -1,0 +1,293 @@
+// Reads JSON with nlohmann/json's event interface; the only file that includes it.
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "lib/input/scan.hpp"
+#include "lib/input/value.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+/// A forward iterator over the text that tells, through `read`, how far the parser has come.
+struct Cursor {
+    using iterator_category = std::forward_iterator_tag;
+    using value_type = char;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const char*;
+    using reference = const char&;
+
+    const char* at = nullptr;
+    const char** read = nullptr;
+
+    reference operator*() const { return *at; }
+    Cursor& operator++() {
+        *read = ++at;
+        return *this;
+    }
+    Cursor operator++(int) {
+        const Cursor before = *this;
+        ++*this;
+        return before;
+    }
+    bool operator==(const Cursor& other) const { return at == other.at; }
+};
+
+constexpr std::size_t kept_digits = 40;
+
+std::string shortened(std::string_view text) {
+    return text.size() <= kept_digits ? std::string(text) : std::string(text.substr(0, kept_digits)) + "…";
+}
+
+/// Builds Values from events. A callback that returns false ends the parse; the fault stands in `fault`.
+class Builder {
+  public:
+    explicit Builder(const char* text, const char* const& read) : text_(text), read_(read) {}
+
+    Value root;
+    std::optional<SyntaxFault> fault;
+
+    bool null() { return add(Value{}); }
+    bool boolean(bool v) {
+        if (in_row()) return add_scalar(v ? 1 : 0, Scalar::boolean);
+        Value value;
+        value.kind = Value::Kind::boolean;
+        value.boolean = v;
+        return add(std::move(value));
+    }
+    bool number_integer(std::int64_t v) {
+        // "-0" comes as the integer 0; the character after a number has been read already.
+        const bool negative_zero = v == 0 && read_ - text_ >= 3 && read_[-2] == '0' && read_[-3] == '-';
+        const double real = negative_zero ? -0.0 : static_cast<double>(v);
+        if (in_row()) return add_scalar(real, Scalar::integer);
+        Value value;
+        value.kind = Value::Kind::integer;
+        value.integer = v;
+        value.real = real;
+        value.text = std::to_string(v);
+        return add(std::move(value));
+    }
+    bool number_unsigned(std::uint64_t v) {
+        if (v <= static_cast<std::uint64_t>(INT64_MAX)) return number_integer(static_cast<std::int64_t>(v));
+        return number_float(static_cast<double>(v), std::to_string(v));
+    }
+    bool number_float(double v, const std::string& digits) {
+        if (in_row()) {
+            Scalars& row = stack_.back().row;
+            // Rounding to float64 first can only go wrong where that lands half-way between two float32.
+            if ((std::bit_cast<std::uint64_t>(v) & 0x0FFFFFFF) == 0 && static_cast<double>(static_cast<float>(v)) != v) {
+                const float direct = std::strtof(digits.c_str(), nullptr);
+                if (direct != static_cast<float>(v)) row.float32_exceptions.emplace_back(row.values.size(), direct);
+            }
+            return add_scalar(v, Scalar::real);
+        }
+        Value value;
+        value.kind = Value::Kind::real;
+        value.real = v;
+        value.text = shortened(digits);
+        return add(std::move(value));
+    }
+    bool string(std::string& s) {
+        if (in_row()) {
+            constexpr double infinity = std::numeric_limits<double>::infinity();
+            if (s == "Infinity") return add_scalar(infinity, Scalar::nonfinite);
+            if (s == "-Infinity") return add_scalar(-infinity, Scalar::nonfinite);
+            if (s == "NaN") return add_scalar(std::numeric_limits<double>::quiet_NaN(), Scalar::nonfinite);
+        }
+        Value value;
+        value.kind = Value::Kind::string;
+        value.text = std::move(s);
+        return add(std::move(value));
+    }
+    bool binary(nlohmann::json::binary_t&) { return false; }
+    bool start_object(std::size_t) { return open(Value::Kind::object); }
+    bool start_array(std::size_t) { return open(Value::Kind::row); }
+    bool key(std::string& name) {
+        Value& object = stack_.back();
+        if (is_repeated(object, name)) return refuse_repeated(name);
+        object.members.emplace_back(std::move(name), Value{});
+        return true;
+    }
+    bool end_object() {
+        if (!names_.empty() && names_.back().first == stack_.size()) names_.pop_back();
+        return close();
+    }
+    bool end_array() { return close(); }
+    bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) { return false; }
+
+  private:
+    bool in_row() const { return !stack_.empty() && stack_.back().kind == Value::Kind::row; }
+
+    bool add_scalar(double v, Scalar kind) {
+        stack_.back().row.values.push_back(v);
+        stack_.back().row.kinds.push_back(kind);
+        return true;
+    }
+
+    /// An element that is no scalar turns a row into an array of values.
+    static void make_array(Value& v) {
+        v.kind = Value::Kind::array;
+        for (std::size_t k = 0; k < v.row.values.size(); ++k) {
+            Value& item = v.items.emplace_back();
+            const double x = v.row.values[k];
+            item.real = x;
+            switch (v.row.kinds[k]) {
+                case Scalar::integer:
+                    item.kind = Value::Kind::integer;
+                    item.integer = static_cast<std::int64_t>(x);
+                    break;
+                case Scalar::real: item.kind = Value::Kind::real; break;
+                case Scalar::boolean:
+                    item.kind = Value::Kind::boolean;
+                    item.boolean = x != 0;
+                    break;
+                case Scalar::nonfinite:
+                    item.kind = Value::Kind::string;
+                    item.text = std::isnan(x) ? "NaN" : x > 0 ? "Infinity" : "-Infinity";
+                    break;
+            }
+        }
+        v.row = {};
+    }
+
+    bool add(Value&& value) {
+        if (stack_.empty()) {
+            root = std::move(value);
+            return true;
+        }
+        Value& parent = stack_.back();
+        if (parent.kind == Value::Kind::object) {
+            parent.members.back().second = std::move(value);
+        } else {
+            if (parent.kind == Value::Kind::row) make_array(parent);
+            parent.items.push_back(std::move(value));
+        }
+        return true;
+    }
+
+    bool open(Value::Kind kind) {
+        if (stack_.size() >= deepest_level) return false;  // the scanner finds the place
+        stack_.emplace_back().kind = kind;
+        return true;
+    }
+
+    bool close() {
+        Value done = std::move(stack_.back());
+        stack_.pop_back();
+        return add(std::move(done));
+    }
+
+    /// Few members are compared one by one; many by a set of their names.
+    bool is_repeated(const Value& object, const std::string& name) {
+        constexpr std::size_t few = 16;
+        if (object.members.size() < few) return object.find(name) != nullptr;
+        if (names_.empty() || names_.back().first != stack_.size()) {
+            auto& set = names_.emplace_back(stack_.size(), std::unordered_set<std::string>{}).second;
+            for (const auto& [k, v] : object.members) set.insert(k);
+        }
+        return !names_.back().second.insert(name).second;
+    }
+
+    bool refuse_repeated(const std::string& name) {
+        // From the closing quote back to the quote that opens the name.
+        const char* begin = read_ - 2;
+        while (true) {
+            if (*begin == '"') {
+                const char* slash = begin;
+                while (slash[-1] == '\\') --slash;
+                if ((begin - slash) % 2 == 0) break;
+            }
+            --begin;
+        }
+        std::string pointer;
+        for (std::size_t k = 0; k < stack_.size(); ++k) {
+            const Value& v = stack_[k];
+            if (k + 1 == stack_.size()) {
+                pointer = child(pointer, clip(name, 60));
+            } else {
+                pointer = v.kind == Value::Kind::object ? child(pointer, clip(v.members.back().first, 60))
+                                                        : child(pointer, static_cast<std::int64_t>(v.items.size()));
+            }
+        }
+        fault = SyntaxFault{static_cast<std::size_t>(begin - text_), pointer + " is a duplicate: the name stands twice in one object",
+                            "keep one of the two"};
+        return false;
+    }
+
+    const char* text_;
+    const char* const& read_;
+    std::vector<Value> stack_;
+    std::vector<std::pair<std::size_t, std::unordered_set<std::string>>> names_;
+};
+
+[[noreturn]] void refuse(const Source& source, const SyntaxFault& fault, std::size_t width = 1) {
+    Error e(Exit::input, {}, fault.message, fault.hint);
+    e.place.file = source.name;
+    fill_place(e.place, source.text, fault.at, width);
+    throw e;
+}
+
+/// What is wrong with a text that nlohmann/json did not take.
+[[noreturn]] void diagnose(const Source& source, std::size_t begin) {
+    Scanner scanner(source.text, begin);
+    try {
+        scanner.value();
+    } catch (const SyntaxFault& fault) {
+        refuse(source, fault);
+    }
+    refuse(source, {begin, "is not JSON", {}});
+}
+
+void check_encoding(const Source& source) {
+    const std::string_view text = source.text;
+    if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF"))
+        refuse(source, {0, "is UTF-16 or UTF-32 text, expected UTF-8", "save it as UTF-8"});
+    if (const auto nul = text.find('\0'); nul != std::string_view::npos)
+        refuse(source, {nul, "holds a NUL byte: unexpected byte 0x00, expected JSON as UTF-8 text", {}});
+}
+
+}  // namespace
+
+std::vector<Document> parse_documents(const Source& source) {
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    check_encoding(source);
+    std::vector<Document> out;
+    const char* const text = source.text.data();
+    Scanner space(source.text, std::string_view(source.text).starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
+    while (true) {
+        space.skip_space();
+        const std::size_t begin = space.at;
+        if (begin == source.text.size()) break;
+        if (source.text[begin] != '{') {
+            Scanner other(source.text, begin);
+            try {
+                other.value();
+            } catch (const SyntaxFault& fault) {
+                // Something that begins as an array or a string is one; anything else is no JSON at all.
+                if (fault.at != begin && fault.message.find("deep") == std::string::npos) refuse(source, fault);
+                if (source.text[begin] != '[') refuse(source, {begin, fault.message + " (a document is a JSON object)", {}});
+            }
+            refuse(source, {begin, "a document is a JSON object: expected '{', found " +
+                                       std::string(source.text[begin] == '[' ? "an array" : "another value"),
+                            source.text[begin] == '[' ? "several documents follow one another, without brackets and commas" : ""});
+        }
+        const char* read = text + begin;
+        Builder builder(text, read);
+        const bool good = nlohmann::json::sax_parse(Cursor{text + begin, &read}, Cursor{text + source.text.size(), &read}, &builder,
+                                                    nlohmann::json::input_format_t::json, false);
+        if (builder.fault) refuse(source, *builder.fault);
+        if (!good) diagnose(source, begin);
+        Document& document = out.emplace_back();
+        document.root = std::move(builder.root);
+        document.begin = begin;
+        document.end = space.at = static_cast<std::size_t>(read - text);
+    }
+    if (out.empty()) refuse(source, {source.text.size(), "is empty: expected a JSON object", {}});
+    return out;
+}
+
+}  // namespace attn

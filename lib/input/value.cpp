@@ -1,0 +1,48 @@
+#include "lib/input/value.hpp"
+
+#include "lib/input/scan.hpp"
+
+namespace attn {
+
+const Value* Value::find(std::string_view name) const {
+    for (const auto& [key, value] : members)
+        if (key == name) return &value;
+    return nullptr;
+}
+
+std::string Value::describe() const {
+    switch (kind) {
+        case Kind::null: return "null";
+        case Kind::boolean: return boolean ? "the boolean true" : "the boolean false";
+        case Kind::integer:
+        case Kind::real: return text.empty() ? "a number" : "the number " + text;
+        case Kind::string: return text.empty() ? "an empty string" : "the string \"" + text + "\"";
+        case Kind::row:
+        case Kind::array: return "an array";
+        case Kind::object: return members.empty() ? "an empty object" : "an object";
+    }
+    return {};
+}
+
+void locate(Error& error, const Source& source, const Document& document) {
+    std::vector<std::string> tokens;
+    for (std::size_t k = 0; k < error.pointer.size();) {
+        const std::size_t next = std::min(error.pointer.find('/', k + 1), error.pointer.size());
+        std::string token;
+        for (std::size_t c = k + 1; c < next; ++c) {
+            const bool escape = error.pointer[c] == '~' && c + 1 < next;
+            token += !escape ? error.pointer[c] : error.pointer[++c] == '0' ? '~' : '/';
+        }
+        tokens.push_back(std::move(token));
+        k = next;
+    }
+    Scanner scanner(source.text, document.begin);
+    const auto found = scanner.follow(tokens);
+    error.place.file = source.name;
+    const bool structure = source.text[found.value_begin] == '{' || source.text[found.value_begin] == '[';
+    const std::size_t begin = error.at_key ? found.name_begin : found.value_begin;
+    const std::size_t end = error.at_key ? found.name_end : structure ? begin + 1 : found.value_end;
+    fill_place(error.place, source.text, begin, end - begin);
+}
+
+}  // namespace attn

@@ -1,0 +1,18 @@
+#pragma once
+#include <string>
+
+namespace attn {
+
+/// How infinities and NaN are written among numbers: "Infinity" as a JSON string, null, or the bare word
+/// (Infinity, -Infinity, NaN), which is also what CSV has.
+enum class NonFinite { string, null, bare };
+
+/// Appends the shortest JSON number that reads back to the same value of its own type; negative zero is -0.0.
+void append_number(std::string& out, float value, NonFinite policy);
+void append_number(std::string& out, double value, NonFinite policy);
+
+/// Appends `value`, correctly rounded (half to even on its exact value), with `precision` digits after the
+/// point, plain or as 1.2345e+06. Non-finite values are inf, -inf, nan.
+void append_fixed(std::string& out, double value, int precision, bool exponent);
+
+}  // namespace attn
