@@ -1,0 +1,19 @@
+#pragma once
+#include "app/diagnostics.hpp"
+#include "app/options.hpp"
+
+namespace attn {
+
+/// Each command: from options to what it writes. \throws Error, ClosedPipe.
+void run_command(const Options& options, const Diagnostics& diagnostics);
+void check_command(const Options& options, const Diagnostics& diagnostics);
+void init_command(const Options& options, const Diagnostics& diagnostics);
+void schema_command(const Options& options);
+
+/// The version; with -v those of the compiler and the libraries as well.
+void print_version(const Options& options);
+
+/// Writes a text to standard output.
+void print_text(std::string_view text);
+
+}  // namespace attn

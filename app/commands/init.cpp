@@ -1,0 +1,86 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "app/commands/commands.hpp"
+#include "app/examples.hpp"
+#include "app/output.hpp"
+#include "app/terminal.hpp"
+#include "lib/input/value.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+/// The first sentence of an example's comment.
+std::string description_of(const Example& example) {
+    const Source source{std::string(example.name), std::string(example.text)};
+    const std::vector<Document> documents = parse_documents(source);
+    const Value* comment = documents.front().root.find("comment");
+    if (!comment) return {};
+    const std::size_t end = comment->text.find(". ");
+    return end == std::string::npos ? comment->text : comment->text.substr(0, end + 1);
+}
+
+/// `text` in lines of at most `columns`, each behind `indent` spaces.
+std::string wrapped(std::string_view text, int columns, std::size_t indent) {
+    std::string out, line;
+    while (!text.empty()) {
+        const std::size_t space = std::min(text.find(' '), text.size());
+        const std::string word(text.substr(0, space));
+        text.remove_prefix(std::min(space + 1, text.size()));
+        if (!line.empty() && static_cast<int>(indent) + display_width(line + " " + word) > columns) {
+            out += std::string(indent, ' ') + line + "\n";
+            line.clear();
+        }
+        line += (line.empty() ? "" : " ") + word;
+    }
+    return out + std::string(indent, ' ') + line + "\n";
+}
+
+void list_examples(const Options& options) {
+    const int columns = std::min(options.width.value_or(columns_of(STDOUT_FILENO)), 100);
+    std::string out = "attn-calc init NAME writes NAME.json; attn-calc NAME.json computes it.\n\n";
+    for (const Example& example : examples())
+        out += std::string(example.name) + "\n" + wrapped(description_of(example), columns, 4);
+    print_text(out);
+}
+
+const Example& example_named(std::string_view word) {
+    std::string_view name = word;
+    if (name.ends_with(".json")) name.remove_suffix(5);
+    std::vector<std::string_view> names;
+    for (const Example& example : examples()) {
+        if (example.name == name) return example;
+        names.push_back(example.name);
+    }
+    const std::string near = did_you_mean(name, names);
+    fail_usage("there is no example \"" + std::string(word) + "\"",
+               near.empty() ? "attn-calc init lists them" : near);
+}
+
+}  // namespace
+
+void init_command(const Options& options, const Diagnostics& diagnostics) {
+    if (options.words.empty()) return list_examples(options);
+    if (options.words.size() > 1) fail_usage("attn-calc init writes one example at a time");
+    const Example& example = example_named(options.words.front());
+    const std::string path =
+        options.targets.empty() ? std::string(example.name) + ".json" : options.targets.front().path;
+    struct stat status {};
+    const bool is_there = path != "-" && stat(path.c_str(), &status) == 0;
+    const bool device = is_there && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+    if (path == "-" || path.starts_with("/dev/") || device) {
+        const auto output = open_output(path);
+        output->write(example.text);
+        return output->commit();
+    }
+    write_new_file(path, example.text);
+    const std::string shown = harmless(path);
+    diagnostics.note("wrote " + shown + "; attn-calc " +
+                     (path.find_first_of("./") == std::string::npos ? "./" : "") + shown + " computes it");
+}
+
+}  // namespace attn

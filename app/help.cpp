@@ -1,0 +1,143 @@
+#include "app/help.hpp"
+
+namespace attn {
+
+std::string_view main_help() {
+    return R"(attn-calc: every number of an attention mechanism, stage by stage
+
+  attn-calc init hello_shiny_sun             write a first example
+  attn-calc hello_shiny_sun.json             compute it, print every stage
+  attn-calc x.json --stages scores,weights   only these two
+  attn-calc x.json --rows shiny --top 3      one query, its largest weights
+  attn-calc x.json -f json | jq .stages      a trace for programs
+  cat x.json | attn-calc -o trace.csv        from standard input to a file
+
+usage: attn-calc [COMMAND] [OPTIONS] [FILE...]
+
+commands
+  run      compute documents; print or dump every stage (without a command)
+  check    validate documents and print the plan, compute nothing
+  init     list the built-in examples, or write one
+  schema   print the JSON Schema of an input or of a trace
+
+most used options of run
+  -f, --format F     text (default), json, ndjson, csv, torch
+  -o, --output FILE  write to FILE, format by its suffix or FILE:FORMAT
+  --stages A,B       only these stages; as the last word: list them
+  --rows, --cols, --heads, --batch
+                     0 or 0,2 or 0:8; a token for rows and columns
+  -p, --precision N  digits after the point in text (4)
+  -q, -v             say less, say more on standard error
+  -h, --help         this help; after a command: all its options
+  --version          the version; with -v of the libraries too
+
+exit status: 0 done, 2 wrong command line, 3 wrong input, 4 output cannot be
+written, 5 out of memory, 70 a defect of the program, 130 interrupted
+)";
+}
+
+namespace {
+
+constexpr std::string_view run_help = R"(attn-calc run: compute documents and print or dump every stage
+
+  attn-calc run x.json                          every stage as text
+  attn-calc run x.json --stages                 which stages are there
+  attn-calc run x.json --stages weights --rows 0:2
+  attn-calc run x.json -o trace.json -o weights.dat:csv
+  attn-calc run a.json b.json -f ndjson         several documents
+
+usage: attn-calc run [OPTIONS] [FILE...]        (FILE - or none: standard input)
+
+what is computed
+  --stages A,B        only these; --stages as the last word lists them
+  --batch, --heads N  batch items and query heads: 0 or 0,2 or 0:8
+  --rows, --cols N    queries and keys, also by token
+  --dtype T           float32 or float64, whatever the document says
+  --threads N         workers (0: what the machine offers)
+  --kernels NAME      instruction set: auto or baseline
+  --max-memory SIZE   refuse what needs more: 800M, 1.5G, 2GiB
+
+how it is written
+  -f, --format F      text (default), json, ndjson, csv, torch
+  -o, --output FILE   repeatable; format by suffix (.json .ndjson .csv .txt)
+                      or FILE:FORMAT; standard output only with -f as well
+  -p, --precision N   digits after the point in text (4)
+  --top K             text: the K largest weights of each row
+  --width N           columns of text (the terminal's, or 80)
+  --ascii             text without letters beyond ASCII in rules and marks
+  --color WHEN        auto (default), always, never
+  --nonfinite P       infinities and NaN in JSON: string (default), null, bare
+  --squeeze           leave out axes of length 1
+  --compact           JSON without spaces and line breaks
+
+messages
+  -q, --quiet         no warnings and no progress
+  -v, --verbose       time, workers and memory on standard error
+  --error-format F    text (default) or json, one object a line
+  -h, --help          this help
+)";
+
+constexpr std::string_view check_help =
+    R"(attn-calc check: validate documents and print the plan, compute nothing
+
+  attn-calc check x.json                 layouts, shapes, stages, cost
+  attn-calc check x.json -f json         the same for programs
+  attn-calc check *.json -q > /dev/null  only what is wrong
+
+usage: attn-calc check [OPTIONS] [FILE...]      (FILE - or none: standard input)
+
+  -f, --format F      text (default) or json
+  -o, --output FILE   plan.json or plan.txt
+  --stages, --batch, --heads, --rows, --cols, --dtype, --threads, --max-memory
+                      as in attn-calc run: the plan and the cost follow them
+  --width N, --ascii, --color WHEN, --compact
+                      as in attn-calc run
+  -q, --quiet         no warnings
+  --error-format F    text (default) or json, one object a line
+  -h, --help          this help
+)";
+
+constexpr std::string_view init_help = R"(attn-calc init: list the built-in examples, or write one
+
+  attn-calc init                         the examples, one by one
+  attn-calc init multi_head              write multi_head.json
+  attn-calc init multi_head -o my.json   write it under another name
+  attn-calc init multi_head -o - | attn-calc
+
+usage: attn-calc init [OPTIONS] [EXAMPLE]
+
+  -o, --output FILE   the file to write (EXAMPLE.json); -: standard output.
+                      A file that exists is never overwritten
+  --width N           columns of the list
+  -q, --quiet         no word about the file written
+  -h, --help          this help
+)";
+
+constexpr std::string_view schema_help = R"(attn-calc schema: print a JSON Schema (2020-12)
+
+  attn-calc schema input > input.schema.json     of the documents that run reads
+  attn-calc schema trace                         of what run -f json writes
+
+usage: attn-calc schema input|trace
+
+  -o, --output FILE   write to FILE
+  -h, --help          this help
+)";
+
+}  // namespace
+
+std::string_view help_of(Command command) {
+    switch (command) {
+        case Command::run:
+            return run_help;
+        case Command::check:
+            return check_help;
+        case Command::init:
+            return init_help;
+        case Command::schema:
+            return schema_help;
+    }
+    return {};
+}
+
+}  // namespace attn

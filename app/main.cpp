@@ -1,0 +1,96 @@
+#include <unistd.h>
+
+#include <new>
+#include <span>
+#include <string>
+#include <system_error>
+
+#include "app/commands/commands.hpp"
+#include "app/help.hpp"
+#include "app/output.hpp"
+#include "app/source.hpp"
+#include "lib/kernels/kernels.hpp"
+#include "lib/version.hpp"
+
+namespace attn {
+
+void print_text(std::string_view text) {
+    const auto output = open_standard_output();
+    output->write(text);
+    output->commit();
+}
+
+void print_version(const Options& options) {
+    std::string text = "attn-calc " ATTN_VERSION "\n";
+    if (options.verbose) {
+#ifdef __clang__
+        text += "compiler: " __VERSION__ "\n";
+#else
+        text += "compiler: GCC " __VERSION__ "\n";
+#endif
+        text += "CLI11: " + std::string(cli_library_version()) + "\n";
+        text += "instruction set: " + std::string(kernels::table<float>().name) + "\n";
+    }
+    print_text(text);
+}
+
+namespace {
+
+void obey(const Options& options, const Diagnostics& diagnostics) {
+    if (options.version) return print_version(options);
+    if (options.help) return print_text(options.command_named ? help_of(options.command) : main_help());
+    const bool reads = options.command == Command::run || options.command == Command::check;
+    if (reads && would_wait(options))
+        return print_text(options.command_named ? help_of(options.command) : main_help());
+    switch (options.command) {
+        case Command::run:
+            return run_command(options, diagnostics);
+        case Command::check:
+            return check_command(options, diagnostics);
+        case Command::init:
+            return init_command(options, diagnostics);
+        case Command::schema:
+            return schema_command(options);
+    }
+}
+
+int finish(const Diagnostics& diagnostics, const Error& error) {
+    diagnostics.error(error);
+    return static_cast<int>(error.code);
+}
+
+}  // namespace
+}  // namespace attn
+
+int main(int count, char** arguments) {
+    using namespace attn;
+    prepare_process();
+    const std::span<const char* const> words(arguments + (count > 0 ? 1 : 0),
+                                             static_cast<std::size_t>(count > 0 ? count - 1 : 0));
+    const Options guessed = parse_message_options(words);
+    try {
+        const Options options = parse_options(words);
+        const Diagnostics diagnostics(options);
+        try {
+            obey(options, diagnostics);
+            return static_cast<int>(Exit::ok);
+        } catch (const Error& error) {
+            return finish(diagnostics, error);
+        }
+    } catch (const ClosedPipe&) {
+        return static_cast<int>(Exit::ok);
+    } catch (const Error& error) {
+        return finish(Diagnostics(guessed), error);
+    } catch (const std::bad_alloc&) {
+        return finish(Diagnostics(guessed), Error(Exit::resource, {}, "out of memory",
+                                                  "--stages, --rows and --heads compute less"));
+    } catch (const std::system_error& error) {
+        return finish(Diagnostics(guessed),
+                      Error(Exit::resource, {}, std::string("a resource ran out: ") + error.what()));
+    } catch (const std::exception& error) {
+        return finish(Diagnostics(guessed),
+                      Error(Exit::defect, {}, std::string("a defect of the program: ") + error.what()));
+    } catch (...) {
+        return finish(Diagnostics(guessed), Error(Exit::defect, {}, "a defect of the program"));
+    }
+}

@@ -1,0 +1,112 @@
+#include "app/option_values.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+namespace attn {
+namespace {
+
+constexpr std::array<std::string_view, 5> formats{"text", "json", "ndjson", "csv", "torch"};
+
+struct Suffix {
+    std::string_view suffix;
+    Format format;
+};
+constexpr std::array suffixes{Suffix{"json", Format::json},    Suffix{"ndjson", Format::ndjson},
+                              Suffix{"jsonl", Format::ndjson}, Suffix{"csv", Format::csv},
+                              Suffix{"txt", Format::text},     Suffix{"text", Format::text}};
+
+bool comes_later(std::string_view format) {
+    static constexpr std::array<std::string_view, 7> names{"md",  "tex", "html",       "svg",
+                                                           "npz", "npy", "safetensors"};
+    return std::find(names.begin(), names.end(), format) != names.end();
+}
+
+[[noreturn]] void refuse_later_format(std::string_view name) {
+    fail_usage("the format " + std::string(name) + " is not there yet",
+               "formats: text, json, ndjson, csv, torch");
+}
+
+std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+
+}  // namespace
+
+std::size_t choice_value(std::string_view flag, std::string_view text,
+                         std::span<const std::string_view> names) {
+    std::string all;
+    for (std::size_t k = 0; k < names.size(); ++k) {
+        if (names[k] == text) return k;
+        all += (k == 0 ? "" : k + 1 == names.size() ? " or " : ", ") + std::string(names[k]);
+    }
+    fail_usage(std::string(flag) + " " + quoted(text) + ": expected " + all, did_you_mean(text, names));
+}
+
+int integer_value(std::string_view flag, std::string_view text, int least, int most) {
+    int value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (error == std::errc{} && stop == end && value >= least && value <= most) return value;
+    fail_usage(std::string(flag) + " " + quoted(text) + ": expected a whole number from " +
+               std::to_string(least) + " to " + std::to_string(most));
+}
+
+Index size_value(std::string_view flag, std::string_view text) {
+    double value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+    std::string unit(stop, end);
+    for (char& c : unit) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+    if (!unit.empty() && unit.back() == 'b') unit.pop_back();
+    const bool binary = unit.size() == 2 && unit.back() == 'i';
+    if (binary) unit.pop_back();
+    const std::size_t power = unit.empty() ? 0 : std::string_view("kmgt").find(unit) + 1;
+    const bool known = unit.empty() || (unit.size() == 1 && power >= 1);
+    const double bytes = std::floor(value * std::pow(binary ? 1024.0 : 1000.0, static_cast<double>(power)));
+    if (error == std::errc{} && known && bytes >= 1 && bytes < 9e18) return static_cast<Index>(bytes);
+    fail_usage(std::string(flag) + " " + quoted(text) + ": expected a size",
+               "sizes are written 800M, 1.5G or 2GiB");
+}
+
+Format format_value(std::string_view text) {
+    if (const auto format = format_named(text)) return *format;
+    if (comes_later(text)) refuse_later_format(text);
+    const std::string near = did_you_mean(text, formats);
+    fail_usage("unknown format " + quoted(text),
+               near.empty() ? "formats: text, json, ndjson, csv, torch" : near);
+}
+
+Target target_value(std::string_view text, Command command) {
+    if (text == "-") return {"-", std::nullopt};
+    if (command == Command::init || command == Command::schema) return {std::string(text), Format::text};
+    const std::size_t colon = text.rfind(':');
+    if (colon != std::string_view::npos && text.find_first_of("/.", colon) == std::string_view::npos) {
+        if (colon == 0 || colon + 1 == text.size())
+            fail_usage("-o " + quoted(text) + ": expected FILE:FORMAT, as in result.dat:json");
+        return {std::string(text.substr(0, colon)), format_value(text.substr(colon + 1))};
+    }
+    const std::size_t dot = text.find_last_of("./");
+    const bool has_suffix = dot != std::string_view::npos && text[dot] == '.';
+    const std::string_view suffix = has_suffix ? text.substr(dot + 1) : std::string_view{};
+    for (const Suffix& s : suffixes)
+        if (s.suffix == suffix) return {std::string(text), s.format};
+    if (comes_later(suffix)) refuse_later_format(suffix);
+    fail_usage("-o " + quoted(text) + ": the name does not say the format",
+               "-o " + std::string(text) + ":json");
+}
+
+void append_stages(std::string_view text, std::vector<std::string>& stages) {
+    for (std::size_t from = 0;;) {
+        const std::size_t comma = std::min(text.find(',', from), text.size());
+        const std::string_view name = text.substr(from, comma - from);
+        if (name.empty() || name.find_first_of("./") != std::string_view::npos)
+            fail_usage("--stages " + quoted(text) + ": expected names of stages, as in scores,weights",
+                       "--stages as the last word lists those of the input");
+        stages.emplace_back(name);
+        if (comma == text.size()) return;
+        from = comma + 1;
+    }
+}
+
+}  // namespace attn

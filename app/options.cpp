@@ -1,0 +1,316 @@
+#include "app/options.hpp"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <CLI/Version.hpp>
+#include <algorithm>
+#include <array>
+
+#include "app/option_values.hpp"
+
+namespace attn {
+namespace {
+
+constexpr std::array commands{Command::run, Command::check, Command::init, Command::schema};
+constexpr std::array<std::string_view, 4> command_names{"run", "check", "init", "schema"};
+constexpr std::array<std::string_view, 7> later_commands{"explain",    "diff",    "view",      "probe",
+                                                         "blindspots", "convert", "completion"};
+
+enum Id {
+    help,
+    version,
+    quiet,
+    verbose,
+    error_format,
+    color,
+    format,
+    output,
+    stages,
+    batch,
+    heads,
+    rows,
+    cols,
+    top,
+    precision,
+    dtype,
+    threads,
+    kernels,
+    max_memory,
+    nonfinite,
+    squeeze,
+    compact,
+    width,
+    ascii,
+    weights,
+    prefix,
+    id_count
+};
+
+constexpr unsigned of_run = 1, of_check = 2, of_init = 4, of_schema = 8, of_all = 15;
+
+struct Flag {
+    Id id;
+    const char* names;
+    bool takes_value;
+    unsigned commands;
+};
+
+/// THE TABLE of options.
+constexpr std::array<Flag, id_count> flags{{
+    {help, "-h,--help", false, of_all},
+    {version, "--version", false, of_all},
+    {quiet, "-q,--quiet", false, of_all},
+    {verbose, "-v,--verbose", false, of_all},
+    {error_format, "--error-format", true, of_all},
+    {color, "--color", true, of_all},
+    {format, "-f,--format", true, of_run | of_check},
+    {output, "-o,--output", true, of_all},
+    {stages, "--stages", true, of_run | of_check},
+    {batch, "--batch", true, of_run | of_check},
+    {heads, "--heads", true, of_run | of_check},
+    {rows, "--rows", true, of_run | of_check},
+    {cols, "--cols", true, of_run | of_check},
+    {top, "--top", true, of_run},
+    {precision, "-p,--precision", true, of_run},
+    {dtype, "--dtype", true, of_run | of_check},
+    {threads, "--threads", true, of_run | of_check},
+    {kernels, "--kernels", true, of_run | of_check},
+    {max_memory, "--max-memory", true, of_run | of_check},
+    {nonfinite, "--nonfinite", true, of_run | of_check},
+    {squeeze, "--squeeze", false, of_run},
+    {compact, "--compact", false, of_run | of_check},
+    {width, "--width", true, of_run | of_check | of_init},
+    {ascii, "--ascii", false, of_run | of_check},
+    {weights, "--weights", true, of_run | of_check},
+    {prefix, "--prefix", true, of_run | of_check},
+}};
+
+constexpr bool flags_are_in_order() {
+    for (std::size_t k = 0; k < flags.size(); ++k)
+        if (static_cast<std::size_t>(flags[k].id) != k) return false;
+    return true;
+}
+static_assert(flags_are_in_order());
+
+std::string_view long_name(const Flag& flag) {
+    const std::string_view names = flag.names;
+    return names.substr(names.find("--"));
+}
+
+const Flag* flag_named(std::string_view word) {
+    for (const Flag& f : flags)
+        if (long_name(f) == word) return &f;
+    return nullptr;
+}
+
+[[noreturn]] void unknown_option(std::string_view word) {
+    std::string_view name = word.substr(0, word.find('='));
+    name.remove_prefix(std::min(name.find_first_not_of('-'), name.size()));
+    std::vector<std::string_view> names;
+    for (const Flag& f : flags) names.push_back(long_name(f).substr(2));
+    const std::string near = nearest_name(name, names);
+    fail_usage("unknown option " + std::string(word),
+               near.empty()
+                   ? "a file whose name begins with - is written after --, or as ./" + std::string(word)
+                   : "did you mean --" + near + "?");
+}
+
+/// What the library would read differently from what is meant: a long name behind one dash (a cluster of
+/// short ones), and an empty value after = (no value, so that the next word is taken). `--stages` without a
+/// value lists.
+std::vector<std::string> prepared(std::span<const char* const> arguments) {
+    std::vector<std::string> words(arguments.begin(), arguments.end());
+    for (std::string& word : words) {
+        if (word == "--stages=" || (word == "--stages" && &word == &words.back())) {
+            word = "--stages=?";
+        } else if (word.size() > 2 && word[0] == '-' && word[1] != '-') {
+            if (flag_named("-" + word.substr(0, word.find('=')))) unknown_option(word);
+        } else if (word.starts_with("--") && word.ends_with('=')) {
+            const Flag* flag = flag_named(std::string_view(word).substr(0, word.size() - 1));
+            if (flag && flag->takes_value) fail_usage(word + " needs a value");
+        }
+    }
+    return words;
+}
+
+struct Parsed {
+    std::array<std::vector<std::string>, id_count> values;
+    std::array<std::int64_t, id_count> counts{};
+    std::vector<std::string> words;  ///< no options
+    std::size_t after_dashes = 0;    ///< how many of them stand after --
+    bool given(Id id) const { return counts[id] != 0 || !values[id].empty(); }
+};
+
+Parsed parse_words(std::span<const char* const> arguments) {
+    const auto dashes = std::find(arguments.begin(), arguments.end(), std::string_view("--"));
+    std::vector<std::string> words = prepared({arguments.begin(), dashes});
+    const std::string last = words.empty() ? std::string{} : words.back();
+
+    Parsed parsed;
+    CLI::App app;
+    app.set_help_flag();
+    app.allow_extras();
+    for (const Flag& f : flags) {
+        if (f.takes_value) {
+            app.add_option(f.names, parsed.values[f.id])
+                ->expected(1)
+                ->allow_extra_args(false)
+                ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+        } else {
+            app.add_flag(f.names, parsed.counts[f.id]);
+        }
+    }
+    std::reverse(words.begin(), words.end());
+    try {
+        app.parse(std::move(words));
+    } catch (const CLI::ArgumentMismatch&) {
+        fail_usage(last + " needs a value");
+    } catch (const CLI::ParseError& error) {
+        fail_usage(error.what());
+    }
+    for (std::string& word : app.remaining()) {
+        if (word.size() > 1 && word[0] == '-') unknown_option(word);
+        parsed.words.push_back(std::move(word));
+    }
+    if (dashes != arguments.end()) {
+        parsed.words.insert(parsed.words.end(), std::next(dashes), arguments.end());
+        parsed.after_dashes = static_cast<std::size_t>(arguments.end() - dashes) - 1;
+    }
+    return parsed;
+}
+
+/// Takes the subcommand off the front of the words: `run` where the first one is a file, or none is there.
+void choose_command(Parsed& parsed, Options& options) {
+    if (parsed.words.size() <= parsed.after_dashes) return;
+    const std::string word = parsed.words.front();
+    const auto found = std::find(command_names.begin(), command_names.end(), word);
+    if (found != command_names.end()) {
+        options.command = commands[static_cast<std::size_t>(found - command_names.begin())];
+        options.command_named = true;
+    } else if (word == "help") {
+        options.help = true;
+        parsed.words.erase(parsed.words.begin());
+        return choose_command(parsed, options);
+    } else if (std::find(later_commands.begin(), later_commands.end(), word) != later_commands.end()) {
+        fail_usage("attn-calc " + word + " is not there yet", "commands: run, check, init, schema");
+    } else if (word == "-" || word.find_first_of("./") != std::string::npos) {
+        return;
+    } else {
+        std::vector<std::string_view> names(command_names.begin(), command_names.end());
+        names.insert(names.end(), later_commands.begin(), later_commands.end());
+        const std::string near = did_you_mean(word, names);
+        fail_usage("unknown command \"" + word + "\"",
+                   near.empty() ? "a file of that name is written ./" + word : near);
+    }
+    parsed.words.erase(parsed.words.begin());
+}
+
+void refuse_foreign_flags(const Parsed& parsed, Command command) {
+    if (parsed.given(weights) || parsed.given(prefix)) {
+        fail_usage(std::string(parsed.given(weights) ? "--weights" : "--prefix") +
+                       ": reading weights from a file comes in a later release",
+                   "\"weights\" inside the document holds them");
+    }
+    for (const Flag& f : flags)
+        if (parsed.given(f.id) && (f.commands & (1U << static_cast<unsigned>(command))) == 0)
+            fail_usage("attn-calc " + std::string(name_of(command)) + " takes no " +
+                       std::string(long_name(f)));
+}
+
+void read_outputs(const Parsed& parsed, Options& options) {
+    for (const std::string& text : parsed.values[output]) {
+        Target target = target_value(text, options.command);
+        for (const Target& other : options.targets)
+            if (other.path == target.path) fail_usage("-o " + target.path + " is given twice");
+        options.targets.push_back(std::move(target));
+    }
+    const bool one = options.command == Command::init || options.command == Command::schema;
+    if (one && options.targets.size() > 1)
+        fail_usage("-o: " + std::string(name_of(options.command)) + " writes one file");
+}
+
+Options convert(const Parsed& parsed, Options options) {
+    const auto given = [&](Id id) { return !parsed.values[id].empty(); };
+    const auto last = [&](Id id) -> const std::string& { return parsed.values[id].back(); };
+    const auto choice = [&](Id id, std::initializer_list<std::string_view> names) {
+        return choice_value(long_name(flags[id]), last(id), {names.begin(), names.size()});
+    };
+    options.quiet = parsed.counts[quiet] != 0;
+    options.verbose = parsed.counts[verbose] != 0;
+    options.squeeze = parsed.counts[squeeze] != 0;
+    options.compact = parsed.counts[compact] != 0;
+    options.ascii = parsed.counts[ascii] != 0;
+    if (given(error_format)) options.messages = static_cast<Messages>(choice(error_format, {"text", "json"}));
+    if (given(color)) options.colour = static_cast<When>(choice(color, {"auto", "always", "never"}));
+    if (given(nonfinite))
+        options.nonfinite = static_cast<NonFinite>(choice(nonfinite, {"string", "null", "bare"}));
+    if (given(dtype)) options.request.dtype = static_cast<DType>(choice(dtype, {"float32", "float64"}));
+    if (given(kernels)) choice(kernels, {"auto", "baseline"});
+    if (given(format)) options.format = format_value(last(format));
+    if (given(precision)) options.precision = integer_value("--precision", last(precision), 0, 30);
+    if (given(top)) options.top = integer_value("--top", last(top), 1, 1'000'000);
+    if (given(width)) options.width = integer_value("--width", last(width), 20, 10'000);
+    if (given(threads)) options.request.threads = integer_value("--threads", last(threads), 0, 4096);
+    if (given(max_memory)) options.request.max_memory = size_value("--max-memory", last(max_memory));
+    if (given(batch)) options.request.batch = last(batch);
+    if (given(heads)) options.request.heads = last(heads);
+    if (given(rows)) options.request.rows = last(rows);
+    if (given(cols)) options.request.cols = last(cols);
+    for (const std::string& text : parsed.values[stages]) {
+        if (text == "?")
+            options.list_stages = true;
+        else
+            append_stages(text, options.request.stages);
+    }
+    if (options.command == Command::check && options.standard_format() != Format::text &&
+        options.format != Format::json)
+        fail_usage("attn-calc check prints text or json");
+    read_outputs(parsed, options);
+    return options;
+}
+
+}  // namespace
+
+std::string_view name_of(Command command) { return command_names[static_cast<std::size_t>(command)]; }
+
+Options parse_options(std::span<const char* const> arguments) {
+    Parsed parsed = parse_words(arguments);
+    Options options;
+    options.help = parsed.counts[help] != 0;
+    options.version = parsed.counts[version] != 0;
+    if (!options.version) choose_command(parsed, options);
+    if (options.help || options.version) {
+        options.verbose = parsed.counts[verbose] != 0;
+        return options;
+    }
+    refuse_foreign_flags(parsed, options.command);
+    options = convert(parsed, std::move(options));
+    options.words = std::move(parsed.words);
+    return options;
+}
+
+Options parse_message_options(std::span<const char* const> arguments) noexcept {
+    Options options;
+    const auto value_of = [&](std::size_t k, std::string_view name) -> std::string_view {
+        const std::string_view word = arguments[k];
+        if (word == name && k + 1 < arguments.size()) return arguments[k + 1];
+        return word.starts_with(name) && word.size() > name.size() && word[name.size()] == '='
+                   ? word.substr(name.size() + 1)
+                   : std::string_view{};
+    };
+    for (std::size_t k = 0; k < arguments.size(); ++k) {
+        if (arguments[k] == std::string_view("--")) break;
+        if (const auto text = value_of(k, "--error-format"); !text.empty())
+            options.messages = text == "json" ? Messages::json : Messages::text;
+        if (const auto text = value_of(k, "--color"); !text.empty())
+            options.colour = text == "always"  ? When::always
+                             : text == "never" ? When::never
+                                               : When::automatic;
+    }
+    return options;
+}
+
+std::string_view cli_library_version() { return CLI11_VERSION; }
+
+}  // namespace attn

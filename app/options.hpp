@@ -1,0 +1,58 @@
+#pragma once
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/plan/plan.hpp"
+#include "lib/render/render.hpp"
+
+namespace attn {
+
+enum class Command { run, check, init, schema };
+
+std::string_view name_of(Command command);
+
+/// When something is done that depends on a terminal.
+enum class When { automatic, always, never };
+
+enum class Messages { text, json };
+
+/// Where a result goes. "-": standard output. No format: the one of standard output, or none is needed.
+struct Target {
+    std::string path;
+    std::optional<Format> format;
+};
+
+/// A command line as plain data: checked for form, nothing opened, no name of the input resolved.
+struct Options {
+    Command command = Command::run;
+    bool command_named = false;  ///< false: a call without a subcommand
+    bool help = false, version = false, quiet = false, verbose = false;
+    std::vector<std::string> words;  ///< files, or the name of an example or schema
+    std::optional<Format> format;    ///< of standard output
+    std::vector<Target> targets;     ///< -o
+    bool list_stages = false;
+    Request request;
+    std::optional<int> top, width;
+    int precision = 4;
+    NonFinite nonfinite = NonFinite::string;
+    bool squeeze = false, compact = false, ascii = false;
+    When colour = When::automatic;
+    Messages messages = Messages::text;
+
+    /// The format of standard output.
+    Format standard_format() const { return format.value_or(Format::text); }
+};
+
+/// Reads the words after the program's name. \throws Error (exit 2) for what no document could make right.
+Options parse_options(std::span<const char* const> arguments);
+
+/// What messages and colour ask for, read from a command line that may be wrong elsewhere.
+Options parse_message_options(std::span<const char* const> arguments) noexcept;
+
+/// The version of the command line library.
+std::string_view cli_library_version();
+
+}  // namespace attn

@@ -1,0 +1,66 @@
+#pragma once
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "lib/render/render.hpp"
+
+namespace attn {
+
+/// Standard output was closed by its reader (`| head`): the work ends quietly.
+struct ClosedPipe {};
+
+/// Lets signals that end the program remove unfinished files first (exit 128 + the signal's number), lets a
+/// closed pipe be an error of write(), and keeps descriptors 0 to 2 from being given to files.
+void prepare_process();
+
+/// A descriptor with a buffer.
+class DescriptorOutput : public Output {
+  public:
+    /// `name` is for messages.
+    DescriptorOutput(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {}
+    DescriptorOutput(const DescriptorOutput&) = delete;
+    DescriptorOutput& operator=(const DescriptorOutput&) = delete;
+    ~DescriptorOutput() override;
+
+    void write(std::string_view bytes) override;
+    void flush() override;
+    /// Writes what is left and closes. \throws Error (exit 4), ClosedPipe. Without it the rest is lost.
+    virtual void commit();
+
+  protected:
+    [[noreturn]] void refuse(int error) const;
+
+    int descriptor_;
+    std::string name_;
+
+  private:
+    void send(std::string_view bytes);
+
+    std::string buffer_;
+};
+
+/// A new file beside `path`, renamed over it by commit() and removed otherwise; links are followed.
+class FileOutput : public DescriptorOutput {
+  public:
+    FileOutput(int descriptor, std::string name, std::string path, std::string unfinished, std::size_t slot);
+    ~FileOutput() override;
+    void commit() override;
+
+  private:
+    std::string path_, unfinished_;
+    std::size_t slot_;
+    bool done_ = false;
+};
+
+std::unique_ptr<DescriptorOutput> open_standard_output();
+
+/// "-" is standard output; pipes and devices are written directly, everything else through a FileOutput.
+/// \throws Error (exit 4).
+std::unique_ptr<DescriptorOutput> open_output(const std::string& path);
+
+/// A file that must not exist yet, made with its whole content. \throws Error (exit 4).
+void write_new_file(const std::string& path, std::string_view content);
+
+}  // namespace attn

@@ -1,0 +1,310 @@
+#include "app/schema_texts.hpp"
+
+namespace attn {
+namespace {
+
+// The keys of lib/input/read_problem.cpp and the names of lib/input/weight_names.cpp, as a schema.
+constexpr std::string_view input_text = R"json({
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "$id": "urn:attn-calc:input:1",
+  "title": "An input document of attn-calc",
+  "type": "object",
+  "properties": {
+    "comment": true,
+    "variant": {"enum": ["simplified", "self_attention", "causal_attention", "multi_head", "stacked_heads",
+                         "cross_attention", "scaled_dot_product"]},
+    "tokens": {"$ref": "#/$defs/labels"},
+    "key_tokens": {"$ref": "#/$defs/labels"},
+    "embeddings": {"$ref": "#/$defs/embeddings"},
+    "key_embeddings": {"$ref": "#/$defs/embeddings"},
+    "value_embeddings": {"$ref": "#/$defs/embeddings"},
+    "queries": {"$ref": "#/$defs/projected"},
+    "keys": {"$ref": "#/$defs/projected"},
+    "values": {"$ref": "#/$defs/projected"},
+    "weights": {
+      "anyOf": [
+        {"$ref": "#/$defs/drawn_weights"},
+        {"$ref": "#/$defs/named_weights"},
+        {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/named_weights"}}
+      ]
+    },
+    "num_heads": {"type": "integer", "minimum": 1},
+    "scale": {"anyOf": [{"type": "number"}, {"const": "none"}]},
+    "causal": {
+      "anyOf": [
+        {"type": "boolean"},
+        {"enum": ["top_left", "bottom_right"]},
+        {"type": "object",
+         "properties": {"offset": {"anyOf": [{"$ref": "#/$defs/int64"},
+                                             {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/int64"}}]},
+                        "comment": true},
+         "required": ["offset"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}
+      ]
+    },
+    "window": {
+      "type": "object",
+      "properties": {"left": {"$ref": "#/$defs/count"}, "right": {"$ref": "#/$defs/count"}, "comment": true},
+      "anyOf": [{"required": ["left"]}, {"required": ["right"]}],
+      "patternProperties": {"^[$_]": true}, "additionalProperties": false
+    },
+    "key_lengths": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/count"}},
+    "mask": {"anyOf": [{"$ref": "#/$defs/mask"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/mask"}}]},
+    "mask_at": {"enum": ["scaled_scores", "scores", "weights"]},
+    "normalize": {"enum": ["softmax", "sum"]},
+    "empty_rows": {"enum": ["zero", "nan", "uniform"]},
+    "dropout": {
+      "anyOf": [
+        {"type": "object",
+         "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1}, "seed": {"$ref": "#/$defs/int64"},
+                        "generator": {"enum": ["torch", "torch-mkl"]}, "comment": true},
+         "required": ["p", "seed"], "patternProperties": {"^[$_]": true}, "additionalProperties": false},
+        {"type": "object",
+         "properties": {"p": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "keep": {"$ref": "#/$defs/switches"},
+                        "comment": true},
+         "required": ["p", "keep"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}
+      ]
+    },
+    "dtype": {"enum": ["float32", "float64"]}
+  },
+  "patternProperties": {"^[$_]": true},
+  "additionalProperties": false,
+  "oneOf": [
+    {"required": ["embeddings"],
+     "not": {"anyOf": [{"required": ["queries"]}, {"required": ["keys"]}, {"required": ["values"]}]}},
+    {"required": ["queries", "keys", "values"], "not": {"required": ["embeddings"]}}
+  ],
+  "$defs": {
+    "int64": {"type": "integer", "minimum": -9223372036854775808, "maximum": 9223372036854775807},
+    "count": {"type": "integer", "minimum": 0, "maximum": 9223372036854775807},
+    "size": {"type": "integer", "minimum": 1, "maximum": 9223372036854775807},
+    "shape": {"type": "array", "minItems": 1, "maxItems": 4, "items": {"$ref": "#/$defs/size"}},
+    "labels": {"type": "array", "items": {"type": "string"}},
+    "numbers1": {"type": "array", "minItems": 1, "items": {"type": "number"}},
+    "numbers2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers1"}},
+    "numbers3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers2"}},
+    "numbers4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers3"}},
+    "flat_numbers": {
+      "type": "object",
+      "properties": {"shape": {"$ref": "#/$defs/shape"}, "data": {"$ref": "#/$defs/numbers1"}, "comment": true},
+      "required": ["shape", "data"], "patternProperties": {"^[$_]": true}, "additionalProperties": false
+    },
+    "drawn": {
+      "anyOf": [
+        {"type": "object",
+         "properties": {"init": {"enum": ["torch.rand", "torch.randn"]}, "seed": {"$ref": "#/$defs/int64"},
+                        "shape": {"$ref": "#/$defs/shape"}, "comment": true},
+         "required": ["init", "seed", "shape"], "patternProperties": {"^[$_]": true}, "additionalProperties": false},
+        {"type": "object",
+         "properties": {"init": {"const": "torch.nn.Embedding"}, "seed": {"$ref": "#/$defs/int64"},
+                        "num_embeddings": {"$ref": "#/$defs/size"}, "dim": {"$ref": "#/$defs/size"},
+                        "ids": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/count"}}, "comment": true},
+         "required": ["init", "seed", "num_embeddings", "dim", "ids"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}
+      ]
+    },
+    "object_tensor": {"anyOf": [{"$ref": "#/$defs/flat_numbers"}, {"$ref": "#/$defs/drawn"}]},
+    "vector": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/object_tensor"}]},
+    "matrix": {"anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/object_tensor"}]},
+    "embeddings": {
+      "anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/object_tensor"}]
+    },
+    "projected": {
+      "anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/numbers4"},
+                {"$ref": "#/$defs/object_tensor"}]
+    },
+    "addend": {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"]}]},
+    "addends1": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addend"}},
+    "addends2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addends1"}},
+    "addends3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addends2"}},
+    "addends4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addends3"}},
+    "addends": {
+      "anyOf": [
+        {"$ref": "#/$defs/addends1"}, {"$ref": "#/$defs/addends2"}, {"$ref": "#/$defs/addends3"},
+        {"$ref": "#/$defs/addends4"},
+        {"type": "object",
+         "properties": {"shape": {"$ref": "#/$defs/shape"}, "data": {"$ref": "#/$defs/addends1"}, "comment": true},
+         "required": ["shape", "data"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}
+      ]
+    },
+    "switches1": {"type": "array", "minItems": 1, "items": {"enum": [true, false, 0, 1]}},
+    "switches2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/switches1"}},
+    "switches3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/switches2"}},
+    "switches4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/switches3"}},
+    "switches": {
+      "anyOf": [
+        {"$ref": "#/$defs/switches1"}, {"$ref": "#/$defs/switches2"}, {"$ref": "#/$defs/switches3"},
+        {"$ref": "#/$defs/switches4"},
+        {"type": "object",
+         "properties": {"shape": {"$ref": "#/$defs/shape"}, "data": {"$ref": "#/$defs/switches1"}, "comment": true},
+         "required": ["shape", "data"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}
+      ]
+    },
+    "mask": {
+      "type": "object",
+      "properties": {"keep": {"$ref": "#/$defs/switches"}, "drop": {"$ref": "#/$defs/switches"},
+                     "add": {"$ref": "#/$defs/addends"}, "comment": true},
+      "oneOf": [{"required": ["keep"]}, {"required": ["drop"]}, {"required": ["add"]}],
+      "patternProperties": {"^[$_]": true}, "additionalProperties": false
+    },
+    "drawn_weights": {
+      "type": "object",
+      "properties": {"init": {"enum": ["torch.nn.Linear", "torch.rand", "torch.nn.MultiheadAttention"]},
+                     "seed": {"$ref": "#/$defs/int64"}, "d_out": {"$ref": "#/$defs/size"}, "bias": {"type": "boolean"},
+                     "out_proj": {"type": "boolean"}, "comment": true},
+      "required": ["init", "seed"],
+      "anyOf": [{"properties": {"init": {"const": "torch.nn.MultiheadAttention"}}}, {"required": ["d_out"]}],
+      "patternProperties": {"^[$_]": true}, "additionalProperties": false
+    },
+    "named_weights": {
+      "type": "object",
+      "properties": {
+        "W_query": {"$ref": "#/$defs/matrix"}, "W_key": {"$ref": "#/$defs/matrix"},
+        "W_value": {"$ref": "#/$defs/matrix"}, "W_out": {"$ref": "#/$defs/matrix"},
+        "b_query": {"$ref": "#/$defs/vector"}, "b_key": {"$ref": "#/$defs/vector"},
+        "b_value": {"$ref": "#/$defs/vector"}, "b_out": {"$ref": "#/$defs/vector"},
+        "W_query.weight": {"$ref": "#/$defs/matrix"}, "W_key.weight": {"$ref": "#/$defs/matrix"},
+        "W_value.weight": {"$ref": "#/$defs/matrix"}, "W_out.weight": {"$ref": "#/$defs/matrix"},
+        "W_query.bias": {"$ref": "#/$defs/vector"}, "W_key.bias": {"$ref": "#/$defs/vector"},
+        "W_value.bias": {"$ref": "#/$defs/vector"}, "W_out.bias": {"$ref": "#/$defs/vector"},
+        "q_proj.weight": {"$ref": "#/$defs/matrix"}, "k_proj.weight": {"$ref": "#/$defs/matrix"},
+        "v_proj.weight": {"$ref": "#/$defs/matrix"}, "o_proj.weight": {"$ref": "#/$defs/matrix"},
+        "q_proj.bias": {"$ref": "#/$defs/vector"}, "k_proj.bias": {"$ref": "#/$defs/vector"},
+        "v_proj.bias": {"$ref": "#/$defs/vector"}, "o_proj.bias": {"$ref": "#/$defs/vector"},
+        "query.weight": {"$ref": "#/$defs/matrix"}, "key.weight": {"$ref": "#/$defs/matrix"},
+        "value.weight": {"$ref": "#/$defs/matrix"},
+        "query.bias": {"$ref": "#/$defs/vector"}, "key.bias": {"$ref": "#/$defs/vector"},
+        "value.bias": {"$ref": "#/$defs/vector"},
+        "out_proj.weight": {"$ref": "#/$defs/matrix"},
+        "out_proj.bias": {"$ref": "#/$defs/vector"},
+        "in_proj_weight": {"$ref": "#/$defs/matrix"},
+        "in_proj_bias": {"$ref": "#/$defs/vector"},
+        "q_proj_weight": {"$ref": "#/$defs/matrix"}, "k_proj_weight": {"$ref": "#/$defs/matrix"},
+        "v_proj_weight": {"$ref": "#/$defs/matrix"},
+        "weight_layout": {"enum": ["in_out", "out_in"]}, "comment": true
+      },
+      "patternProperties": {"^[$_]": true}, "additionalProperties": false
+    }
+  }
+}
+)json";
+
+constexpr std::string_view trace_text = R"json({
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "$id": "urn:attn-calc:trace:1",
+  "title": "A trace of attn-calc: what run -f json writes",
+  "type": "object",
+  "properties": {
+    "schema": {"const": "attn-calc/trace/1"},
+    "tool": {
+      "type": "object",
+      "properties": {"name": {"const": "attn-calc"}, "version": {"type": "string"}},
+      "required": ["name", "version"], "additionalProperties": false
+    },
+    "variant": {"enum": ["simplified", "self_attention", "causal_attention", "multi_head", "stacked_heads",
+                         "cross_attention", "scaled_dot_product"]},
+    "plan": {
+      "type": "object",
+      "properties": {
+        "inferred": {"type": "string", "minLength": 1},
+        "dtype": {"enum": ["float32", "float64"]},
+        "sizes": {
+          "type": "object",
+          "properties": {"batch": {"$ref": "#/$defs/size"}, "head": {"$ref": "#/$defs/size"},
+                         "query": {"$ref": "#/$defs/size"}, "key": {"$ref": "#/$defs/size"},
+                         "dim": {"$ref": "#/$defs/size"}, "value_dim": {"$ref": "#/$defs/size"}},
+          "required": ["batch", "head", "query", "key", "dim", "value_dim"], "additionalProperties": false
+        },
+        "scale": {"anyOf": [{"type": "number"}, {"const": "none"}]},
+        "mask": {
+          "type": "object",
+          "properties": {
+            "at": {"enum": ["scaled_scores", "scores", "weights"]},
+            "rules": {"type": "array", "items": {"type": "string"}},
+            "offset": {"type": "array", "minItems": 1, "items": {"type": "integer"}}
+          },
+          "required": ["at", "rules"], "additionalProperties": false
+        },
+        "normalize": {"enum": ["softmax", "sum"]},
+        "empty_rows": {"enum": ["zero", "nan", "uniform"]},
+        "dropout": {
+          "type": "object",
+          "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1},
+                         "generator": {"enum": ["torch", "torch-mkl", "given"]}, "seed": {"type": "integer"}},
+          "required": ["p", "generator"], "additionalProperties": false
+        },
+        "weights": {
+          "type": "object",
+          "properties": {
+            "init": {"enum": ["torch.nn.Linear", "torch.rand", "torch.nn.MultiheadAttention"]},
+            "seed": {"type": "integer"},
+            "read": {
+              "type": "array",
+              "items": {
+                "type": "object",
+                "properties": {"name": {"type": "string"}, "role": {"type": "string"}, "layout": {"type": "string"},
+                               "shape": {"type": "array", "items": {"$ref": "#/$defs/size"}}},
+                "required": ["name", "role", "layout", "shape"], "additionalProperties": false
+              }
+            }
+          },
+          "required": ["read"], "additionalProperties": false
+        }
+      },
+      "required": ["dtype", "sizes", "scale", "normalize", "empty_rows"], "additionalProperties": false
+    },
+    "tokens": {
+      "type": "object",
+      "properties": {"query": {"$ref": "#/$defs/labels"}, "key": {"$ref": "#/$defs/labels"}},
+      "required": ["query", "key"], "additionalProperties": false
+    },
+    "selection": {
+      "type": "object",
+      "properties": {"batch": {"$ref": "#/$defs/indices"}, "head": {"$ref": "#/$defs/indices"},
+                     "query": {"$ref": "#/$defs/indices"}, "key": {"$ref": "#/$defs/indices"}},
+      "minProperties": 1, "additionalProperties": false
+    },
+    "order": {"type": "array", "items": {"$ref": "#/$defs/stage_name"}, "minItems": 1, "uniqueItems": true},
+    "stages": {
+      "type": "object",
+      "propertyNames": {"$ref": "#/$defs/stage_name"},
+      "minProperties": 1,
+      "additionalProperties": {"$ref": "#/$defs/stage"}
+    },
+    "warnings": {"type": "array", "items": {"type": "string"}}
+  },
+  "required": ["schema", "tool", "variant", "plan", "tokens", "order", "stages", "warnings"],
+  "additionalProperties": false,
+  "$defs": {
+    "size": {"type": "integer", "minimum": 1},
+    "labels": {"type": "array", "items": {"type": "string"}},
+    "indices": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "integer", "minimum": 0}},
+    "stage_name": {"enum": ["queries", "keys", "values", "scores", "scaled_scores", "masked_scores", "weights",
+                            "masked_weights", "renormalized_weights", "dropped_weights", "context", "concat",
+                            "head_outputs", "output"]},
+    "stage": {
+      "type": "object",
+      "properties": {
+        "formula": {"type": "string", "minLength": 1},
+        "axes": {"type": "array", "maxItems": 4, "uniqueItems": true,
+                 "items": {"enum": ["batch", "head", "query", "key", "dim"]}},
+        "shape": {"type": "array", "maxItems": 4, "items": {"type": "integer", "minimum": 1}},
+        "dtype": {"enum": ["float32", "float64"]},
+        "data": {"anyOf": [{"$ref": "#/$defs/number"}, {"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/numbers2"},
+                           {"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/numbers4"}]}
+      },
+      "required": ["formula", "axes", "shape", "dtype", "data"], "additionalProperties": false
+    },
+    "number": {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN", null]}]},
+    "numbers1": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/number"}},
+    "numbers2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers1"}},
+    "numbers3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers2"}},
+    "numbers4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers3"}}
+  }
+}
+)json";
+
+}  // namespace
+
+std::string_view input_schema() { return input_text; }
+std::string_view trace_schema() { return trace_text; }
+
+}  // namespace attn

@@ -1,0 +1,27 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "app/options.hpp"
+#include "lib/input/value.hpp"
+#include "lib/plan/plan.hpp"
+
+namespace attn {
+
+/// One planned document.
+struct PlannedDocument {
+    std::string file;
+    Plan plan;
+};
+
+/// Reads a file ("-": standard input), at most `most_bytes`. \throws Error (exit 3) with the file's name.
+Source read_source(const std::string& name, std::size_t most_bytes);
+
+/// Reads, parses and plans every document of every file named (none: standard input), so that nothing is
+/// written before everything has been accepted. \throws Error with its place.
+std::vector<PlannedDocument> plan_all(const Options& options);
+
+/// The command would wait for someone to type a document.
+bool would_wait(const Options& options);
+
+}  // namespace attn

@@ -1,0 +1,83 @@
+// The trace as one JSON object, streamed: only a row block is ever held.
+#include "lib/render/bytes.hpp"
+#include "lib/render/plan_json.hpp"
+#include "lib/render/trace_sinks.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+class JsonSink : public Sink {
+  public:
+    JsonSink(Output& output, const RenderOptions& options) : bytes_(output), options_(options) {}
+
+    void begin(const Plan& plan) override {
+        const bool lines = !options_.compact;
+        bytes_.text += "{";
+        for (const auto& [name, value] : trace_members(plan, lines ? 4 : 0))
+            bytes_.text += (lines ? "\n  " : "") + json_string(name) + ": " + value + (lines ? "," : ", ");
+        bytes_.text += std::string(lines ? "\n  " : "") + "\"stages\": {";
+    }
+
+    void begin_stage(const Plan& plan, const PlannedStage& stage) override {
+        bytes_.text += first_ ? "" : ",";
+        bytes_.text += options_.compact ? (first_ ? "" : " ") : "\n    ";
+        bytes_.text += json_string(stage.name) + ": {";
+        first_ = false;
+        for (const auto& [name, value] : stage_members(plan, stage, options_.squeeze)) bytes_.text += json_string(name) + ": " + value + ", ";
+        bytes_.text += "\"data\": ";
+        const Shape shape = plan.shown_shape(stage);
+        column_axis_ = !(options_.squeeze && shape.back() == 1);
+        // Rows after which an axis closes, from the outermost axis to the innermost.
+        periods_.clear();
+        Index rows = 1;
+        for (std::size_t k = shape.size() - 1; k-- > 0;) {
+            rows *= shape[k];
+            if (!(options_.squeeze && shape[k] == 1)) periods_.insert(periods_.begin(), rows);
+        }
+        row_ = 0;
+    }
+
+    void rows(const Rows& rows) override {
+        for (Index i = 0; i < rows.row_count(); ++i, ++row_) {
+            std::size_t opened = 0;
+            for (const Index p : periods_) opened += row_ % p == 0;
+            if (row_ > 0) bytes_.text += options_.compact ? ", " : ",";
+            bytes_.text.append(opened, '[');
+            if (!options_.compact && !periods_.empty()) bytes_.text += "\n      ";
+            with_row(rows, i, [&](auto values) {
+                if (column_axis_) bytes_.text += '[';
+                for (std::size_t j = 0; j < values.size(); ++j) {
+                    if (j > 0) bytes_.text += ", ";
+                    append_number(bytes_.text, values[j], options_.nonfinite);
+                    bytes_.pass();
+                }
+                if (column_axis_) bytes_.text += ']';
+            });
+            for (const Index p : periods_)
+                if ((row_ + 1) % p == 0) bytes_.text += ']';
+        }
+    }
+
+    void end_stage(const PlannedStage&) override { bytes_.text += '}'; }
+
+    void end(const std::vector<std::string>& warnings) override {
+        const bool lines = !options_.compact;
+        bytes_.text += std::string(lines ? "\n  }" : "}") + (lines ? ",\n  " : ", ") + "\"warnings\": " + json_strings(warnings) +
+                       (lines ? "\n}\n" : "}\n");
+        bytes_.flush();
+    }
+
+  private:
+    Bytes bytes_;
+    RenderOptions options_;
+    bool first_ = true, column_axis_ = true;
+    std::vector<Index> periods_;
+    Index row_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Sink> make_json(Output& output, const RenderOptions& options) { return std::make_unique<JsonSink>(output, options); }
+
+}  // namespace attn

@@ -1,0 +1,70 @@
+// The trace as events, one JSON object a line, flushed as row blocks are done.
+#include "lib/render/bytes.hpp"
+#include "lib/render/plan_json.hpp"
+#include "lib/render/trace_sinks.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+class NdjsonSink : public Sink {
+  public:
+    NdjsonSink(Output& output, const RenderOptions& options) : bytes_(output), options_(options) {}
+
+    bool stage_by_stage() const override { return false; }
+
+    void begin(const Plan& plan) override {
+        event("begin");
+        for (const auto& [name, value] : trace_members(plan, 0)) bytes_.text += ", " + json_string(name) + ": " + value;
+        for (const PlannedStage& s : plan.stages) stages_ += s.shown;
+        finish();
+    }
+
+    void rows(const Rows& rows) override {
+        event("stage");
+        std::string& text = bytes_.text;
+        text += ", \"name\": " + json_string(rows.stage->name) + ", \"batch\": " + std::to_string(rows.batch);
+        if (rows.has_head) text += ", \"head\": " + std::to_string(rows.head);
+        text += ", \"rows\": " + to_string(Shape{rows.row_begin, rows.row_end});
+        text += ", \"shape\": " + to_string(Shape{rows.row_count(), rows.column_count()}) + ", \"data\": [";
+        for (Index i = 0; i < rows.row_count(); ++i) {
+            text += i > 0 ? ", [" : "[";
+            with_row(rows, i, [&](auto values) {
+                for (std::size_t j = 0; j < values.size(); ++j) {
+                    if (j > 0) text += ", ";
+                    append_number(text, values[j], options_.nonfinite);
+                    bytes_.pass();
+                }
+            });
+            text += ']';
+        }
+        text += ']';
+        finish();
+    }
+
+    void end(const std::vector<std::string>& warnings) override {
+        event("end");
+        bytes_.text += ", \"stages\": " + std::to_string(stages_) + ", \"warnings\": " + json_strings(warnings);
+        finish();
+    }
+
+  private:
+    void event(std::string_view name) {
+        bytes_.text += "{\"event\": " + json_string(name);
+        if (options_.document) bytes_.text += ", \"document\": " + std::to_string(*options_.document);
+    }
+    void finish() {
+        bytes_.text += "}\n";
+        bytes_.flush();
+    }
+
+    Bytes bytes_;
+    RenderOptions options_;
+    int stages_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Sink> make_ndjson(Output& output, const RenderOptions& options) { return std::make_unique<NdjsonSink>(output, options); }
+
+}  // namespace attn

@@ -1,0 +1,26 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lib/plan/plan.hpp"
+#include "lib/render/render.hpp"
+
+namespace attn {
+
+/// Our own words, in ASCII where that is asked for: known marks are spelled, other characters escaped.
+std::string in_ascii(std::string_view text);
+std::string said(std::string text, const RenderOptions& options);
+
+/// Parts joined by " · ", broken into lines of at most `width` columns; later lines are indented by `indent`.
+std::string joined_lines(const std::vector<std::string>& parts, int width, int indent, const RenderOptions& options);
+
+/// The plan in one or two lines for the top of a text.
+std::string plan_lines(const Plan& plan, const RenderOptions& options);
+
+/// "[query 6, key 6]": axes of length 1 left out.
+std::string named_shape(const PlannedStage& stage, const Shape& shape);
+
+/// Two texts at the left and the right of a line, or on two lines where one is too narrow.
+std::string apart(const std::string& left, const std::string& right, int width);
+
+}  // namespace attn

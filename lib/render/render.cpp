@@ -1,0 +1,35 @@
+#include "lib/render/render.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "lib/render/trace_sinks.hpp"
+
+namespace attn {
+namespace {
+
+constexpr std::array<std::string_view, 5> names{"text", "json", "ndjson", "csv", "torch"};
+constexpr std::array<std::string_view, 7> later_names{"md", "tex", "html", "svg", "npz", "npy", "safetensors"};
+
+}  // namespace
+
+std::optional<Format> format_named(std::string_view name) {
+    for (std::size_t k = 0; k < names.size(); ++k)
+        if (names[k] == name) return static_cast<Format>(k);
+    return std::nullopt;
+}
+
+bool is_later_format(std::string_view name) { return std::find(later_names.begin(), later_names.end(), name) != later_names.end(); }
+
+std::unique_ptr<Sink> make_sink(Format format, Output& output, const RenderOptions& options) {
+    switch (format) {
+        case Format::text: return make_text(output, options);
+        case Format::json: return make_json(output, options);
+        case Format::ndjson: return make_ndjson(output, options);
+        case Format::csv: return make_csv(output);
+        case Format::torch: return make_torch(output, options);
+    }
+    return nullptr;
+}
+
+}  // namespace attn

@@ -1,0 +1,48 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "lib/render/number.hpp"
+#include "lib/run/sink.hpp"
+
+namespace attn {
+
+enum class Format { text, json, ndjson, csv, torch };
+
+/// The format of a name, or nothing.
+std::optional<Format> format_named(std::string_view name);
+/// Whether a name is that of a format of a later release: refused by name.
+bool is_later_format(std::string_view name);
+
+/// Where bytes go: a file, standard output, a string.
+class Output {
+  public:
+    virtual ~Output() = default;
+    /// \throws Error (exit 4) where the bytes cannot be written
+    virtual void write(std::string_view bytes) = 0;
+    virtual void flush() {}
+};
+
+struct RenderOptions {
+    NonFinite nonfinite = NonFinite::string;
+    bool squeeze = false;   ///< JSON, torch: axes of length 1 are left out
+    bool compact = false;   ///< JSON: one line
+    bool colour = false;    ///< text
+    bool ascii = false;     ///< text: our own marks in ASCII, other characters escaped
+    int width = 80;         ///< text: columns
+    int precision = 4;      ///< text: digits after the point
+    std::optional<int> top; ///< text: the largest weights of each row
+    std::optional<Index> document;  ///< its number, where there are several
+    bool heading = false;           ///< text: a heading with the document's name
+    std::string source_name;
+};
+
+/// The sink that renders a run as `format`. `output` has to outlive it.
+std::unique_ptr<Sink> make_sink(Format format, Output& output, const RenderOptions& options);
+
+/// The plan alone, for `check`: text for people, or one JSON object.
+void write_plan(Format format, const Plan& plan, Output& output, const RenderOptions& options);
+
+}  // namespace attn

@@ -1,0 +1,257 @@
+// The trace for people: a heading and a table for each stage, as wide as the terminal.
+#include <algorithm>
+#include <cmath>
+
+#include "lib/render/bytes.hpp"
+#include "lib/render/plan_text.hpp"
+#include "lib/render/terminal.hpp"
+#include "lib/render/trace_sinks.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+constexpr Index most_rows = 24, first_rows = 8, last_rows = 4;
+constexpr int longest_row_label = 16, longest_column_label = 12, gap = 2;
+constexpr double exponents_from = 1e6;
+constexpr const char *bold = "\x1b[1m", *dim = "\x1b[2m", *reset = "\x1b[0m";
+
+bool is_weights(Stage s) { return s >= Stage::weights && s <= Stage::dropped_weights; }
+
+/// A row as far as it may be shown: cells at both ends, or its largest ones.
+struct Line {
+    Index row = 0;
+    std::vector<double> cells;         ///< of the kept columns
+    std::vector<std::uint8_t> hidden;  ///< the same, or empty
+    Index largest = -1;                ///< column (place among the shown) of the row's largest number
+    std::vector<std::pair<double, Index>> top;
+};
+
+struct Table {
+    Index batch = 0, head = 0;
+    bool has_head = true;
+    Index rows_seen = 0;
+    std::vector<Line> lines;
+    std::size_t gap_after = SIZE_MAX;  ///< lines before the rows that are left out
+};
+
+class TextSink : public Sink {
+  public:
+    TextSink(Output& output, const RenderOptions& options) : bytes_(output), options_(options) {}
+
+    void begin(const Plan& plan) override {
+        plan_ = &plan;
+        if (options_.heading && options_.document.value_or(0) > 0) bytes_.text += "\n";
+        if (options_.heading) bytes_.text += said("=== " + visible(options_.source_name) + (options_.document ? ", document " + std::to_string(*options_.document) : ""), options_) + "\n";
+        bytes_.text += plan_lines(plan, options_);
+    }
+
+    void begin_stage(const Plan& plan, const PlannedStage& stage) override {
+        tables_.clear();
+        shape_ = plan.shown_shape(stage);
+        largest_ = 0;
+        // No more columns than fit are kept: the narrowest cell is one digit, a point, the decimals and the gap.
+        const Index fit = options_.width / (options_.precision + gap + 1) + 2;
+        const Index columns = shape_.back();
+        kept_.clear();
+        for (Index j = 0; j < columns; ++j)
+            if (columns <= fit || j < fit / 2 || j >= columns - fit / 2) kept_.push_back(j);
+    }
+
+    void rows(const Rows& rows) override {
+        if (tables_.empty() || tables_.back().batch != rows.batch || tables_.back().head != rows.head)
+            tables_.push_back({rows.batch, rows.head, rows.has_head, 0, {}, SIZE_MAX});
+        Table& table = tables_.back();
+        const Index total = shape_[shape_.size() - 2];
+        const bool asked_for = rows.stage->family == StageShape::key_dim ? !plan_->keys_shown.all : !plan_->queries_shown.all;
+        columns_ = rows.columns;
+        for (Index i = 0; i < rows.row_count(); ++i) {
+            const Index k = table.rows_seen++;
+            with_row(rows, i, [&](auto values) {
+                for (const auto v : values)
+                    if (std::isfinite(v)) largest_ = std::max(largest_, std::abs(static_cast<double>(v)));
+            });
+            if (!asked_for && total > most_rows && k >= first_rows && k < total - last_rows) {
+                table.gap_after = static_cast<std::size_t>(first_rows);
+                continue;
+            }
+            table.lines.push_back(line_of(rows, i));
+        }
+    }
+
+    void end_stage(const PlannedStage& stage) override {
+        heading(stage);
+        exponent_ = largest_ >= exponents_from;
+        left_out_rows_ = left_out_columns_ = 0;
+        for (const Table& t : tables_) table(stage, t);
+        std::vector<std::string> notes;
+        const Index rows = shape_[shape_.size() - 2];
+        const bool key_rows = stage.family == StageShape::key_dim;
+        if (left_out_rows_ > 0) notes.push_back(std::to_string(left_out_rows_) + " of " + std::to_string(rows) + " rows left out: " + (key_rows ? "--cols" : "--rows") + " shows them");
+        if (left_out_columns_ > 0) notes.push_back(std::to_string(left_out_columns_) + " of " + std::to_string(shape_.back()) + " columns left out: " + (stage.family == StageShape::query_key ? "--cols or --width shows them" : "--width shows more"));
+        if (!notes.empty()) bytes_.text += joined_lines(notes, options_.width, 0, options_);
+        bytes_.pass();
+    }
+
+    void end(const std::vector<std::string>&) override { bytes_.flush(); }
+
+  private:
+    Line line_of(const Rows& rows, Index i) const {
+        Line line;
+        line.row = rows.row_begin + i;
+        const bool weights = is_weights(rows.stage->stage);
+        if (weights && options_.top) {
+            std::vector<std::pair<double, Index>> all;
+            for (Index j = 0; j < rows.column_count(); ++j) all.emplace_back(rows.at(i, j), rows.columns[static_cast<std::size_t>(j)]);
+            const auto n = std::min<std::size_t>(all.size(), static_cast<std::size_t>(*options_.top));
+            std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n), all.end(),
+                              [](const auto& a, const auto& b) { return a.first > b.first || (a.first == b.first && a.second < b.second); });
+            all.resize(n);
+            line.top = std::move(all);
+            return line;
+        }
+        if (weights && options_.colour) {
+            for (Index j = 0; j < rows.column_count(); ++j)
+                if (rows.at(i, j) > (line.largest < 0 ? 0.0 : rows.at(i, line.largest))) line.largest = j;
+        }
+        for (const Index j : kept_) {
+            line.cells.push_back(rows.at(i, j));
+            if (rows.hidden) line.hidden.push_back(rows.hidden[i * rows.column_count() + j]);
+        }
+        return line;
+    }
+
+    void heading(const PlannedStage& stage) {
+        bytes_.text += "\n";
+        const std::string name = said(std::string(stage.name), options_), formula = said(" = " + stage.formula, options_);
+        const std::string line = apart(name + formula, named_shape(stage, shape_), std::min(options_.width, 100));
+        bytes_.text += options_.colour ? bold + name + reset + line.substr(name.size()) : line;
+        bytes_.text += "\n";
+    }
+
+    std::string label(const std::vector<std::string>& tokens, Index k, int most) const {
+        return said(clip(visible(tokens[static_cast<std::size_t>(k)]), options_.ascii ? most - 2 : most), options_);
+    }
+
+    std::string number(const PlannedStage& stage, const Line& line, std::size_t k) const {
+        const double v = line.cells[k];
+        if (is_weights(stage.stage) && !line.hidden.empty() && line.hidden[k] && v == 0) return options_.ascii ? "." : "·";
+        std::string text;
+        append_fixed(text, v, options_.precision, exponent_);
+        return text;
+    }
+
+    /// How many columns fit, of those with these widths: all, or as many from both ends as leave room for a mark.
+    std::size_t columns_that_fit(const std::vector<int>& widths, int label_width, bool all_kept) const {
+        int all = label_width;
+        for (const int w : widths) all += gap + w;
+        if (all_kept && all <= options_.width) return widths.size();
+        const int mark = gap + (options_.ascii ? 3 : 1);
+        int used = label_width + mark;
+        std::size_t n = 0;
+        // From both ends in turn, as they will stand.
+        for (; n < widths.size(); ++n) {
+            const std::size_t k = n % 2 == 0 ? n / 2 : widths.size() - 1 - n / 2;
+            if (used + gap + widths[k] > options_.width) break;
+            used += gap + widths[k];
+        }
+        return std::max<std::size_t>(n, 1);
+    }
+
+    void table(const PlannedStage& stage, const Table& t) {
+        std::vector<std::string> where;
+        if (plan_->batch > 1) where.push_back("batch " + std::to_string(t.batch));
+        if (t.has_head && plan_->heads > 1) where.push_back("head " + std::to_string(t.head));
+        if (!where.empty()) bytes_.text += (&t == &tables_.front() ? "" : "\n") + joined_lines(where, options_.width, 0, options_);
+        const auto& row_tokens = stage.family == StageShape::key_dim ? plan_->key_tokens : plan_->query_tokens;
+        std::vector<std::string> row_labels;
+        int label_width = 0;
+        for (const Line& l : t.lines) {
+            row_labels.push_back(label(row_tokens, l.row, longest_row_label));
+            label_width = std::max(label_width, display_width(row_labels.back()));
+        }
+        left_out_rows_ = std::max(left_out_rows_, t.rows_seen - static_cast<Index>(t.lines.size()));
+        if (is_weights(stage.stage) && options_.top) return top_lines(t, row_labels, label_width);
+
+        std::vector<std::vector<std::string>> cells(t.lines.size());
+        std::vector<std::string> column_labels;
+        std::vector<int> widths;
+        const bool keys = stage.family == StageShape::query_key;
+        for (const Index j : kept_) {
+            const Index number_of = columns_[static_cast<std::size_t>(j)];
+            column_labels.push_back(keys ? label(plan_->key_tokens, number_of, longest_column_label) : std::to_string(number_of));
+            widths.push_back(display_width(column_labels.back()));
+        }
+        for (std::size_t i = 0; i < t.lines.size(); ++i)
+            for (std::size_t k = 0; k < kept_.size(); ++k) {
+                cells[i].push_back(number(stage, t.lines[i], k));
+                widths[k] = std::max(widths[k], display_width(cells[i].back()));
+            }
+        const bool all_kept = static_cast<Index>(kept_.size()) == shape_.back();
+        const std::size_t fit = columns_that_fit(widths, label_width, all_kept);
+        const std::size_t from_left = (fit + 1) / 2, right_begin = kept_.size() - fit / 2;
+        const bool cut = fit < kept_.size() || !all_kept;
+        left_out_columns_ = std::max(left_out_columns_, shape_.back() - static_cast<Index>(fit));
+
+        const auto line = [&](const std::string& row_label, auto&& cell) {
+            std::string text = pad_right(row_label, label_width);
+            for (std::size_t k = 0; k < kept_.size(); ++k) {
+                if (cut && k == from_left) text += std::string(gap, ' ') + (options_.ascii ? "..." : "…");
+                if (k >= from_left && k < right_begin) continue;
+                text += std::string(gap, ' ') + cell(k);
+            }
+            if (cut && from_left == kept_.size()) text += std::string(gap, ' ') + (options_.ascii ? "..." : "…");
+            bytes_.text += text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
+        };
+        line("", [&](std::size_t k) { return pad_left(column_labels[k], widths[k]); });
+        for (std::size_t i = 0; i < t.lines.size(); ++i) {
+            if (i == t.gap_after) bytes_.text += options_.ascii ? "...\n" : "…\n";
+            line(row_labels[i], [&](std::size_t k) { return coloured(t.lines[i], k, pad_left(cells[i][k], widths[k]), cells[i][k]); });
+            bytes_.pass();
+        }
+    }
+
+    std::string coloured(const Line& line, std::size_t k, std::string padded, const std::string& cell) const {
+        if (!options_.colour) return padded;
+        if (kept_[k] == line.largest) return bold + padded + reset;
+        if (cell == "·" || cell == "." || cell == "-inf") return dim + padded + reset;
+        return padded;
+    }
+
+    void top_lines(const Table& t, const std::vector<std::string>& row_labels, int label_width) {
+        for (std::size_t i = 0; i < t.lines.size(); ++i) {
+            if (i == t.gap_after) bytes_.text += options_.ascii ? "...\n" : "…\n";
+            std::vector<std::string> parts;
+            for (const auto& [weight, column] : t.lines[i].top) {
+                std::string text = label(plan_->key_tokens, column, longest_column_label) + " ";
+                append_fixed(text, weight, options_.precision, exponent_);
+                parts.push_back(std::move(text));
+            }
+            const std::string lines = joined_lines(parts, std::max(20, options_.width - label_width - gap), 0, options_);
+            std::string label_text = pad_right(row_labels[i], label_width + gap);
+            for (std::size_t from = 0; from < lines.size();) {
+                const std::size_t end = lines.find('\n', from);
+                bytes_.text += label_text + lines.substr(from, end - from) + "\n";
+                label_text.assign(static_cast<std::size_t>(label_width + gap), ' ');
+                from = end + 1;
+            }
+        }
+    }
+
+    Bytes bytes_;
+    RenderOptions options_;
+    const Plan* plan_ = nullptr;
+    Shape shape_;
+    std::vector<Index> kept_;            ///< places among the shown columns
+    std::span<const Index> columns_;     ///< their original numbers
+    std::vector<Table> tables_;
+    double largest_ = 0;
+    bool exponent_ = false;
+    Index left_out_rows_ = 0, left_out_columns_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Sink> make_text(Output& output, const RenderOptions& options) { return std::make_unique<TextSink>(output, options); }
+
+}  // namespace attn

@@ -1,0 +1,14 @@
+#pragma once
+#include <memory>
+
+#include "lib/render/render.hpp"
+
+namespace attn {
+
+std::unique_ptr<Sink> make_json(Output& output, const RenderOptions& options);
+std::unique_ptr<Sink> make_ndjson(Output& output, const RenderOptions& options);
+std::unique_ptr<Sink> make_csv(Output& output);
+std::unique_ptr<Sink> make_torch(Output& output, const RenderOptions& options);
+std::unique_ptr<Sink> make_text(Output& output, const RenderOptions& options);
+
+}  // namespace attn

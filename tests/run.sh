@@ -1,0 +1,78 @@
+#!/bin/sh
+# sh tests/run.sh: everything, with the sanitizers and clang-tidy too. The last line is `N passed, N failed`.
+# sh tests/run.sh ARGUMENTS...: what `ctest ARGUMENTS...` chooses (such as -R cases), from the release build alone.
+set -eu
+root=$(CDPATH='' cd -P -- "$(dirname -- "$0")/.." && pwd -P)
+. "$root/app/setup.sh"
+
+need_to_build
+need doctest-dev doctest/doctest.h
+need python3 python3
+need python3-jsonschema python:jsonschema
+need jq jq
+install_missing || true
+# Another version would format and warn otherwise, so these are of one version or left out.
+need clang-format-14 clang-format-14
+need clang-tidy-14 clang-tidy-14
+install_missing || say "formatting and clang-tidy are not checked"
+
+passed=0
+failed=0
+fail() {
+    say "$*"
+    failed=$((failed + 1))
+}
+
+# count PRESET ARGUMENTS...: runs ctest and adds up
+count() {
+    folder=$builds/$1
+    shift
+    status=0
+    rm -f "$folder/results.xml"
+    ctest --test-dir "$folder" --parallel "$(nproc 2>/dev/null || echo 2)" --output-on-failure --no-tests=error \
+        --output-junit "$folder/results.xml" "$@" </dev/null || status=$?
+    if [ ! -f "$folder/results.xml" ]; then
+        fail "ctest has no results"
+        return
+    fi
+    of() { sed -n "s/^.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$folder/results.xml" | head -n 1; }
+    bad=$(of failures)
+    skipped=$(($(of skipped) + $(of disabled)))
+    if [ "$status" != 0 ] && [ "$bad" = 0 ]; then
+        fail "ctest ends with $status"
+    fi
+    [ "$skipped" = 0 ] || say "$skipped skipped"
+    failed=$((failed + bad))
+    passed=$((passed + $(of tests) - bad - skipped))
+}
+
+finish() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
+    exit
+}
+
+lock
+if ! configure release -DATTN_TESTS=ON || ! build release attn-tests all; then
+    fail "the release build failed"
+    finish
+fi
+unlock # a test may run app/run.sh
+if [ $# -gt 0 ]; then
+    count release "$@"
+    finish
+fi
+count release
+
+tidy=OFF
+if found clang-tidy-14; then
+    tidy=ON
+fi
+lock
+if configure sanitize -DATTN_TIDY=$tidy && build sanitize attn-tests all; then
+    unlock
+    count sanitize --exclude-regex '^(structure|format)$'
+else
+    fail "the build with sanitizers and clang-tidy failed"
+fi
+finish
