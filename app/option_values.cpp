@@ -18,12 +18,6 @@ constexpr std::array suffixes{Suffix{"json", Format::json},    Suffix{"ndjson", 
                               Suffix{"jsonl", Format::ndjson}, Suffix{"csv", Format::csv},
                               Suffix{"txt", Format::text},     Suffix{"text", Format::text}};
 
-bool comes_later(std::string_view format) {
-    static constexpr std::array<std::string_view, 7> names{"md",  "tex", "html",       "svg",
-                                                           "npz", "npy", "safetensors"};
-    return std::find(names.begin(), names.end(), format) != names.end();
-}
-
 [[noreturn]] void refuse_later_format(std::string_view name) {
     fail_usage("the format " + std::string(name) + " is not there yet",
                "formats: text, json, ndjson, csv, torch");
@@ -71,7 +65,7 @@ Index size_value(std::string_view flag, std::string_view text) {
 
 Format format_value(std::string_view text) {
     if (const auto format = format_named(text)) return *format;
-    if (comes_later(text)) refuse_later_format(text);
+    if (is_later_format(text)) refuse_later_format(text);
     const std::string near = did_you_mean(text, formats);
     fail_usage("unknown format " + quoted(text),
                near.empty() ? "formats: text, json, ndjson, csv, torch" : near);
@@ -91,7 +85,7 @@ Target target_value(std::string_view text, Command command) {
     const std::string_view suffix = has_suffix ? text.substr(dot + 1) : std::string_view{};
     for (const Suffix& s : suffixes)
         if (s.suffix == suffix) return {std::string(text), s.format};
-    if (comes_later(suffix)) refuse_later_format(suffix);
+    if (is_later_format(suffix)) refuse_later_format(suffix);
     fail_usage("-o " + quoted(text) + ": the name does not say the format",
                "-o " + std::string(text) + ":json");
 }

@@ -127,7 +127,7 @@ TEST_CASE("plans: masks that no one can use are refused") {
     CHECK(refusal(x + R"(,"mask_at":"scores","causal":true,"scale":0})").pointer == "/mask_at");
     CHECK(refusal(x + R"(,"mask":{"keep":[[true,true,true]]}})").pointer == "/mask/keep");
     CHECK(refusal(x + R"(,"num_heads":2})").pointer == "/num_heads");
-    CHECK(refusal(x + R"(,"softcap":30})").at_key);
+    CHECK(refusal(x + R"(,"softcap":30})").pointer == "/softcap");
 }
 
 TEST_CASE("plans: empty rows in the three ways, under each place of the mask") {

@@ -196,7 +196,7 @@ Problem read_problem(const Value& root) {
     for (const auto& [name, value] : root.members) {
         const std::string at = child("", name);
         for (const auto& later : later_keys)
-            if (name == later) fail_at_key(at, "\"" + name + "\" is not supported by this release");
+            if (name == later) fail(at, "is not supported by this release");
         for (const Key& k : keys_table)
             if (k.name == name) k.read(value, at, problem);
     }

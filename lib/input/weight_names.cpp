@@ -63,13 +63,13 @@ void read_named(const Value& object, const std::string& pointer, NamedWeights& o
         v.insert(v.end(), later_names.begin(), later_names.end());
         return v;
     }();
+    for (const auto& later : later_names)
+        if (object.find(later)) fail(child(pointer, later), "is not supported by this release");
     check_members(object, pointer, known);
     out.pointer = pointer;
     for (const auto& [name, member] : object.members) {
         if (is_ignored(name)) continue;
         const std::string here = child(pointer, name);
-        for (const auto& later : later_names)
-            if (name == later) fail_at_key(here, "\"" + name + "\" in " + pointer + " is not supported by this release");
         if (name == "weight_layout") {
             static constexpr std::array<std::string_view, 2> layouts{"in_out", "out_in"};
             out.out_in = read_choice(member, here, layouts) == 1;

@@ -301,7 +301,7 @@ def main():
         print(name if options.names else f"FAIL {name}: {ascii(why)[1:-1]}")
     held = sum(case.name in waiting and bool(case.faults) for case in chosen)
     if options.names:
-        print("\n".join(case.name for case in chosen if case.faults and case.name in waiting))
+        print("".join(f"{case.name}\n" for case in chosen if case.faults and case.name in waiting), end="")
     good = sum(not case.faults for case in chosen)
     print(f"{good} of {len(chosen)} cases as expected, {held} waiting")
     return 1 if bad or not chosen else 0
