@@ -28,14 +28,14 @@ def fits(found, shown):
     if shown.split("\n")[-1] != MORE:
         return found == shown
     start = shown[:-len(MORE)].rstrip("\n")
-    return not start or found == start or found.startswith(start + "\n")
+    return start != "" and (found == start or found.startswith(start + "\n"))  # `...` alone shows nothing yet
 
 
 def first_difference(found, shown):
     found, shown = trimmed(found).split("\n"), trimmed(shown).split("\n")
     for number, line in enumerate(shown, 1):
         other = found[number - 1] if number <= len(found) else "(the end)"
-        if line != other and not (line == MORE and number == len(shown)):
+        if line != other and not (line == MORE and 1 < number == len(shown)):
             return f"line {number}: {line}", other
     return f"{len(shown)} lines", f"{len(found)} lines"
 
