@@ -84,8 +84,8 @@ TEST_CASE("text: a wide and long stage is cut in the middle, and says so") {
         o.width = width;
         const std::string text = rendered(document, Format::text, o);
         CHECK(widest(text) <= width);
-        CHECK(text.find("28 of 40 rows left out: --rows shows them") != std::string::npos);
-        CHECK(text.find("columns left out") != std::string::npos);
+        CHECK(text.find("28 of 40 rows left out:") != std::string::npos);
+        CHECK(text.find("columns left out:") != std::string::npos);
     }
     Request all;
     all.rows = "0:40";
@@ -128,7 +128,8 @@ TEST_CASE("json: members in order, numbers that read back, nothing bare") {
     CHECK(rendered(two, Format::json, o, stages({"masked_scores"})).find(R"("axes": ["query", "key"], "shape": [2, 2], "dtype": "float32", "data": [[1, null], [0.5, 4.25]]})") !=
           std::string::npos);
     std::vector<std::string> names;
-    for (const auto& [name, member] : nlohmann::ordered_json::parse(rendered(two, Format::json)).items()) names.push_back(name);
+    const auto trace = nlohmann::ordered_json::parse(rendered(two, Format::json));
+    for (const auto& [name, member] : trace.items()) names.push_back(name);
     CHECK(names == std::vector<std::string>{"schema", "tool", "variant", "plan", "tokens", "order", "stages", "warnings"});
     CHECK(nlohmann::json::parse(rendered(two, Format::json)) == nlohmann::json::parse(rendered(two, Format::json, [] { RenderOptions c; c.compact = true; return c; }())));
 }

@@ -31,6 +31,7 @@ dtype__bad_float16 weights__null weights__W_query_null weights__bias_true init__
 shape__empty_object names__layout_typo
 """.split()
 PLACE = {"batch": 0, "head": 1, "query": 2, "key": 2}
+WAITING = {"cases/torch/mha_add_bias_kv", "cases/torch/mha_add_bias_kv_causal_kpm"}  # bias_k comes in a later release
 MEMBERS = ["schema", "tool", "variant", "plan", "tokens", "selection", "order", "stages", "warnings"]
 
 
@@ -159,6 +160,13 @@ class Tests:
         except ValueError as error:
             self.report.check(False, name, "JSON", str(error))
 
+    def guarded(self, test, document, *more):
+        """A trace that is too odd to look at is a failure, not the end."""
+        try:
+            test(document, *more)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            self.report.check(False, f"{document.name}: {test.__name__}", "no exception", repr(error))
+
     def load_schemas(self):
         self.schemas = {}
         if jsonschema is None:
@@ -191,8 +199,11 @@ class Tests:
     def formats(self, document):
         """One document in all three formats, twice, with one worker and two."""
         report, name = self.report, document.name
-        self.holds("input", document.content, name)
         first = self.run(document.path, "-f", "json")
+        if name in WAITING:
+            report.check(first.status == 3 and not first.out, f"{name} waits", "exit 3", f"exit {first.status}: WAITING is out of date")
+            return
+        self.holds("input", document.content, name)
         if not report.check(first.status == 0, f"{name}: json", "exit 0", f"exit {first.status} {first.said}"):
             return
         try:
@@ -274,9 +285,10 @@ class Tests:
         stages = chosen.pop("stages", whole["order"])
         self.holds("trace", part, name)
         report.equal(f"{name}: order", part["order"], stages)
-        report.equal(f"{name}: selection", part.get("selection"), chosen or None)
-        wanted_members = [m for m in MEMBERS if m != "selection" or chosen]
-        report.equal(f"{name}: members", list(part), wanted_members)
+        restricted = {axis: keep for axis, keep in part.get("selection", {}).items()
+                      if keep != list(range(self.sizes(whole)[axis]))}
+        report.equal(f"{name}: selection", restricted, chosen)
+        report.equal(f"{name}: members", list(part), [m for m in MEMBERS if m != "selection" or m in part])
         for axis, words in whole["tokens"].items():
             report.equal(f"{name}: tokens of {axis}", part["tokens"][axis],
                          [words[i] for i in chosen.get(axis, range(len(words)))])
@@ -294,8 +306,13 @@ class Tests:
         self.compare(name, part, self.run(document.path, *arguments, "-f", "ndjson").out,
                      self.run(document.path, *arguments, "-f", "csv").out)
 
+    @staticmethod
+    def sizes(whole):
+        return dict(zip(("batch", "head", "query", "key"), whole["stages"]["weights"]["shape"]))
+
     def selections(self, document, whole):
-        batch, heads, queries, keys = whole["stages"]["weights"]["shape"]
+        sizes = self.sizes(whole)
+        batch, heads, queries, keys = sizes.values()
         last = queries - 1
         cases = [(["--rows", f"1:{queries}"], {"query": list(range(1, queries))}),
                  (["--rows", f"0,{last}"], {"query": [0, last] if last else [0]}),
@@ -311,12 +328,10 @@ class Tests:
         if "tokens" in document.content:
             rows = [i for i, token in enumerate(tokens) if token == tokens[-1]]
             cases.append((["--rows", tokens[-1]], {"query": rows}))
-        sizes = {"batch": batch, "head": heads, "query": queries, "key": keys}
         for arguments, chosen in cases:
-            order = {axis: chosen[axis] for axis in sizes if axis in chosen}
-            # A selection of everything restricts nothing.
-            order = {axis: keep for axis, keep in order.items() if len(keep) < sizes[axis]}
-            self.selection(document, whole, arguments, {**{k: v for k, v in chosen.items() if k == "stages"}, **order})
+            # A choice of everything restricts nothing.
+            self.selection(document, whole, arguments, {what: keep for what, keep in chosen.items()
+                                                        if what == "stages" or len(keep) < sizes[what]})
 
     def writing(self, document, whole):
         """Options that change how a number is written, and nothing else."""
@@ -385,8 +400,9 @@ class Tests:
         biases = []
         for shares, output in zip(part["stages"]["head_outputs"]["data"], whole["stages"]["output"]["data"]):
             for query, row in enumerate(output):
-                biases.append([x - math.fsum(head[query][d] for head in shares) for d, x in enumerate(row)])
-        worst = max(abs(x - y) for row in biases for x, y in zip(row, biases[0]))
+                biases.append([number(x) - math.fsum(number(head[query][d]) for head in shares) for d, x in enumerate(row)])
+        biases = [row for row in biases if not any(map(math.isnan, row))]
+        worst = max((abs(x - y) for row in biases for x, y in zip(row, biases[0])), default=0)
         self.report.check(worst < 1e-6, f"{name}: sum and bias are the output", "one bias for all queries", worst)
 
 
@@ -397,18 +413,18 @@ def main():
         tests = Tests(program, report, folder)
         tests.load_schemas()
         found = list(documents(folder))
-        list(workers.map(tests.formats, (d for d in found if report.wants(d.name))))
+        list(workers.map(lambda d: tests.guarded(tests.formats, d), (d for d in found if report.wants(d.name))))
         for name in WRONG_FOR_SCHEMA:
             tests.refuses(name)
         known = [(d, tests.wholes[d.name]) for d in found if d.name in tests.wholes]
         examples = [(d, w) for d, w in known if d.name.startswith("examples/")]
-        list(workers.map(lambda pair: tests.selections(*pair), examples))
-        list(workers.map(lambda pair: tests.writing(*pair), examples))
+        list(workers.map(lambda pair: tests.guarded(tests.selections, *pair), examples))
+        list(workers.map(lambda pair: tests.guarded(tests.writing, *pair), examples))
         for document, whole in examples[:1]:
             tests.refused(document)
         for document, whole in known:
             if "output" in whole["stages"] and whole["stages"]["weights"]["shape"][1] > 1:
-                tests.head_outputs(document, whole)
+                tests.guarded(tests.head_outputs, document, whole)
     return report.end()
 
 

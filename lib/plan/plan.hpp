@@ -72,6 +72,7 @@ struct PlannedStage {
 /// A sorted list of the indices of an axis that are shown, or all of them.
 struct AxisSelection {
     bool all = true;
+    bool asked = false;           ///< by the command line, be it for all of them
     std::vector<Index> indices;   ///< always filled, sorted, no index twice
 };
 

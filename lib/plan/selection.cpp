@@ -63,7 +63,7 @@ AxisSelection select(const std::optional<std::string>& asked, Index n, const std
         for (Index k = 0; k < n; ++k) s.indices[static_cast<std::size_t>(k)] = k;
         return s;
     }
-    s.all = false;
+    s.asked = true;
     const bool is_token = tokens && std::find(tokens->begin(), tokens->end(), *asked) != tokens->end();
     if (is_token && !whole_number(*asked)) {
         add_part(*asked, n, tokens, w, s.indices);
@@ -78,6 +78,7 @@ AxisSelection select(const std::optional<std::string>& asked, Index n, const std
     }
     std::sort(s.indices.begin(), s.indices.end());
     s.indices.erase(std::unique(s.indices.begin(), s.indices.end()), s.indices.end());
+    s.all = static_cast<Index>(s.indices.size()) == n;
     return s;
 }
 

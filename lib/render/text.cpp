@@ -63,7 +63,7 @@ class TextSink : public Sink {
             tables_.push_back({rows.batch, rows.head, rows.has_head, 0, {}, SIZE_MAX});
         Table& table = tables_.back();
         const Index total = shape_[shape_.size() - 2];
-        const bool asked_for = rows.stage->family == StageShape::key_dim ? !plan_->keys_shown.all : !plan_->queries_shown.all;
+        const bool asked_for = rows.stage->family == StageShape::key_dim ? plan_->keys_shown.asked : plan_->queries_shown.asked;
         columns_ = rows.columns;
         for (Index i = 0; i < rows.row_count(); ++i) {
             const Index k = table.rows_seen++;
