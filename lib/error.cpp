@@ -24,7 +24,8 @@ std::size_t edits(std::string_view a, std::string_view b) {
         now[0] = i;
         for (std::size_t j = 1; j <= b.size(); ++j) {
             now[j] = std::min({last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = std::min(now[j], before[j - 2] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = std::min(now[j], before[j - 2] + 1);
         }
         std::swap(before, last);
         std::swap(last, now);
@@ -96,6 +97,8 @@ std::string child(std::string_view pointer, std::string_view name) {
     return out;
 }
 
-std::string child(std::string_view pointer, std::int64_t index) { return std::string(pointer) + "/" + std::to_string(index); }
+std::string child(std::string_view pointer, std::int64_t index) {
+    return std::string(pointer) + "/" + std::to_string(index);
+}
 
 }  // namespace attn

@@ -26,9 +26,9 @@ struct Place {
     std::string file;
     std::int64_t line = 0;
     std::int64_t column = 0;
-    std::string excerpt;     ///< the source line, cut around the caret, made harmless for a terminal
-    int caret = 0;           ///< columns of the excerpt before the caret
-    int caret_width = 1;     ///< how many carets
+    std::string excerpt;  ///< the source line, cut around the caret, made harmless for a terminal
+    int caret = 0;        ///< columns of the excerpt before the caret
+    int caret_width = 1;  ///< how many carets
 };
 
 /// A refusal: what was found, what would fit, and where. Thrown by every room, printed only by app/main.cpp.

@@ -1,5 +1,6 @@
 #pragma once
-// The only door to xtensor: containers with named axes [batch, head, token, dim]; the arithmetic is in lib/kernels.
+// The only door to xtensor: containers with named axes [batch, head, token, dim]; the arithmetic is in
+// lib/kernels.
 #if __has_include(<xtensor/containers/xtensor.hpp>)
 #include <xtensor/containers/xtensor.hpp>
 #else

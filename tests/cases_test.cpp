@@ -46,7 +46,8 @@ Recorder::Recorded mean_over_heads(const Recorder::Recorded& r) {
     for (Index b = 0; b < r.shape[0]; ++b)
         for (Index k = 0; k < plane; ++k) {
             double sum = 0;
-            for (Index h = 0; h < r.shape[1]; ++h) sum += r.values[static_cast<std::size_t>((b * r.shape[1] + h) * plane + k)];
+            for (Index h = 0; h < r.shape[1]; ++h)
+                sum += r.values[static_cast<std::size_t>((b * r.shape[1] + h) * plane + k)];
             out.values.push_back(sum / static_cast<double>(r.shape[1]));
         }
     return out;
@@ -78,14 +79,17 @@ void check_case(const Json& test, bool one_stage_after_another) {
 TEST_CASE("cases: every stage that others get") {
     std::set<std::string> variants;
     int run = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(std::string(ATTN_DATA) + "/cases")) {
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(std::string(ATTN_DATA) + "/cases")) {
         if (entry.path().extension() != ".json") continue;
-        const std::string name = entry.path().parent_path().filename().string() + "/" + entry.path().stem().string();
+        const std::string name =
+            entry.path().parent_path().filename().string() + "/" + entry.path().stem().string();
         INFO("case " << name);
         const Json test = Json::parse(read_file(entry.path().string()));
         if (const auto w = waiting.find(name); w != waiting.end()) {
             const Error e = refusal(test["input"].dump());
-            CHECK_MESSAGE(e.pointer.find(w->second) != std::string::npos, "the list of waiting cases is out of date");
+            CHECK_MESSAGE(e.pointer.find(w->second) != std::string::npos,
+                          "the list of waiting cases is out of date");
             continue;
         }
         variants.insert(test["input"].value("variant", ""));
@@ -94,7 +98,8 @@ TEST_CASE("cases: every stage that others get") {
         ++run;
     }
     CHECK(run >= 23);
-    for (const auto& v : {"simplified", "self_attention", "causal_attention", "multi_head", "stacked_heads"}) {
+    for (const auto& v :
+         {"simplified", "self_attention", "causal_attention", "multi_head", "stacked_heads"}) {
         INFO("variant " << v);
         CHECK(variants.contains(v));
     }

@@ -40,7 +40,8 @@ void check_place(const std::string& text, std::int64_t line, std::int64_t column
 }
 
 std::string nested(std::size_t levels) {
-    return R"({"_x":)" + std::string(levels - 1, '[') + std::string(levels - 1, ']') + R"(,"embeddings":[[1]]})";
+    return R"({"_x":)" + std::string(levels - 1, '[') + std::string(levels - 1, ']') +
+           R"(,"embeddings":[[1]]})";
 }
 
 }  // namespace
@@ -94,7 +95,8 @@ TEST_CASE("json: documents follow one another") {
 }
 
 TEST_CASE("json: rows keep numbers, booleans and the three words") {
-    const Value v = parse(R"({"a":[1,-0,-0.0,true,"-Infinity","NaN",1e2],"b":["NaN","x"],"c":[],"d":[1,null]})")[0].root;
+    const Value v =
+        parse(R"({"a":[1,-0,-0.0,true,"-Infinity","NaN",1e2],"b":["NaN","x"],"c":[],"d":[1,null]})")[0].root;
     const Scalars& row = v.find("a")->row;
     REQUIRE(row.values.size() == 7);
     CHECK(row.kinds[0] == Scalar::integer);
@@ -114,7 +116,8 @@ TEST_CASE("json: a number is rounded to float32 once, not by way of float64") {
     // Just above the middle of two floats; its nearest double is the middle itself.
     const std::string text = "1.00000005960464477539062500000000000000001";
     const Recorder r = record("{\"embeddings\":[[" + text + "]]}");
-    CHECK(r.stages().find("queries")->second.values[0] == static_cast<double>(std::strtof(text.c_str(), nullptr)));
+    CHECK(r.stages().find("queries")->second.values[0] ==
+          static_cast<double>(std::strtof(text.c_str(), nullptr)));
     CHECK(std::strtof(text.c_str(), nullptr) != static_cast<float>(std::strtod(text.c_str(), nullptr)));
 }
 
@@ -130,14 +133,17 @@ TEST_CASE("json: errors of meaning point at the value, or at the name") {
     CHECK(e.place.excerpt == "  \"casual\":true}");
     CHECK(e.place.caret == 2);
     CHECK(e.place.caret_width == 8);
-    const Error far = fault("{\"_x\":\"" + std::string(100000, 'y') + "\",\"casual\":true," + "\"_y\":\"" + std::string(100000, 'z') + "\"}");
+    const Error far = fault("{\"_x\":\"" + std::string(100000, 'y') + "\",\"casual\":true," + "\"_y\":\"" +
+                            std::string(100000, 'z') + "\"}");
     CHECK(far.place.excerpt.size() < 120);
     CHECK(far.place.excerpt.find("casual") != std::string::npos);
 }
 
 TEST_CASE("names: what was meant") {
-    constexpr std::array<std::string_view, 14> names{"causal_attention", "self_attention", "embeddings", "tokens", "weights", "W_query", "num_heads", "seed", "generator",
-                                                    "scaled_scores", "torch.nn.Linear", "key_tokens", "d_out", "dropout"};
+    constexpr std::array<std::string_view, 14> names{
+        "causal_attention", "self_attention", "embeddings", "tokens",    "weights",
+        "W_query",          "num_heads",      "seed",       "generator", "scaled_scores",
+        "torch.nn.Linear",  "key_tokens",     "d_out",      "dropout"};
     const auto near = [&](std::string_view w) { return nearest_name(w, names); };
     CHECK(near("casual_attention") == "causal_attention");
     CHECK(near("Self_Attention") == "self_attention");

@@ -1,4 +1,7 @@
+#include "lib/render/number.hpp"
+
 #include <doctest/doctest.h>
+
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -9,8 +12,6 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
-
-#include "lib/render/number.hpp"
 
 namespace {
 

@@ -25,7 +25,8 @@ std::vector<std::string> stage_names(const Plan& plan) {
 /// Every document of a folder, cases as their input.
 std::vector<std::pair<std::string, std::string>> documents_in(const std::string& folder) {
     std::vector<std::pair<std::string, std::string>> out;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(std::string(ATTN_DATA) + "/" + folder)) {
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(std::string(ATTN_DATA) + "/" + folder)) {
         if (entry.path().extension() != ".json") continue;
         const std::string text = read_file(entry.path().string());
         const Json json = Json::parse(text);
@@ -47,7 +48,8 @@ TEST_CASE("tables: names are unique") {
 
 TEST_CASE("tables: every variant has a case, an example and a place in the documents") {
     std::set<std::string> in_examples, in_cases;
-    for (const auto& [name, text] : documents_in("examples")) in_examples.insert(std::string(plan_of(text).variant->name));
+    for (const auto& [name, text] : documents_in("examples"))
+        in_examples.insert(std::string(plan_of(text).variant->name));
     for (const auto& [name, text] : documents_in("cases")) {
         if (name.starts_with("mha_add_bias_kv")) continue;  // bias_k: a later release
         in_cases.insert(std::string(plan_of(text).variant->name));
@@ -65,7 +67,8 @@ TEST_CASE("tables: every variant has a case, an example and a place in the docum
     }
 }
 
-TEST_CASE("plans: every planned stage is written by a run, with the planned shape, in the order of the plan") {
+TEST_CASE(
+    "plans: every planned stage is written by a run, with the planned shape, in the order of the plan") {
     for (const auto& [name, text] : documents_in("examples")) {
         INFO("example " << name);
         const Plan plan = plan_of(text);
@@ -90,10 +93,12 @@ TEST_CASE("plans: a variant that is not named is inferred, the first that fits")
     };
     const std::string x = R"("embeddings":[[1,2],[3,4]])";
     CHECK(inferred(R"("queries":[[1]],"keys":[[1]],"values":[[1]])") == "scaled_dot_product");
-    CHECK(inferred(x + R"(,"weights":[{"W_query":[[1],[0]],"W_key":[[0],[1]],"W_value":[[1],[1]]}])") == "stacked_heads");
+    CHECK(inferred(x + R"(,"weights":[{"W_query":[[1],[0]],"W_key":[[0],[1]],"W_value":[[1],[1]]}])") ==
+          "stacked_heads");
     CHECK(inferred(x) == "simplified");
     CHECK(inferred(x + R"(,"key_embeddings":[[1,1]],)" + one_weight) == "cross_attention");
-    CHECK(inferred(x + R"(,"num_heads":2,"weights":{"init":"torch.rand","seed":1,"d_out":4})") == "multi_head");
+    CHECK(inferred(x + R"(,"num_heads":2,"weights":{"init":"torch.rand","seed":1,"d_out":4})") ==
+          "multi_head");
     CHECK(inferred(x + R"(,"causal":true,)" + one_weight) == "causal_attention");
     CHECK(inferred(x + "," + one_weight) == "self_attention");
 }
@@ -101,24 +106,30 @@ TEST_CASE("plans: a variant that is not named is inferred, the first that fits")
 TEST_CASE("plans: stages stand in the order of the contract") {
     using Names = std::vector<std::string>;
     const std::string x = R"({"embeddings":[[1,2],[3,4]],)" + std::string(one_weight);
-    CHECK(stage_names(plan_of(x + "}")) == Names{"queries", "keys", "values", "scores", "scaled_scores", "weights", "context"});
-    CHECK(stage_names(plan_of(x + R"(,"causal":true,"mask_at":"scores"})")) ==
-          Names{"queries", "keys", "values", "scores", "masked_scores", "scaled_scores", "weights", "context"});
+    CHECK(stage_names(plan_of(x + "}")) ==
+          Names{"queries", "keys", "values", "scores", "scaled_scores", "weights", "context"});
+    CHECK(
+        stage_names(plan_of(x + R"(,"causal":true,"mask_at":"scores"})")) ==
+        Names{"queries", "keys", "values", "scores", "masked_scores", "scaled_scores", "weights", "context"});
     CHECK(stage_names(plan_of(x + R"(,"causal":true,"mask_at":"weights","dropout":{"p":0.5,"seed":1}})")) ==
-          Names{"queries", "keys", "values", "scores", "scaled_scores", "weights", "masked_weights", "renormalized_weights",
-                "dropped_weights", "context"});
+          Names{"queries", "keys", "values", "scores", "scaled_scores", "weights", "masked_weights",
+                "renormalized_weights", "dropped_weights", "context"});
     CHECK(stage_names(plan_of(x + R"(,"scale":"none","mask":{"keep":[true,true]}})")) ==
           Names{"queries", "keys", "values", "scores", "masked_scores", "weights", "context"});
 }
 
 TEST_CASE("plans: the key says the layout, and weight_layout overrides it") {
     const auto scores = [](const std::string& weights) {
-        return record(R"({"embeddings":[[1,2],[3,4]],"weights":{)" + weights + "}}").stages().find("queries")->second.values;
+        return record(R"({"embeddings":[[1,2],[3,4]],"weights":{)" + weights + "}}")
+            .stages()
+            .find("queries")
+            ->second.values;
     };
     const std::string rest = R"(,"W_key":[[1,0],[0,1]],"W_value":[[1,0],[0,1]])";
     CHECK(scores(R"("W_query":[[1,2],[3,4]])" + rest) == std::vector<double>{7, 10, 15, 22});
     CHECK(scores(R"("W_query.weight":[[1,2],[3,4]])" + rest) == std::vector<double>{5, 11, 11, 25});
-    CHECK(scores(R"("weight_layout":"out_in","W_query":[[1,2],[3,4]])" + rest) == std::vector<double>{5, 11, 11, 25});
+    CHECK(scores(R"("weight_layout":"out_in","W_query":[[1,2],[3,4]])" + rest) ==
+          std::vector<double>{5, 11, 11, 25});
 }
 
 TEST_CASE("plans: masks that no one can use are refused") {
@@ -133,11 +144,15 @@ TEST_CASE("plans: masks that no one can use are refused") {
 TEST_CASE("plans: empty rows in the three ways, under each place of the mask") {
     for (const char* at : {"scaled_scores", "scores", "weights"}) {
         for (const auto& [policy, want] : {std::pair{"zero", 0.0}, {"nan", std::nan("")}, {"uniform", 0.5}}) {
-            const Recorder r = record(std::string(R"({"queries":[[1],[2]],"keys":[[1],[2]],"values":[[4],[8]],"mask":{"keep":[[false,false],[true,true]]},"mask_at":")") +
-                                      at + R"(","empty_rows":")" + policy + "\"}");
+            const Recorder r = record(
+                std::string(
+                    R"({"queries":[[1],[2]],"keys":[[1],[2]],"values":[[4],[8]],"mask":{"keep":[[false,false],[true,true]]},"mask_at":")") +
+                at + R"(","empty_rows":")" + policy + "\"}");
             INFO(at << " " << policy);
             const auto& stages = r.stages();
-            const auto& w = stages.find(stages.contains("renormalized_weights") ? "renormalized_weights" : "weights")->second.values;
+            const auto& w =
+                stages.find(stages.contains("renormalized_weights") ? "renormalized_weights" : "weights")
+                    ->second.values;
             if (std::isnan(want)) {
                 CHECK(std::isnan(w[0]));
             } else {
@@ -155,7 +170,8 @@ TEST_CASE("plans: what does not fit into memory is refused before it starts") {
     const Error e = refusal(R"({"embeddings":{"init":"torch.randn","seed":1,"shape":[4096,64]}})", request);
     CHECK(e.code == Exit::input);
     CHECK(e.message.find("memory") != std::string::npos);
-    CHECK(refusal(R"({"embeddings":[[1]],"weights":{"init":"torch.rand","seed":1,"d_out":1000000000000000}})").code == Exit::input);
+    CHECK(refusal(R"({"embeddings":[[1]],"weights":{"init":"torch.rand","seed":1,"d_out":1000000000000000}})")
+              .code == Exit::input);
 }
 
 }  // namespace attn::test

@@ -1,10 +1,11 @@
 // Each sink against literal texts, worked out by hand from the formats that docs/trace.md describes.
+#include "lib/render/render.hpp"
+
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "lib/render/render.hpp"
 #include "lib/text.hpp"
 #include "tests/support.hpp"
 
@@ -17,7 +18,8 @@ class Text : public Output {
     std::string text;
 };
 
-std::string rendered(const std::string& document, Format format, const RenderOptions& options = {}, const Request& request = {}) {
+std::string rendered(const std::string& document, Format format, const RenderOptions& options = {},
+                     const Request& request = {}) {
     Text out;
     const Plan plan = plan_of(document, request);
     run(plan, *make_sink(format, out, options));
@@ -72,9 +74,11 @@ TEST_CASE("text: plan, heading, named shape, labels, points below points, hidden
 TEST_CASE("text: a large finite number turns the stage to exponents, a small one rounds") {
     RenderOptions o;
     o.precision = 2;
-    const std::string text = rendered(R"({"embeddings":[[1e6,0.001]]})", Format::text, o, stages({"queries"}));
+    const std::string text =
+        rendered(R"({"embeddings":[[1e6,0.001]]})", Format::text, o, stages({"queries"}));
     CHECK(text.find("1.00e+06  1.00e-03") != std::string::npos);
-    CHECK(rendered(R"({"embeddings":[[9e5,0.001]]})", Format::text, o, stages({"queries"})).find("900000.00  0.00") != std::string::npos);
+    CHECK(rendered(R"({"embeddings":[[9e5,0.001]]})", Format::text, o, stages({"queries"}))
+              .find("900000.00  0.00") != std::string::npos);
 }
 
 TEST_CASE("text: a wide and long stage is cut in the middle, and says so") {
@@ -94,14 +98,17 @@ TEST_CASE("text: a wide and long stage is cut in the middle, and says so") {
 }
 
 TEST_CASE("text: tokens keep their columns and cannot act on the terminal") {
-    const std::string text = rendered(R"({"tokens":["日本","e\u0301","\u001b[31m"],"embeddings":[[1],[2],[3]]})", Format::text, {}, stages({"queries"}));
+    const std::string text =
+        rendered(R"({"tokens":["日本","e\u0301","\u001b[31m"],"embeddings":[[1],[2],[3]]})", Format::text, {},
+                 stages({"queries"}));
     CHECK(text.find("日本      1.0000\n") != std::string::npos);
     CHECK(text.find("e\xCC\x81         2.0000\n") != std::string::npos);
     CHECK(text.find("\\x1b[31m  3.0000\n") != std::string::npos);
     CHECK(text.find('\x1b') == std::string::npos);
     RenderOptions ascii;
     ascii.ascii = true;
-    for (const char c : rendered(R"({"tokens":["日本"],"embeddings":[[1]]})", Format::text, ascii)) CHECK(static_cast<unsigned char>(c) < 0x80);
+    for (const char c : rendered(R"({"tokens":["日本"],"embeddings":[[1]]})", Format::text, ascii))
+        CHECK(static_cast<unsigned char>(c) < 0x80);
 }
 
 TEST_CASE("text: the largest weights of each row; colour only adds") {
@@ -120,18 +127,29 @@ TEST_CASE("json: members in order, numbers that read back, nothing bare") {
     RenderOptions o;
     o.compact = true;
     const std::string text = rendered(two, Format::json, o, stages({"masked_scores"}));
-    CHECK(text.find(R"("order": ["masked_scores"], "stages": {"masked_scores": {"formula": "scores, -inf where hidden", )"
-                    R"("axes": ["batch", "head", "query", "key"], "shape": [1, 1, 2, 2], "dtype": "float32", )"
-                    R"("data": [[[[1, "-Infinity"], [0.5, 4.25]]]]}}, "warnings": []})") != std::string::npos);
+    CHECK(
+        text.find(
+            R"("order": ["masked_scores"], "stages": {"masked_scores": {"formula": "scores, -inf where hidden", )"
+            R"("axes": ["batch", "head", "query", "key"], "shape": [1, 1, 2, 2], "dtype": "float32", )"
+            R"("data": [[[[1, "-Infinity"], [0.5, 4.25]]]]}}, "warnings": []})") != std::string::npos);
     o.squeeze = true;
     o.nonfinite = NonFinite::null;
-    CHECK(rendered(two, Format::json, o, stages({"masked_scores"})).find(R"("axes": ["query", "key"], "shape": [2, 2], "dtype": "float32", "data": [[1, null], [0.5, 4.25]]})") !=
-          std::string::npos);
+    CHECK(
+        rendered(two, Format::json, o, stages({"masked_scores"}))
+            .find(
+                R"("axes": ["query", "key"], "shape": [2, 2], "dtype": "float32", "data": [[1, null], [0.5, 4.25]]})") !=
+        std::string::npos);
     std::vector<std::string> names;
     const auto trace = nlohmann::ordered_json::parse(rendered(two, Format::json));
     for (const auto& [name, member] : trace.items()) names.push_back(name);
-    CHECK(names == std::vector<std::string>{"schema", "tool", "variant", "plan", "tokens", "order", "stages", "warnings"});
-    CHECK(nlohmann::json::parse(rendered(two, Format::json)) == nlohmann::json::parse(rendered(two, Format::json, [] { RenderOptions c; c.compact = true; return c; }())));
+    CHECK(names == std::vector<std::string>{"schema", "tool", "variant", "plan", "tokens", "order", "stages",
+                                            "warnings"});
+    CHECK(nlohmann::json::parse(rendered(two, Format::json)) ==
+          nlohmann::json::parse(rendered(two, Format::json, [] {
+              RenderOptions c;
+              c.compact = true;
+              return c;
+          }())));
 }
 
 TEST_CASE("json: a selection follows the tokens, and cuts them alike") {
@@ -148,8 +166,8 @@ TEST_CASE("ndjson: begin, row blocks, end") {
     Request r = stages({"scores", "concat"});
     const std::string text = rendered(R"({"num_heads":2,"embeddings":[[1,2],[3,4]]})", Format::ndjson, {}, r);
     CHECK(text.find("{\"event\": \"begin\", \"schema\": \"attn-calc/trace/1\"") == 0);
-    CHECK(text.find("{\"event\": \"stage\", \"name\": \"scores\", \"batch\": 0, \"head\": 1, \"rows\": [0, 2], \"shape\": [2, 2], \"data\": [[4, 8], [8, 16]]}\n") !=
-          std::string::npos);
+    CHECK(text.find("{\"event\": \"stage\", \"name\": \"scores\", \"batch\": 0, \"head\": 1, \"rows\": [0, "
+                    "2], \"shape\": [2, 2], \"data\": [[4, 8], [8, 16]]}\n") != std::string::npos);
     CHECK(text.find("\"name\": \"concat\", \"batch\": 0, \"rows\": [0, 2]") != std::string::npos);
     CHECK(text.ends_with("{\"event\": \"end\", \"stages\": 2, \"warnings\": []}\n"));
 }
@@ -169,8 +187,11 @@ TEST_CASE("csv: a line for each cell, empty where a column does not apply, no fo
 TEST_CASE("torch: as print(tensor), with names where there are several") {
     RenderOptions o;
     o.squeeze = true;
-    CHECK(rendered(two, Format::torch, o, stages({"scores"})) == "tensor([[1.0000, 0.5000],\n        [0.5000, 4.2500]])\n");
-    CHECK(rendered(two, Format::torch, {}, stages({"queries", "keys"})).starts_with("queries = \ntensor([[[[1.0000, 0.0000],\n          [0.5000, 2.0000]]]])\nkeys = \n"));
+    CHECK(rendered(two, Format::torch, o, stages({"scores"})) ==
+          "tensor([[1.0000, 0.5000],\n        [0.5000, 4.2500]])\n");
+    CHECK(rendered(two, Format::torch, {}, stages({"queries", "keys"}))
+              .starts_with(
+                  "queries = \ntensor([[[[1.0000, 0.0000],\n          [0.5000, 2.0000]]]])\nkeys = \n"));
 }
 
 }  // namespace attn::test

@@ -27,7 +27,8 @@ std::string read_file(const std::string& path);
 Plan plan_of(const std::string& document, const Request& request = {});
 
 /// Runs the only document of a text, everything shown unless the request says otherwise.
-Recorder record(const std::string& document, const Request& request = {}, bool one_stage_after_another = false);
+Recorder record(const std::string& document, const Request& request = {},
+                bool one_stage_after_another = false);
 
 /// The error that a document is refused with; an Error with an empty message where it is accepted.
 Error refusal(const std::string& document, const Request& request = {});

@@ -1,4 +1,7 @@
+#include "lib/text.hpp"
+
 #include <doctest/doctest.h>
+
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -7,7 +10,6 @@
 #include <utility>
 
 #include "lib/render/terminal.hpp"
-#include "lib/text.hpp"
 
 using attn::clip;
 using attn::csv_cell;

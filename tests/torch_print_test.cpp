@@ -1,4 +1,7 @@
+#include "lib/render/torch_print.hpp"
+
 #include <doctest/doctest.h>
+
 #include <cstdint>
 #include <fstream>
 #include <limits>
@@ -8,8 +11,6 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
-
-#include "lib/render/torch_print.hpp"
 
 #ifndef ATTN_TEST_DATA
 #define ATTN_TEST_DATA "tests/data"

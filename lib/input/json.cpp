@@ -79,9 +79,11 @@ class Builder {
         if (in_row()) {
             Scalars& row = stack_.back().row;
             // Rounding to float64 first can only go wrong where that lands half-way between two float32.
-            if ((std::bit_cast<std::uint64_t>(v) & 0x0FFFFFFF) == 0 && static_cast<double>(static_cast<float>(v)) != v) {
+            if ((std::bit_cast<std::uint64_t>(v) & 0x0FFFFFFF) == 0 &&
+                static_cast<double>(static_cast<float>(v)) != v) {
                 const float direct = std::strtof(digits.c_str(), nullptr);
-                if (direct != static_cast<float>(v)) row.float32_exceptions.emplace_back(row.values.size(), direct);
+                if (direct != static_cast<float>(v))
+                    row.float32_exceptions.emplace_back(row.values.size(), direct);
             }
             return add_scalar(v, Scalar::real);
         }
@@ -140,7 +142,9 @@ class Builder {
                     item.kind = Value::Kind::integer;
                     item.integer = static_cast<std::int64_t>(x);
                     break;
-                case Scalar::real: item.kind = Value::Kind::real; break;
+                case Scalar::real:
+                    item.kind = Value::Kind::real;
+                    break;
                 case Scalar::boolean:
                     item.kind = Value::Kind::boolean;
                     item.boolean = x != 0;
@@ -209,11 +213,13 @@ class Builder {
             if (k + 1 == stack_.size()) {
                 pointer = child(pointer, clip(name, 60));
             } else {
-                pointer = v.kind == Value::Kind::object ? child(pointer, clip(v.members.back().first, 60))
-                                                        : child(pointer, static_cast<std::int64_t>(v.items.size()));
+                pointer = v.kind == Value::Kind::object
+                              ? child(pointer, clip(v.members.back().first, 60))
+                              : child(pointer, static_cast<std::int64_t>(v.items.size()));
             }
         }
-        fault = SyntaxFault{static_cast<std::size_t>(begin - text_), pointer + " is a duplicate: the name stands twice in one object",
+        fault = SyntaxFault{static_cast<std::size_t>(begin - text_),
+                            pointer + " is a duplicate: the name stands twice in one object",
                             "keep one of the two"};
         return false;
     }
@@ -257,7 +263,8 @@ std::vector<Document> parse_documents(const Source& source) {
     check_encoding(source);
     std::vector<Document> out;
     const char* const text = source.text.data();
-    Scanner space(source.text, std::string_view(source.text).starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
+    Scanner space(source.text,
+                  std::string_view(source.text).starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
     while (true) {
         space.skip_space();
         const std::size_t begin = space.at;
@@ -268,17 +275,23 @@ std::vector<Document> parse_documents(const Source& source) {
                 other.value();
             } catch (const SyntaxFault& fault) {
                 // Something that begins as an array or a string is one; anything else is no JSON at all.
-                if (fault.at != begin && fault.message.find("deep") == std::string::npos) refuse(source, fault);
-                if (source.text[begin] != '[') refuse(source, {begin, fault.message + " (a document is a JSON object)", {}});
+                if (fault.at != begin && fault.message.find("deep") == std::string::npos)
+                    refuse(source, fault);
+                if (source.text[begin] != '[')
+                    refuse(source, {begin, fault.message + " (a document is a JSON object)", {}});
             }
-            refuse(source, {begin, "a document is a JSON object: expected '{', found " +
-                                       std::string(source.text[begin] == '[' ? "an array" : "another value"),
-                            source.text[begin] == '[' ? "several documents follow one another, without brackets and commas" : ""});
+            refuse(source, {begin,
+                            "a document is a JSON object: expected '{', found " +
+                                std::string(source.text[begin] == '[' ? "an array" : "another value"),
+                            source.text[begin] == '['
+                                ? "several documents follow one another, without brackets and commas"
+                                : ""});
         }
         const char* read = text + begin;
         Builder builder(text, read);
-        const bool good = nlohmann::json::sax_parse(Cursor{text + begin, &read}, Cursor{text + source.text.size(), &read}, &builder,
-                                                    nlohmann::json::input_format_t::json, false);
+        const bool good =
+            nlohmann::json::sax_parse(Cursor{text + begin, &read}, Cursor{text + source.text.size(), &read},
+                                      &builder, nlohmann::json::input_format_t::json, false);
         if (builder.fault) refuse(source, *builder.fault);
         if (!good) diagnose(source, begin);
         Document& document = out.emplace_back();

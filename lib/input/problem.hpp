@@ -17,11 +17,11 @@ struct TensorSource {
     Kind kind = Kind::literal;
     std::string pointer;  ///< where it stands in the document
     Shape shape;
-    std::vector<double> values;  ///< literal: row-major
+    std::vector<double> values;                                     ///< literal: row-major
     std::vector<std::pair<std::size_t, float>> float32_exceptions;  ///< see Scalars
-    std::uint64_t seed = 0;      ///< drawn
-    Index num_embeddings = 0;    ///< embedding: rows of the table
-    std::vector<Index> ids;      ///< embedding: the rows taken
+    std::uint64_t seed = 0;                                         ///< drawn
+    Index num_embeddings = 0;                                       ///< embedding: rows of the table
+    std::vector<Index> ids;                                         ///< embedding: the rows taken
 };
 
 /// `{"init": ...}`: weights that PyTorch draws, in the order query, key, value, output projection.
@@ -74,7 +74,8 @@ struct DropoutInput {
     std::optional<TensorSource> keep;
 };
 
-/// What was asked for: one document, its types checked, nothing decided. Members that are not given are empty.
+/// What was asked for: one document, its types checked, nothing decided. Members that are not given are
+/// empty.
 struct Problem {
     std::optional<std::string> variant;
     std::optional<std::vector<std::string>> tokens, key_tokens;
@@ -82,7 +83,7 @@ struct Problem {
     std::optional<TensorSource> queries, keys, values;
     bool has_weights = false;
     bool weights_are_a_list = false;
-    std::vector<NamedWeights> weights;     ///< one; or one per head where a list was given
+    std::vector<NamedWeights> weights;  ///< one; or one per head where a list was given
     std::optional<WeightsInit> init;
     std::optional<Index> num_heads;
     bool scale_none = false;
@@ -98,8 +99,8 @@ struct Problem {
     std::optional<DType> dtype;
 };
 
-/// Reads a document into a Problem. \throws Error (exit 3) with a pointer for an unknown or not yet supported key,
-/// a wrong type, a ragged tensor, a number out of range.
+/// Reads a document into a Problem. \throws Error (exit 3) with a pointer for an unknown or not yet supported
+/// key, a wrong type, a ragged tensor, a number out of range.
 Problem read_problem(const Value& root);
 
 }  // namespace attn

@@ -15,7 +15,8 @@ constexpr TensorRule projected_rule{2, 4, Elements::finite,
 std::vector<std::string> read_tokens(const Value& value, const std::string& pointer) {
     std::vector<std::string> out;
     const auto wrong = [&](std::size_t k, const std::string& what) {
-        fail(child(pointer, static_cast<Index>(k)), "is " + what + ", expected a string: the label of one token");
+        fail(child(pointer, static_cast<Index>(k)),
+             "is " + what + ", expected a string: the label of one token");
     };
     if (value.kind == Value::Kind::row) {
         // Tokens that are called Infinity or NaN arrive as words of numbers.
@@ -44,7 +45,8 @@ Causal read_causal(const Value& value, const std::string& pointer) {
         return {read_choice(value, pointer, names) == 0 ? Kind::top_left : Kind::bottom_right, {}, false};
     }
     if (value.kind != Value::Kind::object)
-        fail(pointer, "is " + value.describe() + ", expected true, false, \"top_left\", \"bottom_right\" or {\"offset\": n}");
+        fail(pointer, "is " + value.describe() +
+                          ", expected true, false, \"top_left\", \"bottom_right\" or {\"offset\": n}");
     static constexpr std::array<std::string_view, 1> names{"offset"};
     check_members(value, pointer, names);
     const Value& offset = need(value, pointer, "offset", "key j is visible to query i when j <= i + offset");
@@ -61,8 +63,10 @@ Window read_window(const Value& value, const std::string& pointer) {
              "the token itself is not counted; a side that is left out is unlimited");
     check_members(value, pointer, names);
     Window w;
-    if (const Value* v = value.find("left")) w.left = read_integer(*v, child(pointer, "left"), 0, "a number of tokens");
-    if (const Value* v = value.find("right")) w.right = read_integer(*v, child(pointer, "right"), 0, "a number of tokens");
+    if (const Value* v = value.find("left"))
+        w.left = read_integer(*v, child(pointer, "left"), 0, "a number of tokens");
+    if (const Value* v = value.find("right"))
+        w.right = read_integer(*v, child(pointer, "right"), 0, "a number of tokens");
     if (!w.left && !w.right) fail(pointer, "has neither \"left\" nor \"right\"");
     return w;
 }
@@ -71,14 +75,26 @@ void read_mask(const Value& value, const std::string& pointer, std::vector<MaskI
     static constexpr std::array<std::string_view, 3> kinds{"keep", "drop", "add"};
     constexpr auto three = "expected {\"keep\": ...}, {\"drop\": ...} or {\"add\": ...}";
     constexpr auto meaning =
-        "keep: true is visible; drop: true is hidden (as PyTorch's attn_mask of booleans in nn.MultiheadAttention); "
+        "keep: true is visible; drop: true is hidden (as PyTorch's attn_mask of booleans in "
+        "nn.MultiheadAttention); "
         "add: numbers that are added to the scores";
-    if (value.kind != Value::Kind::object) fail(pointer, "is a bare " + std::string(value.kind == Value::Kind::array || value.kind == Value::Kind::row ? "matrix" : "value: " + value.describe()) + ", " + three, meaning);
-    if (value.find("shape") || value.find("data")) fail(pointer, std::string("is a bare tensor, ") + three, meaning);
+    if (value.kind != Value::Kind::object)
+        fail(pointer,
+             "is a bare " +
+                 std::string(value.kind == Value::Kind::array || value.kind == Value::Kind::row
+                                 ? "matrix"
+                                 : "value: " + value.describe()) +
+                 ", " + three,
+             meaning);
+    if (value.find("shape") || value.find("data"))
+        fail(pointer, std::string("is a bare tensor, ") + three, meaning);
     check_members(value, pointer, kinds);
     std::size_t given = 0;
     for (std::size_t k = 0; k < kinds.size(); ++k) given += value.find(kinds[k]) != nullptr;
-    if (given != 1) fail(pointer, std::string(given == 0 ? "has none of the three, " : "has more than one of the three, ") + three, meaning);
+    if (given != 1)
+        fail(pointer,
+             std::string(given == 0 ? "has none of the three, " : "has more than one of the three, ") + three,
+             meaning);
     for (std::size_t k = 0; k < kinds.size(); ++k) {
         const Value* v = value.find(kinds[k]);
         if (!v) continue;
@@ -89,8 +105,9 @@ void read_mask(const Value& value, const std::string& pointer, std::vector<MaskI
 }
 
 void read_masks(const Value& value, const std::string& pointer, Problem& p) {
-    const bool list = value.kind == Value::Kind::array && !value.items.empty() &&
-                      (value.items.front().kind == Value::Kind::object || value.items.front().kind == Value::Kind::null);
+    const bool list =
+        value.kind == Value::Kind::array && !value.items.empty() &&
+        (value.items.front().kind == Value::Kind::object || value.items.front().kind == Value::Kind::null);
     if (!list) return read_mask(value, pointer, p.masks);
     for (std::size_t k = 0; k < value.items.size(); ++k)
         read_mask(value.items[k], child(pointer, static_cast<Index>(k)), p.masks);
@@ -100,26 +117,33 @@ DropoutInput read_dropout(const Value& value, const std::string& pointer) {
     static constexpr std::array<std::string_view, 4> names{"p", "seed", "generator", "keep"};
     static constexpr std::array<std::string_view, 2> generators{"torch", "torch-mkl"};
     if (value.kind != Value::Kind::object)
-        fail(pointer, "is " + value.describe() + ", expected {\"p\": 0.5, \"seed\": 123} or {\"p\": 0.5, \"keep\": ...}");
+        fail(pointer, "is " + value.describe() +
+                          ", expected {\"p\": 0.5, \"seed\": 123} or {\"p\": 0.5, \"keep\": ...}");
     check_members(value, pointer, names);
     DropoutInput d;
     const std::string at_p = child(pointer, "p");
-    d.p = read_number(need(value, pointer, "p", "the probability to drop a weight"), at_p, "the probability p");
-    if (!(d.p >= 0 && d.p <= 1)) fail(at_p, "is outside [0, 1]: dropout takes the probability p of dropping a weight");
+    d.p =
+        read_number(need(value, pointer, "p", "the probability to drop a weight"), at_p, "the probability p");
+    if (!(d.p >= 0 && d.p <= 1))
+        fail(at_p, "is outside [0, 1]: dropout takes the probability p of dropping a weight");
     if (const Value* keep = value.find("keep")) {
         for (const auto* other : {"seed", "generator"})
             if (value.find(other))
-                fail_at_key(child(pointer, other), "\"" + std::string(other) + "\" stands beside \"keep\" in " + pointer +
+                fail_at_key(child(pointer, other), "\"" + std::string(other) +
+                                                       "\" stands beside \"keep\" in " + pointer +
                                                        ": the mask is either given or drawn");
         if (d.p == 1) fail(at_p, "is 1: kept values would be multiplied by 1/0");
         d.kind = DropoutKind::given;
-        d.keep = read_tensor(*keep, child(pointer, "keep"),
-                             {1, 4, Elements::yes_no, "1 to 4 axes, aligned from the right with [batch, head, query, key]"});
+        d.keep = read_tensor(
+            *keep, child(pointer, "keep"),
+            {1, 4, Elements::yes_no, "1 to 4 axes, aligned from the right with [batch, head, query, key]"});
         return d;
     }
-    d.seed = read_seed(need(value, pointer, "seed", "a mask that is drawn needs a seed"), child(pointer, "seed"));
+    d.seed =
+        read_seed(need(value, pointer, "seed", "a mask that is drawn needs a seed"), child(pointer, "seed"));
     if (const Value* v = value.find("generator"))
-        d.kind = read_choice(*v, child(pointer, "generator"), generators) == 0 ? DropoutKind::torch : DropoutKind::torch_mkl;
+        d.kind = read_choice(*v, child(pointer, "generator"), generators) == 0 ? DropoutKind::torch
+                                                                               : DropoutKind::torch_mkl;
     return d;
 }
 
@@ -140,17 +164,26 @@ struct Key {
 
 /// THE TABLE of keys of a document.
 constexpr std::array keys_table{
-    Key{"variant", [](const Value& v, const std::string& at, Problem& p) { p.variant = read_string(v, at, "the name of a variant"); }},
+    Key{"variant", [](const Value& v, const std::string& at,
+                      Problem& p) { p.variant = read_string(v, at, "the name of a variant"); }},
     Key{"tokens", [](const Value& v, const std::string& at, Problem& p) { p.tokens = read_tokens(v, at); }},
-    Key{"key_tokens", [](const Value& v, const std::string& at, Problem& p) { p.key_tokens = read_tokens(v, at); }},
-    Key{"embeddings", [](const Value& v, const std::string& at, Problem& p) { p.embeddings = read_tensor(v, at, embedding_rule); }},
-    Key{"key_embeddings", [](const Value& v, const std::string& at, Problem& p) { p.key_embeddings = read_tensor(v, at, embedding_rule); }},
-    Key{"value_embeddings", [](const Value& v, const std::string& at, Problem& p) { p.value_embeddings = read_tensor(v, at, embedding_rule); }},
-    Key{"queries", [](const Value& v, const std::string& at, Problem& p) { p.queries = read_tensor(v, at, projected_rule); }},
-    Key{"keys", [](const Value& v, const std::string& at, Problem& p) { p.keys = read_tensor(v, at, projected_rule); }},
-    Key{"values", [](const Value& v, const std::string& at, Problem& p) { p.values = read_tensor(v, at, projected_rule); }},
+    Key{"key_tokens",
+        [](const Value& v, const std::string& at, Problem& p) { p.key_tokens = read_tokens(v, at); }},
+    Key{"embeddings", [](const Value& v, const std::string& at,
+                         Problem& p) { p.embeddings = read_tensor(v, at, embedding_rule); }},
+    Key{"key_embeddings", [](const Value& v, const std::string& at,
+                             Problem& p) { p.key_embeddings = read_tensor(v, at, embedding_rule); }},
+    Key{"value_embeddings", [](const Value& v, const std::string& at,
+                               Problem& p) { p.value_embeddings = read_tensor(v, at, embedding_rule); }},
+    Key{"queries", [](const Value& v, const std::string& at,
+                      Problem& p) { p.queries = read_tensor(v, at, projected_rule); }},
+    Key{"keys", [](const Value& v, const std::string& at,
+                   Problem& p) { p.keys = read_tensor(v, at, projected_rule); }},
+    Key{"values", [](const Value& v, const std::string& at,
+                     Problem& p) { p.values = read_tensor(v, at, projected_rule); }},
     Key{"weights", [](const Value& v, const std::string& at, Problem& p) { read_weights(v, at, p); }},
-    Key{"num_heads", [](const Value& v, const std::string& at, Problem& p) { p.num_heads = read_integer(v, at, 1, "a number of heads"); }},
+    Key{"num_heads", [](const Value& v, const std::string& at,
+                        Problem& p) { p.num_heads = read_integer(v, at, 1, "a number of heads"); }},
     Key{"scale",
         [](const Value& v, const std::string& at, Problem& p) {
             if (v.kind == Value::Kind::string && v.text == "none") {
@@ -163,23 +196,32 @@ constexpr std::array keys_table{
         }},
     Key{"causal", [](const Value& v, const std::string& at, Problem& p) { p.causal = read_causal(v, at); }},
     Key{"window", [](const Value& v, const std::string& at, Problem& p) { p.window = read_window(v, at); }},
-    Key{"key_lengths", [](const Value& v, const std::string& at, Problem& p) { p.key_lengths = read_integers(v, at, 0, "numbers of keys, one per batch item"); }},
+    Key{"key_lengths",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.key_lengths = read_integers(v, at, 0, "numbers of keys, one per batch item");
+        }},
     Key{"mask", read_masks},
-    Key{"mask_at", [](const Value& v, const std::string& at, Problem& p) { p.mask_at = read_enum<MaskAt>(v, at, mask_at_names); }},
+    Key{"mask_at", [](const Value& v, const std::string& at,
+                      Problem& p) { p.mask_at = read_enum<MaskAt>(v, at, mask_at_names); }},
     Key{"normalize",
         [](const Value& v, const std::string& at, Problem& p) {
-            if (v.kind == Value::Kind::string && v.text == "sigmoid") fail(at, "is \"sigmoid\", which is not supported by this release");
+            if (v.kind == Value::Kind::string && v.text == "sigmoid")
+                fail(at, "is \"sigmoid\", which is not supported by this release");
             p.normalize = read_enum<Normalize>(v, at, normalize_names);
         }},
-    Key{"empty_rows", [](const Value& v, const std::string& at, Problem& p) { p.empty_rows = read_enum<EmptyRows>(v, at, empty_rows_names); }},
-    Key{"dropout", [](const Value& v, const std::string& at, Problem& p) { p.dropout = read_dropout(v, at); }},
-    Key{"dtype", [](const Value& v, const std::string& at, Problem& p) { p.dtype = read_enum<DType>(v, at, dtype_names); }},
+    Key{"empty_rows", [](const Value& v, const std::string& at,
+                         Problem& p) { p.empty_rows = read_enum<EmptyRows>(v, at, empty_rows_names); }},
+    Key{"dropout",
+        [](const Value& v, const std::string& at, Problem& p) { p.dropout = read_dropout(v, at); }},
+    Key{"dtype", [](const Value& v, const std::string& at,
+                    Problem& p) { p.dtype = read_enum<DType>(v, at, dtype_names); }},
 };
 
 /// Keys of the contract that this release does not read yet: refused by name, never ignored.
 constexpr std::array<std::string_view, 19> later_keys{
-    "past_keys", "past_values", "num_kv_heads", "kv_head_order", "softcap", "rope", "alibi", "position_bias", "qk_norm",
-    "sinks", "gate", "add_zero_attn", "past_latent", "past_rope_keys", "past_state", "feature_map", "normalizer", "decay",
+    "past_keys",   "past_values",    "num_kv_heads", "kv_head_order", "softcap",    "rope",
+    "alibi",       "position_bias",  "qk_norm",      "sinks",         "gate",       "add_zero_attn",
+    "past_latent", "past_rope_keys", "past_state",   "feature_map",   "normalizer", "decay",
     "beta"};
 
 }  // namespace

@@ -16,15 +16,21 @@ Value element(const Scalars& row, std::size_t k) {
     switch (row.kinds[k]) {
         case Scalar::integer:
             v.kind = Value::Kind::integer;
-            if (std::abs(v.real) >= 9.2e18) v.kind = Value::Kind::real;
-            else v.integer = static_cast<std::int64_t>(v.real);
+            if (std::abs(v.real) >= 9.2e18)
+                v.kind = Value::Kind::real;
+            else
+                v.integer = static_cast<std::int64_t>(v.real);
             break;
-        case Scalar::real: v.kind = Value::Kind::real; break;
+        case Scalar::real:
+            v.kind = Value::Kind::real;
+            break;
         case Scalar::boolean:
             v.kind = Value::Kind::boolean;
             v.boolean = v.real != 0;
             break;
-        case Scalar::nonfinite: v.kind = Value::Kind::string; break;
+        case Scalar::nonfinite:
+            v.kind = Value::Kind::string;
+            break;
     }
     return v;
 }
@@ -38,19 +44,21 @@ bool is_ignored(std::string_view key) {
 Index read_integer(const Value& value, const std::string& pointer, Index least, std::string_view what) {
     const std::string expected = std::string(what) + ", an integer";
     if (value.kind == Value::Kind::real) {
-        const bool written_as_integer = value.text.find_first_of(".eE") == std::string::npos && !value.text.empty();
+        const bool written_as_integer =
+            value.text.find_first_of(".eE") == std::string::npos && !value.text.empty();
         fail(pointer, "is " + (value.text.empty() ? "not an integer" : value.text) + ", expected " + expected,
              written_as_integer ? "integers have at most 64 bits" : "write it without fraction and exponent");
     }
     if (value.kind != Value::Kind::integer) wrong_type(pointer, value, expected);
     if (value.integer < least) {
-        fail(pointer, "is " + std::to_string(value.integer) + ", expected " + std::string(what) + ", at least " +
-                          std::to_string(least));
+        fail(pointer, "is " + std::to_string(value.integer) + ", expected " + std::string(what) +
+                          ", at least " + std::to_string(least));
     }
     return value.integer;
 }
 
-std::vector<Index> read_integers(const Value& value, const std::string& pointer, Index least, std::string_view what) {
+std::vector<Index> read_integers(const Value& value, const std::string& pointer, Index least,
+                                 std::string_view what) {
     if (value.kind == Value::Kind::array) {
         for (std::size_t k = 0; k < value.items.size(); ++k)
             read_integer(value.items[k], child(pointer, static_cast<Index>(k)), least, what);
@@ -59,7 +67,8 @@ std::vector<Index> read_integers(const Value& value, const std::string& pointer,
     if (value.row.values.empty()) fail(pointer, "is an empty list, expected " + std::string(what));
     std::vector<Index> out;
     for (std::size_t k = 0; k < value.row.values.size(); ++k)
-        out.push_back(read_integer(element(value.row, k), child(pointer, static_cast<Index>(k)), least, what));
+        out.push_back(
+            read_integer(element(value.row, k), child(pointer, static_cast<Index>(k)), least, what));
     return out;
 }
 
@@ -83,7 +92,8 @@ std::uint64_t read_seed(const Value& value, const std::string& pointer) {
     return static_cast<std::uint64_t>(read_integer(value, pointer, INT64_MIN, "a seed"));
 }
 
-std::size_t read_choice(const Value& value, const std::string& pointer, std::span<const std::string_view> names) {
+std::size_t read_choice(const Value& value, const std::string& pointer,
+                        std::span<const std::string_view> names) {
     std::string all;
     for (std::size_t k = 0; k < names.size(); ++k) {
         all += k == 0 ? "" : k + 1 == names.size() ? " or " : ", ";
@@ -106,12 +116,13 @@ void check_members(const Value& object, const std::string& pointer, std::span<co
             hint = "keys that are known here:";
             for (const auto& n : names) hint += " " + std::string(n);
         }
-        fail_at_key(child(pointer, name), "unknown key \"" + name + "\"" + (pointer.empty() ? "" : " in " + pointer),
-                    hint);
+        fail_at_key(child(pointer, name),
+                    "unknown key \"" + name + "\"" + (pointer.empty() ? "" : " in " + pointer), hint);
     }
 }
 
-const Value& need(const Value& object, const std::string& pointer, std::string_view name, std::string_view what) {
+const Value& need(const Value& object, const std::string& pointer, std::string_view name,
+                  std::string_view what) {
     if (const Value* v = object.find(name)) return *v;
     fail(pointer, "has no \"" + std::string(name) + "\": " + std::string(what));
 }

@@ -12,10 +12,14 @@ std::string count_text(std::size_t n, std::string_view one, std::string_view man
 
 bool is_list(const Value& v) { return v.kind == Value::Kind::row || v.kind == Value::Kind::array; }
 
-std::size_t length(const Value& v) { return v.kind == Value::Kind::row ? v.row.values.size() : v.items.size(); }
+std::size_t length(const Value& v) {
+    return v.kind == Value::Kind::row ? v.row.values.size() : v.items.size();
+}
 
 /// A list whose elements are scalars, so that it is one row of a tensor.
-bool is_leaf(const Value& v) { return v.kind == Value::Kind::row || (!v.items.empty() && !is_list(v.items.front())); }
+bool is_leaf(const Value& v) {
+    return v.kind == Value::Kind::row || (!v.items.empty() && !is_list(v.items.front()));
+}
 
 /// Appends nested arrays to a tensor, each level checked against the shape that the first elements have.
 class Nested {
@@ -39,10 +43,13 @@ class Nested {
                 const Value& e = value.items[k];
                 const bool scalar = e.kind == Value::Kind::integer || e.kind == Value::Kind::real ||
                                     (e.kind == Value::Kind::boolean && rule_.elements == Elements::yes_no) ||
-                                    (e.kind == Value::Kind::string && is_word(e.text) && rule_.elements == Elements::additive);
+                                    (e.kind == Value::Kind::string && is_word(e.text) &&
+                                     rule_.elements == Elements::additive);
                 if (!scalar) {
-                    std::string what = e.kind == Value::Kind::string ? "the string \"" + e.text + "\"" : e.describe();
-                    fail(child(pointer, static_cast<Index>(k)), "is " + what + ", expected " + element_word());
+                    std::string what =
+                        e.kind == Value::Kind::string ? "the string \"" + e.text + "\"" : e.describe();
+                    fail(child(pointer, static_cast<Index>(k)),
+                         "is " + what + ", expected " + element_word());
                 }
             }
         }
@@ -55,7 +62,8 @@ class Nested {
 
     void check_rank(std::size_t rank) const {
         if (rank >= rule_.min_rank && rank <= rule_.max_rank) return;
-        const std::string found = rank == 1 ? "is a list of numbers" : "has " + std::to_string(rank) + " axes";
+        const std::string found =
+            rank == 1 ? "is a list of numbers" : "has " + std::to_string(rank) + " axes";
         fail(out_.pointer, found + ", expected " + std::string(rule_.form));
     }
 
@@ -64,9 +72,12 @@ class Nested {
 
     std::string element_word() const {
         switch (rule_.elements) {
-            case Elements::finite: return "a number";
-            case Elements::additive: return "a number, \"-Infinity\", \"Infinity\" or \"NaN\"";
-            case Elements::yes_no: return "true, false, 1 or 0";
+            case Elements::finite:
+                return "a number";
+            case Elements::additive:
+                return "a number, \"-Infinity\", \"Infinity\" or \"NaN\"";
+            case Elements::yes_no:
+                return "true, false, 1 or 0";
         }
         return {};
     }
@@ -76,7 +87,11 @@ class Nested {
         std::string found;
         if (kind == Scalar::nonfinite && rule_.elements != Elements::additive) {
             const double v = row.values[k];
-            found = std::string("the string \"") + (std::isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity") + "\"";
+            found = std::string("the string \"") +
+                    (std::isnan(v) ? "NaN"
+                     : v > 0       ? "Infinity"
+                                   : "-Infinity") +
+                    "\"";
             if (rule_.elements == Elements::finite)
                 fail(child(pointer, static_cast<Index>(k)), "is " + found + ", expected a finite number",
                      "only an additive mask may hold infinities and NaN");
@@ -84,34 +99,46 @@ class Nested {
             found = row.values[k] != 0 ? "the boolean true" : "the boolean false";
         } else if (rule_.elements == Elements::yes_no && kind != Scalar::boolean && row.values[k] != 0 &&
                    row.values[k] != 1) {
-            fail(child(pointer, static_cast<Index>(k)), "is a number other than 0 and 1, expected " + element_word(),
+            fail(child(pointer, static_cast<Index>(k)),
+                 "is a number other than 0 and 1, expected " + element_word(),
                  "numbers that are added to the scores are written {\"add\": ...}");
         }
-        if (!found.empty()) fail(child(pointer, static_cast<Index>(k)), "is " + found + ", expected " + element_word());
+        if (!found.empty())
+            fail(child(pointer, static_cast<Index>(k)), "is " + found + ", expected " + element_word());
     }
 
-    void append(const Value& value, const std::string& pointer, const std::string& sibling, std::size_t level) {
+    void append(const Value& value, const std::string& pointer, const std::string& sibling,
+                std::size_t level) {
         const auto expected = static_cast<std::size_t>(out_.shape[level]);
         const bool last = level + 1 == out_.shape.size();
         const std::string noun = last ? "number" : "row", nouns = last ? "numbers" : "rows";
         if (!is_list(value))
-            fail(pointer, "is " + value.describe() + ", expected a row of " + count_text(expected, noun, nouns) + " as " + sibling);
+            fail(pointer, "is " + value.describe() + ", expected a row of " +
+                              count_text(expected, noun, nouns) + " as " + sibling);
         const std::size_t found = length(value);
-        if (found == 0) fail(pointer, "is an empty row", "every row of a matrix has the same length, at least 1");
+        if (found == 0)
+            fail(pointer, "is an empty row", "every row of a matrix has the same length, at least 1");
         if (last != is_leaf(value)) {
-            // A scalar first element hides what comes later: name the first element that is of the wrong kind.
+            // A scalar first element hides what comes later: name the first element that is of the wrong
+            // kind.
             if (last)
-                fail(child(pointer, Index{0}), "is " + value.items.front().describe() + ", expected a number as in " + sibling);
-            fail(pointer, "is a list of numbers, expected " + count_text(expected, "row", "rows") + " as " + sibling);
+                fail(child(pointer, Index{0}),
+                     "is " + value.items.front().describe() + ", expected a number as in " + sibling);
+            fail(pointer,
+                 "is a list of numbers, expected " + count_text(expected, "row", "rows") + " as " + sibling);
         }
         if (found != expected)
-            fail(pointer, "has " + count_text(found, noun, nouns) + ", but " + sibling + " has " + std::to_string(expected),
+            fail(pointer,
+                 "has " + count_text(found, noun, nouns) + ", but " + sibling + " has " +
+                     std::to_string(expected),
                  "every row of a matrix has the same length");
         if (last) return append_row(value, pointer);
         for (std::size_t k = 0; k < found; ++k) {
             const std::string here = child(pointer, static_cast<Index>(k));
             // Rows are compared with the first row of the same batch item; whole items with the first item.
-            append(value.items[k], here, k == 0 ? (pointer == out_.pointer ? here : child(sibling, Index{0})) : child(pointer, Index{0}),
+            append(value.items[k], here,
+                   k == 0 ? (pointer == out_.pointer ? here : child(sibling, Index{0}))
+                          : child(pointer, Index{0}),
                    level + 1);
         }
     }
@@ -122,8 +149,9 @@ class Nested {
 
 void read_shape(const Value& object, TensorSource& out) {
     const std::string pointer = child(out.pointer, "shape");
-    out.shape = read_integers(need(object, out.pointer, "shape", "expected {\"shape\": [...], \"data\": [...]}"), pointer,
-                              1, "a shape of axis lengths");
+    out.shape =
+        read_integers(need(object, out.pointer, "shape", "expected {\"shape\": [...], \"data\": [...]}"),
+                      pointer, 1, "a shape of axis lengths");
     if (!element_count(out.shape)) fail(pointer, "has a product above 63 bits: the shape is too large");
 }
 
@@ -139,8 +167,8 @@ void read_flat(const Value& object, TensorSource& out, const TensorRule& rule) {
     if (!is_leaf(data)) fail(child(pointer, Index{0}), "is an array: \"data\" of a shape is flat, row-major");
     const auto expected = static_cast<std::size_t>(*element_count(out.shape));
     if (length(data) != expected)
-        fail(pointer, "has " + count_text(length(data), "number", "numbers") + ", but the shape " + to_string(out.shape) +
-                          " needs " + std::to_string(expected));
+        fail(pointer, "has " + count_text(length(data), "number", "numbers") + ", but the shape " +
+                          to_string(out.shape) + " needs " + std::to_string(expected));
     nested.append_row(data, pointer);
 }
 
@@ -149,25 +177,31 @@ void read_drawn(const Value& object, TensorSource& out, const TensorRule& rule) 
     if (rule.elements != Elements::finite) fail(out.pointer, "is drawn at random: a mask is given as it is");
     const std::size_t which = read_choice(*object.find("init"), child(out.pointer, "init"), inits);
     const auto seed = [&] {
-        out.seed = read_seed(need(object, out.pointer, "seed", "drawn tensors need a seed"), child(out.pointer, "seed"));
+        out.seed = read_seed(need(object, out.pointer, "seed", "drawn tensors need a seed"),
+                             child(out.pointer, "seed"));
     };
     if (which == 2) {
-        static constexpr std::array<std::string_view, 5> names{"init", "seed", "num_embeddings", "dim", "ids"};
+        static constexpr std::array<std::string_view, 5> names{"init", "seed", "num_embeddings", "dim",
+                                                               "ids"};
         check_members(object, out.pointer, names);
         seed();
         out.kind = TensorSource::Kind::embedding;
-        out.num_embeddings = read_integer(need(object, out.pointer, "num_embeddings", "rows of the table"),
-                                          child(out.pointer, "num_embeddings"), 1, "the number of embeddings");
-        const Index dim = read_integer(need(object, out.pointer, "dim", "columns of the table"), child(out.pointer, "dim"),
-                                       1, "the width of an embedding");
+        out.num_embeddings =
+            read_integer(need(object, out.pointer, "num_embeddings", "rows of the table"),
+                         child(out.pointer, "num_embeddings"), 1, "the number of embeddings");
+        const Index dim = read_integer(need(object, out.pointer, "dim", "columns of the table"),
+                                       child(out.pointer, "dim"), 1, "the width of an embedding");
         const std::string ids = child(out.pointer, "ids");
-        out.ids = read_integers(need(object, out.pointer, "ids", "the rows taken"), ids, 0, "row numbers of the table");
+        out.ids = read_integers(need(object, out.pointer, "ids", "the rows taken"), ids, 0,
+                                "row numbers of the table");
         for (std::size_t k = 0; k < out.ids.size(); ++k)
             if (out.ids[k] >= out.num_embeddings)
-                fail(child(ids, static_cast<Index>(k)), "is " + std::to_string(out.ids[k]) + ", but the table has " +
+                fail(child(ids, static_cast<Index>(k)), "is " + std::to_string(out.ids[k]) +
+                                                            ", but the table has " +
                                                             std::to_string(out.num_embeddings) + " rows");
         out.shape = {static_cast<Index>(out.ids.size()), dim};
-        if (!element_count({out.num_embeddings, dim})) fail(out.pointer, "is a table above 63 bits: too large");
+        if (!element_count({out.num_embeddings, dim}))
+            fail(out.pointer, "is a table above 63 bits: too large");
     } else {
         static constexpr std::array<std::string_view, 3> names{"init", "seed", "shape"};
         check_members(object, out.pointer, names);
@@ -194,7 +228,8 @@ TensorSource read_tensor(const Value& value, const std::string& pointer, const T
         if (value.find("init")) {
             read_drawn(value, out, rule);
         } else {
-            if (value.members.empty()) fail(pointer, "is an empty object, expected " + std::string(rule.form));
+            if (value.members.empty())
+                fail(pointer, "is an empty object, expected " + std::string(rule.form));
             read_flat(value, out, rule);
         }
     } else {

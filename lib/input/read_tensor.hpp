@@ -26,18 +26,21 @@ TensorSource read_tensor(const Value& value, const std::string& pointer, const T
 /// An integer of at least `least`. \throws Error (exit 3)
 Index read_integer(const Value& value, const std::string& pointer, Index least, std::string_view what);
 /// A list of integers of at least `least`.
-std::vector<Index> read_integers(const Value& value, const std::string& pointer, Index least, std::string_view what);
+std::vector<Index> read_integers(const Value& value, const std::string& pointer, Index least,
+                                 std::string_view what);
 double read_number(const Value& value, const std::string& pointer, std::string_view what);
 bool read_boolean(const Value& value, const std::string& pointer, std::string_view what);
 const std::string& read_string(const Value& value, const std::string& pointer, std::string_view what);
 /// A seed: an integer of 64 bits, of which PyTorch's generator uses the low 32.
 std::uint64_t read_seed(const Value& value, const std::string& pointer);
 /// The place of `value` among `names`. \throws Error with a suggestion
-std::size_t read_choice(const Value& value, const std::string& pointer, std::span<const std::string_view> names);
+std::size_t read_choice(const Value& value, const std::string& pointer,
+                        std::span<const std::string_view> names);
 /// Refuses members of an object that are not among `names` (ignored keys excepted).
 void check_members(const Value& object, const std::string& pointer, std::span<const std::string_view> names);
 /// The member, or an Error that it is missing.
-const Value& need(const Value& object, const std::string& pointer, std::string_view name, std::string_view what);
+const Value& need(const Value& object, const std::string& pointer, std::string_view name,
+                  std::string_view what);
 /// Keys that begin with `$` or `_`, and `comment`, are ignored.
 bool is_ignored(std::string_view key);
 

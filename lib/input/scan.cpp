@@ -17,10 +17,13 @@ std::string cut(std::string_view s) { return harmless(clip(std::string(s.substr(
 
 }  // namespace
 
-void Scanner::fault(std::string message, std::string hint) const { throw SyntaxFault{at, std::move(message), std::move(hint)}; }
+void Scanner::fault(std::string message, std::string hint) const {
+    throw SyntaxFault{at, std::move(message), std::move(hint)};
+}
 
 void Scanner::unexpected(std::string_view expected) const {
-    if (at >= text_.size()) fault("the text ends too early: unexpected end of the file, expected " + std::string(expected));
+    if (at >= text_.size())
+        fault("the text ends too early: unexpected end of the file, expected " + std::string(expected));
     const auto byte = static_cast<unsigned char>(text_[at]);
     std::string found;
     if (byte < 0x20 || byte == 0x7F) {
@@ -32,14 +35,17 @@ void Scanner::unexpected(std::string_view expected) const {
     } else {
         const CodePoint c = decode_utf8(text_, at);
         char code[24];
-        std::snprintf(code, sizeof code, c.valid ? "U+%04X" : "byte 0x%02X, which is not UTF-8", c.valid ? static_cast<unsigned>(c.value) : byte);
+        std::snprintf(code, sizeof code, c.valid ? "U+%04X" : "byte 0x%02X, which is not UTF-8",
+                      c.valid ? static_cast<unsigned>(c.value) : byte);
         found = code;
     }
     fault("unexpected " + found + ", expected " + std::string(expected));
 }
 
 void Scanner::skip_space() {
-    while (at < text_.size() && (text_[at] == ' ' || text_[at] == '\t' || text_[at] == '\n' || text_[at] == '\r')) ++at;
+    while (at < text_.size() &&
+           (text_[at] == ' ' || text_[at] == '\t' || text_[at] == '\n' || text_[at] == '\r'))
+        ++at;
 }
 
 void Scanner::word(std::string_view literal) {
@@ -89,14 +95,29 @@ char32_t Scanner::escape() {
         return v;
     };
     switch (peek()) {
-        case '"': case '\\': case '/': return static_cast<char32_t>(text_[at++]);
-        case 'b': ++at; return '\b';
-        case 'f': ++at; return '\f';
-        case 'n': ++at; return '\n';
-        case 'r': ++at; return '\r';
-        case 't': ++at; return '\t';
-        case 'u': break;
-        default: unexpected("an escape: one of \" \\ / b f n r t u");
+        case '"':
+        case '\\':
+        case '/':
+            return static_cast<char32_t>(text_[at++]);
+        case 'b':
+            ++at;
+            return '\b';
+        case 'f':
+            ++at;
+            return '\f';
+        case 'n':
+            ++at;
+            return '\n';
+        case 'r':
+            ++at;
+            return '\r';
+        case 't':
+            ++at;
+            return '\t';
+        case 'u':
+            break;
+        default:
+            unexpected("an escape: one of \" \\ / b f n r t u");
     }
     const std::size_t begin = at++;
     const char32_t v = four();
@@ -126,7 +147,8 @@ void Scanner::string(std::string* unescaped) {
             if (unescaped) append_utf8(*unescaped, v);
             continue;
         }
-        if (static_cast<unsigned char>(c) < 0x20) unexpected("no raw control character in a string: write it as an escape");
+        if (static_cast<unsigned char>(c) < 0x20)
+            unexpected("no raw control character in a string: write it as an escape");
         const CodePoint p = decode_utf8(text_, at);
         if (!p.valid) unexpected("UTF-8 text");
         if (unescaped) unescaped->append(text_.substr(at, p.size));
@@ -137,11 +159,17 @@ void Scanner::string(std::string* unescaped) {
 
 void Scanner::value() {
     switch (peek()) {
-        case '"': return string();
-        case 't': return word("true");
-        case 'f': return word("false");
-        case 'n': return word("null");
-        case '[': case '{': break;
+        case '"':
+            return string();
+        case 't':
+            return word("true");
+        case 'f':
+            return word("false");
+        case 'n':
+            return word("null");
+        case '[':
+        case '{':
+            break;
         default:
             if (peek() == '-' || is_digit(peek())) return number();
             unexpected("a value");

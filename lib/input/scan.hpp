@@ -15,8 +15,8 @@ struct SyntaxFault {
 
 constexpr std::size_t deepest_level = 64;
 
-/// A strict scanner of RFC 8259 that builds nothing: it finds the place of a syntax fault, and the place of a value
-/// by its JSON pointer. Recursion is bounded by `deepest_level`.
+/// A strict scanner of RFC 8259 that builds nothing: it finds the place of a syntax fault, and the place of a
+/// value by its JSON pointer. Recursion is bounded by `deepest_level`.
 class Scanner {
   public:
     explicit Scanner(std::string_view text, std::size_t begin = 0) : at(begin), text_(text) {}

@@ -12,14 +12,20 @@ const Value* Value::find(std::string_view name) const {
 
 std::string Value::describe() const {
     switch (kind) {
-        case Kind::null: return "null";
-        case Kind::boolean: return boolean ? "the boolean true" : "the boolean false";
+        case Kind::null:
+            return "null";
+        case Kind::boolean:
+            return boolean ? "the boolean true" : "the boolean false";
         case Kind::integer:
-        case Kind::real: return text.empty() ? "a number" : "the number " + text;
-        case Kind::string: return text.empty() ? "an empty string" : "the string \"" + text + "\"";
+        case Kind::real:
+            return text.empty() ? "a number" : "the number " + text;
+        case Kind::string:
+            return text.empty() ? "an empty string" : "the string \"" + text + "\"";
         case Kind::row:
-        case Kind::array: return "an array";
-        case Kind::object: return members.empty() ? "an empty object" : "an object";
+        case Kind::array:
+            return "an array";
+        case Kind::object:
+            return members.empty() ? "an empty object" : "an object";
     }
     return {};
 }

@@ -15,9 +15,10 @@ enum class Scalar : std::uint8_t { integer, real, boolean, nonfinite };
 /// An array that holds only numbers, booleans and the words "Infinity", "-Infinity", "NaN", kept flat:
 /// a row of a matrix costs 9 bytes an element.
 struct Scalars {
-    std::vector<double> values;   ///< booleans as 0 and 1
+    std::vector<double> values;  ///< booleans as 0 and 1
     std::vector<Scalar> kinds;
-    /// Elements whose text, read as float32 at once, differs from the double rounded to float32: (element, value).
+    /// Elements whose text, read as float32 at once, differs from the double rounded to float32: (element,
+    /// value).
     std::vector<std::pair<std::size_t, float>> float32_exceptions;
 };
 
@@ -29,10 +30,11 @@ struct Value {
     bool boolean = false;
     std::int64_t integer = 0;  ///< for `integer`: a JSON number without fraction or exponent within 64 bits
     double real = 0;           ///< for `integer` and `real`
-    std::string text;          ///< for `string`: the text; for `integer`, `real`: as written (cut after 40 characters)
+    std::string
+        text;  ///< for `string`: the text; for `integer`, `real`: as written (cut after 40 characters)
     Scalars row;
-    std::vector<Value> items;                             ///< for `array`
-    std::vector<std::pair<std::string, Value>> members;   ///< for `object`, in order, no name twice
+    std::vector<Value> items;                            ///< for `array`
+    std::vector<std::pair<std::string, Value>> members;  ///< for `object`, in order, no name twice
 
     /// The member of an object, or null.
     const Value* find(std::string_view name) const;
@@ -52,14 +54,14 @@ struct Source {
     std::string text;
 };
 
-/// All documents of a stream: JSON objects by RFC 8259 that follow one another, white space between them optional.
-/// UTF-8 is checked, at most 64 levels, one byte order mark at the very start, no NUL, no name twice in an object.
-/// \throws Error (exit 3) with its place filled in: syntax, encoding, depth, a repeated name, a document that is
-/// no object, no document at all.
+/// All documents of a stream: JSON objects by RFC 8259 that follow one another, white space between them
+/// optional. UTF-8 is checked, at most 64 levels, one byte order mark at the very start, no NUL, no name
+/// twice in an object. \throws Error (exit 3) with its place filled in: syntax, encoding, depth, a repeated
+/// name, a document that is no object, no document at all.
 std::vector<Document> parse_documents(const Source& source);
 
-/// Fills in `error.place` (file, line, column, excerpt, caret) from its pointer within one document of `source`.
-/// A pointer to something that is not there leads to the nearest value above it.
+/// Fills in `error.place` (file, line, column, excerpt, caret) from its pointer within one document of
+/// `source`. A pointer to something that is not there leads to the nearest value above it.
 void locate(Error& error, const Source& source, const Document& document);
 
 }  // namespace attn

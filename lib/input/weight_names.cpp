@@ -52,9 +52,9 @@ constexpr std::array names_table{
 
 /// Names of the contract that this release does not read yet: refused by name, never ignored.
 constexpr std::array<std::string_view, 24> later_names{
-    "bias_k", "bias_v", "c_attn.weight", "c_attn.bias", "c_proj.weight", "c_proj.bias", "W_Q", "W_K", "W_V", "W_O",
-    "b_Q", "b_K", "b_V", "b_O", "W_gate", "W_score", "W_DKV", "W_UK", "W_UV", "W_KR", "W_decay", "W_beta", "prefix",
-    "file"};
+    "bias_k", "bias_v", "c_attn.weight", "c_attn.bias", "c_proj.weight", "c_proj.bias", "W_Q",    "W_K",
+    "W_V",    "W_O",    "b_Q",           "b_K",         "b_V",           "b_O",         "W_gate", "W_score",
+    "W_DKV",  "W_UK",   "W_UV",          "W_KR",        "W_decay",       "W_beta",      "prefix", "file"};
 
 void read_named(const Value& object, const std::string& pointer, NamedWeights& out) {
     static const auto known = [] {
@@ -76,29 +76,35 @@ void read_named(const Value& object, const std::string& pointer, NamedWeights& o
             continue;
         }
         const WeightName& entry = *weight_named(name);
-        const TensorRule rule = entry.bias ? TensorRule{1, 1, Elements::finite, "a vector, one number per output"}
-                                : entry.out_in() ? TensorRule{2, 2, Elements::finite, "a matrix [d_out, d_in]"}
-                                                 : TensorRule{2, 2, Elements::finite, "a matrix [d_in, d_out]"};
+        const TensorRule rule =
+            entry.bias       ? TensorRule{1, 1, Elements::finite, "a vector, one number per output"}
+            : entry.out_in() ? TensorRule{2, 2, Elements::finite, "a matrix [d_out, d_in]"}
+                             : TensorRule{2, 2, Elements::finite, "a matrix [d_in, d_out]"};
         out.tensors.push_back({name, read_tensor(member, here, rule)});
     }
 }
 
 WeightsInit read_init(const Value& object, const std::string& pointer) {
-    static constexpr std::array<std::string_view, 3> inits{"torch.nn.Linear", "torch.rand", "torch.nn.MultiheadAttention"};
+    static constexpr std::array<std::string_view, 3> inits{"torch.nn.Linear", "torch.rand",
+                                                           "torch.nn.MultiheadAttention"};
     static constexpr std::array<std::string_view, 5> names{"init", "seed", "d_out", "bias", "out_proj"};
     WeightsInit init;
     init.pointer = pointer;
     for (const WeightName& n : names_table)
         if (object.find(n.name))
-            fail_at_key(child(pointer, n.name), "\"" + std::string(n.name) + "\" stands beside \"init\" in " + pointer +
-                                                    ": weights are either given or drawn");
-    if (object.find("file")) fail_at_key(child(pointer, "file"), "\"file\" stands beside \"init\" in " + pointer);
+            fail_at_key(child(pointer, n.name), "\"" + std::string(n.name) + "\" stands beside \"init\" in " +
+                                                    pointer + ": weights are either given or drawn");
+    if (object.find("file"))
+        fail_at_key(child(pointer, "file"), "\"file\" stands beside \"init\" in " + pointer);
     check_members(object, pointer, names);
-    init.kind = static_cast<WeightsInit::Kind>(read_choice(*object.find("init"), child(pointer, "init"), inits));
+    init.kind =
+        static_cast<WeightsInit::Kind>(read_choice(*object.find("init"), child(pointer, "init"), inits));
     init.seed = read_seed(need(object, pointer, "seed", "drawn weights need a seed"), child(pointer, "seed"));
-    if (const Value* v = object.find("d_out")) init.d_out = read_integer(*v, child(pointer, "d_out"), 1, "d_out");
+    if (const Value* v = object.find("d_out"))
+        init.d_out = read_integer(*v, child(pointer, "d_out"), 1, "d_out");
     if (const Value* v = object.find("bias")) init.bias = read_boolean(*v, child(pointer, "bias"), "bias");
-    if (const Value* v = object.find("out_proj")) init.out_proj = read_boolean(*v, child(pointer, "out_proj"), "out_proj");
+    if (const Value* v = object.find("out_proj"))
+        init.out_proj = read_boolean(*v, child(pointer, "out_proj"), "out_proj");
     if (init.kind != WeightsInit::Kind::multihead && !init.d_out)
         fail(pointer, "has no \"d_out\": the width of the queries, keys and values to draw");
     if (init.kind == WeightsInit::Kind::rand && init.bias.value_or(false))
@@ -125,7 +131,8 @@ void read_weights(const Value& value, const std::string& pointer, Problem& probl
         for (std::size_t k = 0; k < value.items.size(); ++k) {
             const std::string here = child(pointer, static_cast<Index>(k));
             const Value& head = value.items[k];
-            if (head.kind != Value::Kind::object) fail(here, "is " + head.describe() + ", expected the weights of one head: an object");
+            if (head.kind != Value::Kind::object)
+                fail(here, "is " + head.describe() + ", expected the weights of one head: an object");
             if (head.find("init"))
                 fail(child(here, "init"), "draws one head: a list holds weights that are given",
                      "one {\"init\": ...} in place of the list draws all heads, head by head");
@@ -134,7 +141,8 @@ void read_weights(const Value& value, const std::string& pointer, Problem& probl
         return;
     }
     if (value.kind != Value::Kind::object)
-        fail(pointer, "is " + value.describe() + ", expected weights: an object of matrices by name, or {\"init\": ...}");
+        fail(pointer, "is " + value.describe() +
+                          ", expected weights: an object of matrices by name, or {\"init\": ...}");
     if (value.find("init")) {
         problem.init = read_init(value, pointer);
     } else {

@@ -28,8 +28,10 @@ struct Body {
         for (; k + 4 * width <= n; k += 4 * width) {
             s0 = xsimd::fma(Batch::load_unaligned(a + k), Batch::load_unaligned(b + k), s0);
             s1 = xsimd::fma(Batch::load_unaligned(a + k + width), Batch::load_unaligned(b + k + width), s1);
-            s2 = xsimd::fma(Batch::load_unaligned(a + k + 2 * width), Batch::load_unaligned(b + k + 2 * width), s2);
-            s3 = xsimd::fma(Batch::load_unaligned(a + k + 3 * width), Batch::load_unaligned(b + k + 3 * width), s3);
+            s2 = xsimd::fma(Batch::load_unaligned(a + k + 2 * width),
+                            Batch::load_unaligned(b + k + 2 * width), s2);
+            s3 = xsimd::fma(Batch::load_unaligned(a + k + 3 * width),
+                            Batch::load_unaligned(b + k + 3 * width), s3);
         }
         for (; k + width <= n; k += width)
             s0 = xsimd::fma(Batch::load_unaligned(a + k), Batch::load_unaligned(b + k), s0);
@@ -38,7 +40,8 @@ struct Body {
         return sum_of((s0 + s1) + (s2 + s3)) + rest;
     }
 
-    static void dot_rows(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n, Index depth) {
+    static void dot_rows(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
+                         Index depth) {
         for (Index i = 0; i < m; ++i) {
             for (Index j = 0; j < n; ++j) {
                 const T *x = a + i * lda, *y = b + j * ldb;
@@ -48,7 +51,8 @@ struct Body {
                 }
                 double sum = 0;
                 for (Index k = 0; k < depth; k += dot_chunk)
-                    sum += static_cast<double>(dot_of_chunk(x + k, y + k, depth - k < dot_chunk ? depth - k : dot_chunk));
+                    sum += static_cast<double>(
+                        dot_of_chunk(x + k, y + k, depth - k < dot_chunk ? depth - k : dot_chunk));
                 c[i * ldc + j] = static_cast<T>(sum);
             }
         }
@@ -92,10 +96,12 @@ struct Body {
         return static_cast<T>(sum);
     }
 
-    static void multiply(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n, Index depth) {
+    static void multiply(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
+                         Index depth) {
         for (Index i = 0; i < m; ++i) {
             Index j = 0;
-            for (; j + tile * width <= n; j += tile * width) multiply_tile(a + i * lda, b + j, ldb, c + i * ldc + j, depth);
+            for (; j + tile * width <= n; j += tile * width)
+                multiply_tile(a + i * lda, b + j, ldb, c + i * ldc + j, depth);
             for (; j < n; ++j) c[i * ldc + j] = multiply_cell(a + i * lda, b + j, ldb, depth);
         }
     }

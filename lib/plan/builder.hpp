@@ -6,7 +6,8 @@
 
 namespace attn {
 
-/// A plan in the making: the problem gives up its tensors to the plan as they are placed. Internal to the room.
+/// A plan in the making: the problem gives up its tensors to the plan as they are placed. Internal to the
+/// room.
 struct Builder {
     Problem problem;
     const Request& request;

@@ -15,7 +15,8 @@ struct Close {
     void operator()(std::FILE* f) const { std::fclose(f); }
 };
 
-/// The number on the first line of a file that matches `format`, or nothing ("max" in a cgroup, no such file).
+/// The number on the first line of a file that matches `format`, or nothing ("max" in a cgroup, no such
+/// file).
 std::optional<Index> number_in(const char* path, const char* format) {
     const std::unique_ptr<std::FILE, Close> f(std::fopen(path, "r"));
     if (!f) return std::nullopt;
@@ -31,12 +32,15 @@ std::optional<Index> number_in(const char* path, const char* format) {
 
 Index memory_available() {
     Index least = INT64_MAX;
-    if (const auto kib = number_in("/proc/meminfo", "MemAvailable: %lld kB")) least = std::min(least, *kib * 1024);
+    if (const auto kib = number_in("/proc/meminfo", "MemAvailable: %lld kB"))
+        least = std::min(least, *kib * 1024);
     const auto group = number_in("/sys/fs/cgroup/memory.max", "%lld");
-    if (group) least = std::min(least, *group - number_in("/sys/fs/cgroup/memory.current", "%lld").value_or(0));
+    if (group)
+        least = std::min(least, *group - number_in("/sys/fs/cgroup/memory.current", "%lld").value_or(0));
     for (const auto limit : {RLIMIT_AS, RLIMIT_DATA}) {
         rlimit r{};
-        if (getrlimit(limit, &r) == 0 && r.rlim_cur != RLIM_INFINITY) least = std::min(least, static_cast<Index>(r.rlim_cur));
+        if (getrlimit(limit, &r) == 0 && r.rlim_cur != RLIM_INFINITY)
+            least = std::min(least, static_cast<Index>(r.rlim_cur));
     }
     return std::max(least, Index{0});
 }

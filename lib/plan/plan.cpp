@@ -9,8 +9,9 @@ namespace attn {
 namespace {
 
 /// Variants of the contract that this release does not have: refused by name.
-constexpr std::array<std::string_view, 9> later_variants{"grouped_query", "multi_query", "sliding_window", "additive",
-                                                         "multiplicative", "latent", "gated", "linear", "delta"};
+constexpr std::array<std::string_view, 9> later_variants{"grouped_query", "multi_query",    "sliding_window",
+                                                         "additive",      "multiplicative", "latent",
+                                                         "gated",         "linear",         "delta"};
 
 const Variant& variant_named(std::string_view name) {
     for (const Variant& v : all_variants())
@@ -31,7 +32,8 @@ void choose_scale(Builder& b) {
         std::snprintf(text.data(), text.size(), "%.9g", plan.scale);
         plan.scale_text = text.data();
         if (plan.dtype == DType::float32 && !std::isfinite(static_cast<float>(plan.scale)))
-            fail("/scale", "is " + plan.scale_text + ", above the largest float32", "use \"dtype\": \"float64\"");
+            fail("/scale", "is " + plan.scale_text + ", above the largest float32",
+                 "use \"dtype\": \"float64\"");
     } else {
         plan.scale = 1 / std::sqrt(static_cast<double>(plan.dim));
         plan.scale_text = "1/√" + std::to_string(plan.dim);
@@ -46,7 +48,8 @@ void check_ranges(const Plan& plan) {
             if (!std::isfinite(t.values[k]) || std::isfinite(static_cast<float>(t.values[k]))) continue;
             std::array<char, 40> text{};
             std::snprintf(text.data(), text.size(), "%.9g", t.values[k]);
-            fail(t.pointer, "holds " + std::string(text.data()) + ", above the largest float32 (3.4028235e+38)",
+            fail(t.pointer,
+                 "holds " + std::string(text.data()) + ", above the largest float32 (3.4028235e+38)",
                  "use \"dtype\": \"float64\"");
         }
     }

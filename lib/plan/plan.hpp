@@ -14,34 +14,34 @@ namespace attn {
 /// One row of the table of variants: a preset of requirements and defaults, nothing that the executor knows.
 struct Variant {
     std::string_view name;
-    std::string_view title;      ///< "causal self-attention"
-    bool takes_projected;        ///< queries, keys, values are given
+    std::string_view title;  ///< "causal self-attention"
+    bool takes_projected;    ///< queries, keys, values are given
     bool needs_weights;
     bool needs_key_embeddings;
-    bool weights_list;           ///< one set of weights per head
-    bool causal;                 ///< default of `causal`
-    bool scaled;                 ///< default scale 1/sqrt(head dim), or none
+    bool weights_list;  ///< one set of weights per head
+    bool causal;        ///< default of `causal`
+    bool scaled;        ///< default scale 1/sqrt(head dim), or none
     std::string_view formula;
-    std::string_view source;     ///< paper and section
+    std::string_view source;  ///< paper and section
 };
 
 std::span<const Variant> all_variants();
 
 /// What the command line asks of a run, as typed; names are resolved against the document while planning.
 struct Request {
-    std::vector<std::string> stages;                    ///< empty: all that are not on request
+    std::vector<std::string> stages;                      ///< empty: all that are not on request
     std::optional<std::string> batch, heads, rows, cols;  ///< "0", "0,2", "0:8", a token (rows, cols)
     std::optional<DType> dtype;
-    std::optional<Index> max_memory;                    ///< bytes
-    int threads = 0;                                    ///< 0: what the machine offers
+    std::optional<Index> max_memory;  ///< bytes
+    int threads = 0;                  ///< 0: what the machine offers
 };
 
 /// A piece of a weight matrix or bias: rows (outputs) of one source tensor that land at columns of the whole.
 struct WeightPiece {
-    std::size_t tensor = 0;      ///< of Plan::tensors
-    bool out_in = false;         ///< stored [d_out, d_in]: x · Wᵀ
-    Index source_begin = 0;      ///< first output taken from the source
-    Index target_begin = 0;      ///< first output column written
+    std::size_t tensor = 0;  ///< of Plan::tensors
+    bool out_in = false;     ///< stored [d_out, d_in]: x · Wᵀ
+    Index source_begin = 0;  ///< first output taken from the source
+    Index target_begin = 0;  ///< first output column written
     Index outputs = 0;
 };
 
@@ -53,9 +53,9 @@ struct Projection {
 
 /// How one weight was read, for the plan that is printed.
 struct WeightNote {
-    std::string name;     ///< as in the document: "W_query.weight"
-    std::string role;     ///< "query", "key", "value", "output", "query bias", ...
-    std::string layout;   ///< "[d_out, d_in], x · Wᵀ"
+    std::string name;    ///< as in the document: "W_query.weight"
+    std::string role;    ///< "query", "key", "value", "output", "query bias", ...
+    std::string layout;  ///< "[d_out, d_in], x · Wᵀ"
     Shape shape;
 };
 
@@ -65,76 +65,77 @@ struct PlannedStage {
     std::string_view name;
     std::string formula;
     StageShape family;
-    Shape shape;          ///< whole, before any selection: axes_of(family)
-    bool shown = false;   ///< asked for
+    Shape shape;         ///< whole, before any selection: axes_of(family)
+    bool shown = false;  ///< asked for
 };
 
 /// A sorted list of the indices of an axis that are shown, or all of them.
 struct AxisSelection {
     bool all = true;
-    bool asked = false;           ///< by the command line, be it for all of them
-    std::vector<Index> indices;   ///< always filled, sorted, no index twice
+    bool asked = false;          ///< by the command line, be it for all of them
+    std::vector<Index> indices;  ///< always filled, sorted, no index twice
 };
 
 struct MaskRule {
     MaskKind kind = MaskKind::keep;
-    std::size_t tensor = 0;      ///< of Plan::tensors; its shape is broadcast to [batch, head, query, key]
+    std::size_t tensor = 0;  ///< of Plan::tensors; its shape is broadcast to [batch, head, query, key]
 };
 
 /// Everything decided, nothing computed. Nothing can be refused any more but for memory and the output.
 struct Plan {
     const Variant* variant = nullptr;
-    std::string inferred_because;        ///< empty: the document names its variant
+    std::string inferred_because;  ///< empty: the document names its variant
     DType dtype = DType::float32;
     Index batch = 1, heads = 1, queries = 0, keys = 0, dim = 0, value_dim = 0, output_dim = 0;
-    bool heads_first_dropout = false;    ///< stacked heads: each head draws its mask for all batch items
+    bool heads_first_dropout = false;  ///< stacked heads: each head draws its mask for all batch items
 
-    std::vector<TensorSource> tensors;   ///< every tensor that the run reads
-    std::optional<std::size_t> query_input, key_input, value_input;  ///< embeddings, or given queries, keys, values
-    bool projected_given = false;        ///< the inputs are queries, keys, values with a head axis
+    std::vector<TensorSource> tensors;  ///< every tensor that the run reads
+    std::optional<std::size_t> query_input, key_input,
+        value_input;               ///< embeddings, or given queries, keys, values
+    bool projected_given = false;  ///< the inputs are queries, keys, values with a head axis
     Projection query_projection, key_projection, value_projection, output_projection;
     bool has_output = false;
-    std::optional<WeightsInit> init;     ///< drawn weights: tensors of kind drawn_weight, in draw order
+    std::optional<WeightsInit> init;  ///< drawn weights: tensors of kind drawn_weight, in draw order
     std::vector<WeightNote> weight_notes;
 
     bool scaled = false;
     double scale = 1;
-    std::string scale_text;              ///< "1/√2", "0.5", "none"
+    std::string scale_text;  ///< "1/√2", "0.5", "none"
 
-    bool masked = false;                 ///< a mask of any kind was asked for
+    bool masked = false;  ///< a mask of any kind was asked for
     bool causal = false;
-    std::vector<Index> offsets;          ///< per batch item: key j is visible to query i when j <= i + offset
+    std::vector<Index> offsets;  ///< per batch item: key j is visible to query i when j <= i + offset
     std::optional<Window> window;
     std::optional<std::vector<Index>> key_lengths;
     std::vector<MaskRule> masks;
     MaskAt mask_at = MaskAt::scaled_scores;
-    std::vector<std::string> mask_words; ///< each rule in words
+    std::vector<std::string> mask_words;  ///< each rule in words
     Normalize normalize = Normalize::softmax;
     EmptyRows empty_rows = EmptyRows::zero;
-    std::optional<DropoutInput> dropout; ///< its `keep` has moved to tensors
+    std::optional<DropoutInput> dropout;  ///< its `keep` has moved to tensors
     std::optional<std::size_t> dropout_keep;
 
     std::vector<std::string> query_tokens, key_tokens;
     bool tokens_given = false, key_tokens_given = false;
 
-    std::vector<PlannedStage> stages;    ///< in order; also those that are not shown
+    std::vector<PlannedStage> stages;  ///< in order; also those that are not shown
     AxisSelection batch_shown, heads_shown, queries_shown, keys_shown;
     bool merge_heads_shown = true;
 
-    std::vector<std::string> warnings;   ///< of planning
-    Index row_block = 64;                ///< rows of one unit of work
+    std::vector<std::string> warnings;  ///< of planning
+    Index row_block = 64;               ///< rows of one unit of work
     int threads = 1;
-    double flops = 0;                    ///< of what is shown
-    Index peak_bytes = 0;                ///< estimate of memory, the sinks not counted
+    double flops = 0;      ///< of what is shown
+    Index peak_bytes = 0;  ///< estimate of memory, the sinks not counted
 
     const PlannedStage* find(Stage stage) const;
-    bool shows_part() const;             ///< some axis is restricted
+    bool shows_part() const;  ///< some axis is restricted
     /// Axis lengths of a stage as shown (after the selection).
     Shape shown_shape(const PlannedStage& stage) const;
 };
 
-/// Decides everything about a problem. \throws Error: exit 3 for what does not fit, exit 2 for a stage, head, row or
-/// token that was asked for and does not exist, exit 3 for more memory than allowed.
+/// Decides everything about a problem. \throws Error: exit 3 for what does not fit, exit 2 for a stage, head,
+/// row or token that was asked for and does not exist, exit 3 for more memory than allowed.
 Plan make_plan(Problem problem, const Request& request);
 
 }  // namespace attn

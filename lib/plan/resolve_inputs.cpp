@@ -10,7 +10,8 @@ void refuse_both(const Builder& b, std::string_view projected) {
     const std::optional<TensorSource>* embeddings[] = {&p.embeddings, &p.key_embeddings, &p.value_embeddings};
     for (const auto* e : embeddings)
         if (*e)
-            fail_at_key((*e)->pointer, "\"" + (*e)->pointer.substr(1) + "\" stands beside \"" + std::string(projected) +
+            fail_at_key((*e)->pointer, "\"" + (*e)->pointer.substr(1) + "\" stands beside \"" +
+                                           std::string(projected) +
                                            "\": queries, keys and values are given, or made from embeddings");
 }
 
@@ -19,7 +20,9 @@ void take_projected(Builder& b) {
     Problem& p = b.problem;
     Plan& plan = b.plan;
     refuse_both(b, "queries");
-    if (!p.queries) fail("", "has no \"queries\": variant \"" + std::string(plan.variant->name) + "\" takes queries, keys and values");
+    if (!p.queries)
+        fail("", "has no \"queries\": variant \"" + std::string(plan.variant->name) +
+                     "\" takes queries, keys and values");
     if (!p.keys) fail("", "has no \"keys\" to go with \"queries\"");
     if (!p.values) fail("", "has no \"values\" to go with \"queries\"");
     const auto four = [](const TensorSource& t) {
@@ -31,20 +34,24 @@ void take_projected(Builder& b) {
     const auto found = [&](const TensorSource& t, std::string_view name) {
         return std::string(name) + " are " + to_string(t.shape);
     };
-    const auto differ = [&](const TensorSource& t, std::string_view axis, const TensorSource& other, std::string_view name) {
-        fail(t.pointer, "are " + to_string(t.shape) + ", but " + found(other, name) + ": the " + std::string(axis) + " differ");
+    const auto differ = [&](const TensorSource& t, std::string_view axis, const TensorSource& other,
+                            std::string_view name) {
+        fail(t.pointer, "are " + to_string(t.shape) + ", but " + found(other, name) + ": the " +
+                            std::string(axis) + " differ");
     };
     if (k[0] != q[0]) differ(*p.keys, "batch items", *p.queries, "queries");
     if (v[0] != k[0]) differ(*p.values, "batch items", *p.keys, "keys");
     if (v[1] != k[1]) differ(*p.values, "heads", *p.keys, "keys");
     if (k[1] != q[1])
-        fail(p.keys->pointer, "have " + std::to_string(k[1]) + " heads, but queries have " + std::to_string(q[1]),
+        fail(p.keys->pointer,
+             "have " + std::to_string(k[1]) + " heads, but queries have " + std::to_string(q[1]),
              "heads that share keys and values (grouped-query) are not supported by this release");
     if (k[3] != q[3]) differ(*p.keys, "widths", *p.queries, "queries");
     if (v[2] != k[2]) differ(*p.values, "numbers of tokens", *p.keys, "keys");
     if (p.num_heads && *p.num_heads != q[1])
-        fail("/num_heads", "is " + std::to_string(*p.num_heads) + ", but queries " + to_string(p.queries->shape) + " have " +
-                               std::to_string(q[1]) + (q[1] == 1 ? " head" : " heads"));
+        fail("/num_heads", "is " + std::to_string(*p.num_heads) + ", but queries " +
+                               to_string(p.queries->shape) + " have " + std::to_string(q[1]) +
+                               (q[1] == 1 ? " head" : " heads"));
     plan.projected_given = true;
     plan.batch = q[0];
     plan.heads = q[1];
@@ -65,14 +72,17 @@ void resolve_inputs(Builder& b) {
     if (plan.variant->takes_projected) return take_projected(b);
     for (const auto* t : {&p.queries, &p.keys, &p.values})
         if (*t)
-            fail_at_key((*t)->pointer, "\"" + (*t)->pointer.substr(1) + "\" is given, but " +
-                                           (plan.inferred_because.empty()
-                                                ? "variant \"" + std::string(plan.variant->name) + "\" makes it from embeddings"
-                                                : "\"queries\" are missing"),
+            fail_at_key((*t)->pointer,
+                        "\"" + (*t)->pointer.substr(1) + "\" is given, but " +
+                            (plan.inferred_because.empty() ? "variant \"" + std::string(plan.variant->name) +
+                                                                 "\" makes it from embeddings"
+                                                           : "\"queries\" are missing"),
                         "variant \"scaled_dot_product\" takes queries, keys and values as they are");
-    if (!p.embeddings) fail("", "has no \"embeddings\" (and no queries, keys, values): what attention is computed on");
+    if (!p.embeddings)
+        fail("", "has no \"embeddings\" (and no queries, keys, values): what attention is computed on");
     if (plan.variant->needs_key_embeddings && !p.key_embeddings)
-        fail("", "has no \"key_embeddings\": variant \"" + std::string(plan.variant->name) + "\" attends to another sequence");
+        fail("", "has no \"key_embeddings\": variant \"" + std::string(plan.variant->name) +
+                     "\" attends to another sequence");
 
     const auto items = [](const TensorSource& t) { return t.shape.size() == 3 ? t.shape[0] : Index{1}; };
     const auto tokens = [](const TensorSource& t) { return t.shape[t.shape.size() - 2]; };
@@ -92,8 +102,8 @@ void resolve_inputs(Builder& b) {
     if (p.value_embeddings) {
         if (items(*p.value_embeddings) != plan.batch || tokens(*p.value_embeddings) != plan.keys)
             fail(at("value_embeddings"), "are " + to_string(p.value_embeddings->shape) + ", but there are " +
-                                             std::to_string(plan.batch) + " batch items of " + std::to_string(plan.keys) +
-                                             " keys: one value per key");
+                                             std::to_string(plan.batch) + " batch items of " +
+                                             std::to_string(plan.keys) + " keys: one value per key");
         b.value_width = p.value_embeddings->shape.back();
         b.value_name = "value_embeddings";
     }
@@ -111,10 +121,11 @@ void resolve_tokens(Builder& b) {
         for (Index k = 0; k < n; ++k) out.push_back(std::to_string(k));
         return out;
     };
-    const auto check = [](const std::vector<std::string>& t, std::string_view key, Index n, std::string_view what) {
+    const auto check = [](const std::vector<std::string>& t, std::string_view key, Index n,
+                          std::string_view what) {
         if (static_cast<Index>(t.size()) == n) return;
-        fail(child("", key), "has " + std::to_string(t.size()) + " tokens, but there are " + std::to_string(n) + " " +
-                                 std::string(what));
+        fail(child("", key), "has " + std::to_string(t.size()) + " tokens, but there are " +
+                                 std::to_string(n) + " " + std::string(what));
     };
     const bool keys_are_embeddings = plan.key_input == plan.query_input && !plan.projected_given;
     if (p.tokens) check(*p.tokens, "tokens", plan.queries, "queries");

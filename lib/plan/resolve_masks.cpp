@@ -25,11 +25,13 @@ void resolve_causal(Builder& b) {
     if (causal.kind == Causal::Kind::bottom_right) plan.offsets.assign(items, plan.keys - plan.queries);
     if (causal.kind == Causal::Kind::offset) {
         if (causal.per_item && causal.offsets.size() != items)
-            fail("/causal/offset", "has " + std::to_string(causal.offsets.size()) + " offsets, but there are " +
-                                       std::to_string(items) + " batch items");
-        for (std::size_t k = 0; k < items; ++k) plan.offsets[k] = within(causal.offsets[causal.per_item ? k : 0], reach);
+            fail("/causal/offset", "has " + std::to_string(causal.offsets.size()) +
+                                       " offsets, but there are " + std::to_string(items) + " batch items");
+        for (std::size_t k = 0; k < items; ++k)
+            plan.offsets[k] = within(causal.offsets[causal.per_item ? k : 0], reach);
     }
-    const bool same = std::all_of(plan.offsets.begin(), plan.offsets.end(), [&](Index o) { return o == plan.offsets[0]; });
+    const bool same =
+        std::all_of(plan.offsets.begin(), plan.offsets.end(), [&](Index o) { return o == plan.offsets[0]; });
     std::string offset = same ? signed_term(plan.offsets[0]) : " + offset";
     std::string list;
     if (!same) {
@@ -57,16 +59,20 @@ void resolve_lengths(Builder& b) {
     if (!b.problem.key_lengths) return;
     const auto& lengths = *b.problem.key_lengths;
     if (static_cast<Index>(lengths.size()) != plan.batch)
-        fail("/key_lengths", "has " + std::to_string(lengths.size()) + " lengths, but there are " + std::to_string(plan.batch) + " batch items");
+        fail("/key_lengths", "has " + std::to_string(lengths.size()) + " lengths, but there are " +
+                                 std::to_string(plan.batch) + " batch items");
     std::string list;
     for (std::size_t k = 0; k < lengths.size(); ++k) {
         if (lengths[k] > plan.keys)
-            fail(child("/key_lengths", static_cast<Index>(k)), "is " + std::to_string(lengths[k]) + ", but there are " + std::to_string(plan.keys) + " keys");
+            fail(child("/key_lengths", static_cast<Index>(k)), "is " + std::to_string(lengths[k]) +
+                                                                   ", but there are " +
+                                                                   std::to_string(plan.keys) + " keys");
         list += (list.empty() ? "" : ", ") + std::to_string(lengths[k]);
     }
     plan.key_lengths = lengths;
-    plan.mask_words.push_back(lengths.size() == 1 ? "keys at and past " + list + " are hidden"
-                                                  : "keys at and past the length are hidden, by batch item: " + list);
+    plan.mask_words.push_back(lengths.size() == 1
+                                  ? "keys at and past " + list + " are hidden"
+                                  : "keys at and past the length are hidden, by batch item: " + list);
 }
 
 /// Each axis, from the right, is 1 or as long as its axis of [batch, head, query, key].
@@ -75,9 +81,10 @@ void check_alignment(const TensorSource& t, const Plan& plan) {
     const std::size_t skip = 4 - t.shape.size();
     for (std::size_t k = 0; k < t.shape.size(); ++k) {
         if (t.shape[k] == 1 || t.shape[k] == whole[skip + k]) continue;
-        fail(t.pointer, "is " + to_string(t.shape) + ", which does not align from the right with [batch " +
-                            std::to_string(plan.batch) + ", head " + std::to_string(plan.heads) + ", query " +
-                            std::to_string(plan.queries) + ", key " + std::to_string(plan.keys) + "]",
+        fail(t.pointer,
+             "is " + to_string(t.shape) + ", which does not align from the right with [batch " +
+                 std::to_string(plan.batch) + ", head " + std::to_string(plan.heads) + ", query " +
+                 std::to_string(plan.queries) + ", key " + std::to_string(plan.keys) + "]",
              "every axis is 1 or as long as the axis that it stands for");
     }
 }
@@ -94,7 +101,8 @@ void resolve_masks(Builder& b) {
     for (MaskInput& m : p.masks) {
         check_alignment(m.tensor, plan);
         adds = adds || m.kind == MaskKind::add;
-        plan.mask_words.push_back("mask: " + std::string(words[static_cast<std::size_t>(m.kind)]) + " " + to_string(m.tensor.shape));
+        plan.mask_words.push_back("mask: " + std::string(words[static_cast<std::size_t>(m.kind)]) + " " +
+                                  to_string(m.tensor.shape));
         plan.masks.push_back({m.kind, b.place(std::move(m.tensor))});
     }
     plan.masked = plan.causal || plan.window || plan.key_lengths || !plan.masks.empty();
@@ -102,9 +110,11 @@ void resolve_masks(Builder& b) {
     plan.normalize = p.normalize.value_or(Normalize::softmax);
     plan.empty_rows = p.empty_rows.value_or(EmptyRows::zero);
     if (plan.mask_at == MaskAt::weights && adds)
-        fail("/mask_at", "is \"weights\", but a mask adds numbers to the scores: those are applied before the softmax");
+        fail("/mask_at",
+             "is \"weights\", but a mask adds numbers to the scores: those are applied before the softmax");
     if (plan.mask_at == MaskAt::scores && plan.scaled && !(plan.scale > 0))
-        fail("/mask_at", "is \"scores\", but the scale " + plan.scale_text + " is not above 0: it would turn hidden scores over");
+        fail("/mask_at", "is \"scores\", but the scale " + plan.scale_text +
+                             " is not above 0: it would turn hidden scores over");
     if (p.dropout) {
         plan.dropout = std::move(*p.dropout);
         if (plan.dropout->keep) {

@@ -14,7 +14,8 @@ std::string number(double v) {
 }
 
 /// "embeddings · W_query + b_query", or the input's own name where nothing projects it.
-std::string projected(const Builder& b, const Projection& p, const std::string& input, std::string_view role) {
+std::string projected(const Builder& b, const Projection& p, const std::string& input,
+                      std::string_view role) {
     if (b.plan.projected_given) return "as given";
     if (p.weight.empty()) return input;
     return input + " · W_" + std::string(role) + (p.bias.empty() ? "" : " + b_" + std::string(role));
@@ -26,8 +27,8 @@ std::string scaled(const Plan& plan, const std::string& of) {
 }
 
 Shape shape_of(const Plan& plan, Stage stage) {
-    const Index dim = stage == Stage::queries || stage == Stage::keys  ? plan.dim
-                      : stage == Stage::concat                         ? plan.heads * plan.value_dim
+    const Index dim = stage == Stage::queries || stage == Stage::keys          ? plan.dim
+                      : stage == Stage::concat                                 ? plan.heads * plan.value_dim
                       : stage == Stage::output || stage == Stage::head_outputs ? plan.output_dim
                                                                                : plan.value_dim;
     Shape shape;
@@ -54,9 +55,11 @@ void resolve_stages(Builder& b) {
     add(Stage::values, projected(b, plan.value_projection, b.value_name, "value"));
     add(Stage::scores, "queries · keysᵀ");
     std::string last = "scores";
-    const bool adds = std::any_of(plan.masks.begin(), plan.masks.end(), [](const MaskRule& m) { return m.kind == MaskKind::add; });
+    const bool adds = std::any_of(plan.masks.begin(), plan.masks.end(),
+                                  [](const MaskRule& m) { return m.kind == MaskKind::add; });
     const bool hides = plan.causal || plan.window || plan.key_lengths ||
-                       std::any_of(plan.masks.begin(), plan.masks.end(), [](const MaskRule& m) { return m.kind != MaskKind::add; });
+                       std::any_of(plan.masks.begin(), plan.masks.end(),
+                                   [](const MaskRule& m) { return m.kind != MaskKind::add; });
     const auto scale = [&] {
         if (!plan.scaled) return;
         add(Stage::scaled_scores, scaled(plan, last));
@@ -81,7 +84,8 @@ void resolve_stages(Builder& b) {
         last = "renormalized_weights";
     }
     if (plan.dropout) {
-        add(Stage::dropped_weights, plan.dropout->p == 1 ? "0 · " + last : last + " · keep / (1 - " + number(plan.dropout->p) + ")");
+        add(Stage::dropped_weights,
+            plan.dropout->p == 1 ? "0 · " + last : last + " · keep / (1 - " + number(plan.dropout->p) + ")");
         last = "dropped_weights";
     }
     add(Stage::context, last + " · values");

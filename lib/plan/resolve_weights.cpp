@@ -25,14 +25,16 @@ Slots sort_by_role(NamedWeights& set) {
         NamedTensor*& place = (n.bias ? slots.bias : slots.weight)[slot(n.role)];
         if (place)
             fail_at_key(t.tensor.pointer, "\"" + t.name + "\" and \"" + place->name + "\" are both the " +
-                                              std::string(word(n.role)) + (n.bias ? " bias" : " weight") + ": one of them is meant");
+                                              std::string(word(n.role)) + (n.bias ? " bias" : " weight") +
+                                              ": one of them is meant");
         place = &t;
     }
     NamedTensor* packed = slots.weight[slot(WeightRole::packed)];
     for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value})
         if (packed && slots.weight[slot(r)])
-            fail_at_key(slots.weight[slot(r)]->tensor.pointer,
-                        "\"" + slots.weight[slot(r)]->name + "\" stands beside the packed \"" + packed->name + "\": one of them is meant");
+            fail_at_key(slots.weight[slot(r)]->tensor.pointer, "\"" + slots.weight[slot(r)]->name +
+                                                                   "\" stands beside the packed \"" +
+                                                                   packed->name + "\": one of them is meant");
     return slots;
 }
 
@@ -60,8 +62,9 @@ class Resolver {
 
     void identity() {
         if (b_.key_width != b_.query_width)
-            fail(child("", b_.key_name), "have the width " + std::to_string(b_.key_width) + ", but embeddings have " +
-                                             std::to_string(b_.query_width) + ": without weights they are multiplied as they are");
+            fail(child("", b_.key_name), "have the width " + std::to_string(b_.key_width) +
+                                             ", but embeddings have " + std::to_string(b_.query_width) +
+                                             ": without weights they are multiplied as they are");
         plan_.query_projection.d_out = b_.query_width;
         plan_.key_projection.d_out = b_.key_width;
         plan_.value_projection.d_out = b_.value_width;
@@ -71,15 +74,19 @@ class Resolver {
     void named() {
         auto& sets = b_.problem.weights;
         if (b_.problem.weights_are_a_list && !plan_.variant->weights_list)
-            fail("/weights", "is a list, but variant \"" + std::string(plan_.variant->name) + "\" takes one object of weights",
+            fail("/weights",
+                 "is a list, but variant \"" + std::string(plan_.variant->name) +
+                     "\" takes one object of weights",
                  "a list of weights, one object per head, belongs to variant \"stacked_heads\"");
         if (plan_.variant->weights_list && !b_.problem.weights_are_a_list)
-            fail("/weights", "is one object, but variant \"stacked_heads\" takes a list: one object of weights per head",
+            fail("/weights",
+                 "is one object, but variant \"stacked_heads\" takes a list: one object of weights per head",
                  "heads that are cut from one matrix are variant \"multi_head\"");
         const auto heads = static_cast<Index>(sets.size());
         if (plan_.variant->weights_list) {
             if (b_.problem.num_heads && *b_.problem.num_heads != heads)
-                fail("/weights", "has " + std::to_string(heads) + " heads, but num_heads is " + std::to_string(*b_.problem.num_heads));
+                fail("/weights", "has " + std::to_string(heads) + " heads, but num_heads is " +
+                                     std::to_string(*b_.problem.num_heads));
             b_.problem.num_heads = heads;
         }
         for (NamedWeights& set : sets) one_set(set);
@@ -89,12 +96,16 @@ class Resolver {
 
     void given_output() {
         if (b_.problem.init)
-            fail(b_.problem.init->pointer, "draws projection weights, but queries, keys and values are given");
-        if (b_.problem.weights_are_a_list) fail("/weights", "is a list, but queries, keys and values are given");
+            fail(b_.problem.init->pointer,
+                 "draws projection weights, but queries, keys and values are given");
+        if (b_.problem.weights_are_a_list)
+            fail("/weights", "is a list, but queries, keys and values are given");
         NamedWeights& set = b_.problem.weights.front();
         for (const NamedTensor& t : set.tensors)
             if (weight_named(t.name)->role != WeightRole::output)
-                fail_at_key(t.tensor.pointer, "\"" + t.name + "\" in weights projects embeddings, but queries, keys and values are given");
+                fail_at_key(t.tensor.pointer,
+                            "\"" + t.name +
+                                "\" in weights projects embeddings, but queries, keys and values are given");
         output(set);
     }
 
@@ -109,9 +120,13 @@ class Resolver {
     }
 
   private:
-    static void note_layout(Plan& plan, std::string name, std::string role, bool bias, bool out_in, const Shape& shape) {
+    static void note_layout(Plan& plan, std::string name, std::string role, bool bias, bool out_in,
+                            const Shape& shape) {
         plan.weight_notes.push_back({std::move(name), std::move(role),
-                                     bias ? "[d_out]" : out_in ? "[d_out, d_in], x · Wᵀ" : "[d_in, d_out], x · W", shape});
+                                     bias     ? "[d_out]"
+                                     : out_in ? "[d_out, d_in], x · Wᵀ"
+                                              : "[d_in, d_out], x · W",
+                                     shape});
     }
 
     Projection& of(WeightRole r) {
@@ -126,16 +141,20 @@ class Resolver {
     }
 
     /// Places a matrix as columns of a projection, or refuses a width that does not fit.
-    void place_weight(NamedTensor& t, const NamedWeights& set, WeightRole role, Index d_in, const std::string& input) {
+    void place_weight(NamedTensor& t, const NamedWeights& set, WeightRole role, Index d_in,
+                      const std::string& input) {
         const bool out_in = set.out_in.value_or(weight_named(t.name)->out_in());
         const Shape s = t.tensor.shape;
         const Index found = out_in ? s[1] : s[0], outputs = out_in ? s[0] : s[1];
         if (found != d_in) {
-            const std::string wanted = out_in ? "x · Wᵀ needs [d_out, " + std::to_string(d_in) + "]" : "x · W needs [" + std::to_string(d_in) + ", d_out]";
+            const std::string wanted = out_in ? "x · Wᵀ needs [d_out, " + std::to_string(d_in) + "]"
+                                              : "x · W needs [" + std::to_string(d_in) + ", d_out]";
             std::string hint;
             if (outputs == d_in)
-                hint = out_in ? "as it stands it fits [d_in, d_out], x · W: name it as \"W_query\", or set \"weight_layout\": \"in_out\""
-                              : "nn.Linear keeps [d_out, d_in]: name it \"" + t.name + ".weight\", or set \"weight_layout\": \"out_in\"";
+                hint = out_in ? "as it stands it fits [d_in, d_out], x · W: name it as \"W_query\", or set "
+                                "\"weight_layout\": \"in_out\""
+                              : "nn.Linear keeps [d_out, d_in]: name it \"" + t.name +
+                                    ".weight\", or set \"weight_layout\": \"out_in\"";
             fail(t.tensor.pointer, "is " + to_string(s) + ", and " + input + ": " + wanted, hint);
         }
         Projection& p = of(role);
@@ -146,8 +165,9 @@ class Resolver {
 
     void place_bias(NamedTensor& t, WeightRole role, Index outputs) {
         if (t.tensor.shape[0] != outputs)
-            fail(t.tensor.pointer, "has " + std::to_string(t.tensor.shape[0]) + " numbers, but the " + std::string(word(role)) +
-                                       " weight has " + std::to_string(outputs) + " outputs");
+            fail(t.tensor.pointer, "has " + std::to_string(t.tensor.shape[0]) + " numbers, but the " +
+                                       std::string(word(role)) + " weight has " + std::to_string(outputs) +
+                                       " outputs");
         Projection& p = of(role);
         note_layout(plan_, t.name, std::string(word(role)) + " bias", true, false, t.tensor.shape);
         p.bias.push_back({b_.place(std::move(t.tensor)), true, 0, p.d_out - outputs, outputs});
@@ -164,37 +184,45 @@ class Resolver {
                 if (!w) {
                     const std::string name = sibling_name(slots, r);
                     if (slots.bias[slot(r)])
-                        fail(slots.bias[slot(r)]->tensor.pointer, "is a bias without its weight: there is no \"" + name + "\"");
-                    fail(set.pointer, "has no \"" + name + "\": queries, keys and values each need their matrix");
+                        fail(slots.bias[slot(r)]->tensor.pointer,
+                             "is a bias without its weight: there is no \"" + name + "\"");
+                    fail(set.pointer,
+                         "has no \"" + name + "\": queries, keys and values each need their matrix");
                 }
                 const auto& input = input_name(r);
-                place_weight(*w, set, r, of(r).d_in,
-                             input + " are " + to_string(input_shape(r)));
+                place_weight(*w, set, r, of(r).d_in, input + " are " + to_string(input_shape(r)));
             }
         }
         const Index width = plan_.query_projection.d_out - before;
         if (plan_.key_projection.d_out != plan_.query_projection.d_out) {
             const NamedTensor* k = slots.weight[slot(WeightRole::key)];
             const NamedTensor* q = slots.weight[slot(WeightRole::query)];
-            fail(child(set.pointer, k->name), "gives keys of width " + std::to_string(plan_.key_projection.d_out - before) + ", but " +
-                                                  q->name + " gives queries of width " + std::to_string(width) +
-                                                  ": they are multiplied with each other");
+            fail(child(set.pointer, k->name),
+                 "gives keys of width " + std::to_string(plan_.key_projection.d_out - before) + ", but " +
+                     q->name + " gives queries of width " + std::to_string(width) +
+                     ": they are multiplied with each other");
         }
         biases(slots);
         if (!plan_.variant->weights_list) return;
         for (const auto* t : {slots.weight[slot(WeightRole::output)], slots.bias[slot(WeightRole::output)]})
-            if (t) fail_at_key(t->tensor.pointer, "\"" + t->name + "\" stands in one head's weights: stacked heads have no output projection");
+            if (t)
+                fail_at_key(t->tensor.pointer,
+                            "\"" + t->name +
+                                "\" stands in one head's weights: stacked heads have no output projection");
         const Index heads_before = static_cast<Index>(&set - b_.problem.weights.data());
         if (heads_before > 0 && (width * heads_before != before))
-            fail(set.pointer, "gives a head of width " + std::to_string(width) + ", but the first head has " + std::to_string(before / heads_before));
+            fail(set.pointer, "gives a head of width " + std::to_string(width) + ", but the first head has " +
+                                  std::to_string(before / heads_before));
         const Index value_width = plan_.value_projection.d_out - values_before;
         if (heads_before > 0 && value_width * heads_before != values_before)
-            fail(set.pointer, "gives values of width " + std::to_string(value_width) + ", but the first head has " +
-                                  std::to_string(values_before / heads_before));
+            fail(set.pointer, "gives values of width " + std::to_string(value_width) +
+                                  ", but the first head has " + std::to_string(values_before / heads_before));
     }
 
     const Shape& input_shape(WeightRole r) const {
-        const std::size_t k = r == WeightRole::query ? *plan_.query_input : r == WeightRole::key ? *plan_.key_input : *plan_.value_input;
+        const std::size_t k = r == WeightRole::query ? *plan_.query_input
+                              : r == WeightRole::key ? *plan_.key_input
+                                                     : *plan_.value_input;
         return plan_.tensors[k].shape;
     }
 
@@ -204,12 +232,14 @@ class Resolver {
         const Index d_in = out_in ? s[1] : s[0], outputs = out_in ? s[0] : s[1];
         for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) {
             if (of(r).d_in == d_in) continue;
-            fail(t.tensor.pointer, "is " + to_string(s) + ", and " + input_name(r) + " are " + to_string(input_shape(r)) +
-                                       ": expected [3E, E] with E = " + std::to_string(of(r).d_in),
+            fail(t.tensor.pointer,
+                 "is " + to_string(s) + ", and " + input_name(r) + " are " + to_string(input_shape(r)) +
+                     ": expected [3E, E] with E = " + std::to_string(of(r).d_in),
                  "inputs of other widths take q_proj_weight, k_proj_weight, v_proj_weight");
         }
         if (outputs != 3 * d_in)
-            fail(t.tensor.pointer, "is " + to_string(s) + ", expected [3E, E]: [" + std::to_string(3 * d_in) + ", " + std::to_string(d_in) + "]");
+            fail(t.tensor.pointer, "is " + to_string(s) + ", expected [3E, E]: [" + std::to_string(3 * d_in) +
+                                       ", " + std::to_string(d_in) + "]");
         note_layout(plan_, t.name, "query, key, value", false, out_in, s);
         const std::size_t k = b_.place(std::move(t.tensor));
         Index from = 0;
@@ -224,11 +254,13 @@ class Resolver {
         if (NamedTensor* t = slots.bias[slot(WeightRole::packed)]) {
             const Index q = plan_.query_projection.d_out, v = plan_.value_projection.d_out;
             if (t->tensor.shape[0] != 2 * q + v || plan_.variant->weights_list)
-                fail(t->tensor.pointer, "has " + std::to_string(t->tensor.shape[0]) + " numbers, expected " + std::to_string(2 * q + v) +
+                fail(t->tensor.pointer, "has " + std::to_string(t->tensor.shape[0]) + " numbers, expected " +
+                                            std::to_string(2 * q + v) +
                                             ": the biases of query, key and value");
             for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value})
                 if (slots.bias[slot(r)])
-                    fail_at_key(slots.bias[slot(r)]->tensor.pointer, "\"" + slots.bias[slot(r)]->name + "\" stands beside \"" + t->name + "\"");
+                    fail_at_key(slots.bias[slot(r)]->tensor.pointer,
+                                "\"" + slots.bias[slot(r)]->name + "\" stands beside \"" + t->name + "\"");
             note_layout(plan_, t->name, "query, key, value bias", true, false, t->tensor.shape);
             const std::size_t k = b_.place(std::move(t->tensor));
             plan_.query_projection.bias.push_back({k, true, 0, 0, q});
@@ -242,10 +274,12 @@ class Resolver {
 
     void split_heads() {
         plan_.heads = b_.problem.num_heads.value_or(1);
-        for (const auto& [p, what] : {std::pair{&plan_.query_projection, "queries and keys"}, std::pair{&plan_.value_projection, "values"}})
+        for (const auto& [p, what] : {std::pair{&plan_.query_projection, "queries and keys"},
+                                      std::pair{&plan_.value_projection, "values"}})
             if (p->d_out % plan_.heads != 0)
-                fail("/num_heads", "is " + std::to_string(plan_.heads) + " heads, which does not divide the width " +
-                                       std::to_string(p->d_out) + " of the " + what);
+                fail("/num_heads", "is " + std::to_string(plan_.heads) +
+                                       " heads, which does not divide the width " + std::to_string(p->d_out) +
+                                       " of the " + what);
         plan_.dim = plan_.query_projection.d_out / plan_.heads;
         plan_.value_dim = plan_.value_projection.d_out / plan_.heads;
     }
@@ -254,12 +288,15 @@ class Resolver {
         Slots slots = sort_by_role(set);
         NamedTensor* w = slots.weight[slot(WeightRole::output)];
         NamedTensor* bias = slots.bias[slot(WeightRole::output)];
-        if (bias && !w) fail(bias->tensor.pointer, "is a bias without its weight: there is no \"" + sibling_name(slots, WeightRole::output) + "\"");
+        if (bias && !w)
+            fail(bias->tensor.pointer, "is a bias without its weight: there is no \"" +
+                                           sibling_name(slots, WeightRole::output) + "\"");
         if (!w) return;
         const Index width = plan_.heads * plan_.value_dim;
         plan_.output_projection.d_in = width;
         place_weight(*w, set, WeightRole::output, width,
-                     (plan_.heads > 1 ? "the heads together" : "the context") + std::string(" have the width ") + std::to_string(width));
+                     (plan_.heads > 1 ? "the heads together" : "the context") +
+                         std::string(" have the width ") + std::to_string(width));
         if (bias) place_bias(*bias, WeightRole::output, plan_.output_projection.d_out);
         plan_.has_output = true;
         plan_.output_dim = plan_.output_projection.d_out;
@@ -267,7 +304,8 @@ class Resolver {
 
     /// One tensor that the generator will fill, in draw order.
     std::size_t place_drawn(const WeightsInit& init, Shape shape) {
-        if (!element_count(shape)) fail(init.pointer, "asks for a matrix " + to_string(shape) + ": too large");
+        if (!element_count(shape))
+            fail(init.pointer, "asks for a matrix " + to_string(shape) + ": too large");
         TensorSource t;
         t.kind = TensorSource::Kind::drawn_weight;
         t.pointer = init.pointer;
@@ -281,7 +319,8 @@ class Resolver {
         p.weight.push_back({place_drawn(init, shape), out_in, 0, p.d_out, d_out});
         if (bias) p.bias.push_back({place_drawn(init, {d_out}), true, 0, p.d_out, d_out});
         p.d_out += d_out;
-        note_layout(plan_, out_in ? "torch.nn.Linear" : "torch.rand", std::string(word(role)), false, out_in, shape);
+        note_layout(plan_, out_in ? "torch.nn.Linear" : "torch.rand", std::string(word(role)), false, out_in,
+                    shape);
     }
 
     void drawn_heads(const WeightsInit& init) {
@@ -289,7 +328,8 @@ class Resolver {
         const bool linear = init.kind == WeightsInit::Kind::linear;
         const Index sets = list ? b_.problem.num_heads.value_or(1) : 1;
         if (list && init.out_proj.value_or(false))
-            fail(child(init.pointer, "out_proj"), "is true, but stacked heads have no output projection", "variant \"multi_head\" has one");
+            fail(child(init.pointer, "out_proj"), "is true, but stacked heads have no output projection",
+                 "variant \"multi_head\" has one");
         if (static_cast<double>(sets) * static_cast<double>(*init.d_out) > 1e15)
             fail(child(init.pointer, "d_out"), "is " + std::to_string(*init.d_out) + ": too large");
         for (Index k = 0; k < sets; ++k)
@@ -306,31 +346,38 @@ class Resolver {
     void drawn_multihead(const WeightsInit& init) {
         const Index width = b_.query_width;
         if (plan_.variant->weights_list)
-            fail(child(init.pointer, "init"), "is torch.nn.MultiheadAttention, which splits its heads: variant \"multi_head\"");
+            fail(child(init.pointer, "init"),
+                 "is torch.nn.MultiheadAttention, which splits its heads: variant \"multi_head\"");
         if (init.d_out && *init.d_out != width)
-            fail(child(init.pointer, "d_out"), "is " + std::to_string(*init.d_out) + ", but torch.nn.MultiheadAttention keeps the width " +
+            fail(child(init.pointer, "d_out"), "is " + std::to_string(*init.d_out) +
+                                                   ", but torch.nn.MultiheadAttention keeps the width " +
                                                    std::to_string(width) + " of the embeddings");
         if (!init.out_proj.value_or(true))
-            fail(child(init.pointer, "out_proj"), "is false, but torch.nn.MultiheadAttention always has an output projection");
+            fail(child(init.pointer, "out_proj"),
+                 "is false, but torch.nn.MultiheadAttention always has an output projection");
         const bool bias = init.bias.value_or(true);
-        for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) of(r).d_out = width;
+        for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value})
+            of(r).d_out = width;
         plan_.output_projection.d_in = plan_.output_projection.d_out = width;
         split_heads();
         if (b_.key_width == width && b_.value_width == width) {
             const std::size_t k = place_drawn(init, {3 * width, width});
             note_layout(plan_, "in_proj_weight", "query, key, value", false, true, {3 * width, width});
-            for (int r = 0; r < 3; ++r) of(static_cast<WeightRole>(r)).weight.push_back({k, true, r * width, 0, width});
+            for (int r = 0; r < 3; ++r)
+                of(static_cast<WeightRole>(r)).weight.push_back({k, true, r * width, 0, width});
         } else {
             constexpr std::array names{"q_proj_weight", "k_proj_weight", "v_proj_weight"};
             for (int r = 0; r < 3; ++r) {
                 Projection& p = of(static_cast<WeightRole>(r));
                 p.weight.push_back({place_drawn(init, {width, p.d_in}), true, 0, 0, width});
-                note_layout(plan_, names[static_cast<std::size_t>(r)], std::string(word(static_cast<WeightRole>(r))), false, true, {width, p.d_in});
+                note_layout(plan_, names[static_cast<std::size_t>(r)],
+                            std::string(word(static_cast<WeightRole>(r))), false, true, {width, p.d_in});
             }
         }
         if (bias) {
             const std::size_t k = place_drawn(init, {3 * width});
-            for (int r = 0; r < 3; ++r) of(static_cast<WeightRole>(r)).bias.push_back({k, true, r * width, 0, width});
+            for (int r = 0; r < 3; ++r)
+                of(static_cast<WeightRole>(r)).bias.push_back({k, true, r * width, 0, width});
         }
         Projection& out = plan_.output_projection;
         out.weight.push_back({place_drawn(init, {width, width}), true, 0, 0, width});
@@ -361,7 +408,8 @@ void resolve_weights(Builder& b) {
         return resolver.identity();
     }
     if (!p.has_weights)
-        fail("", "has no \"weights\": variant \"" + std::string(v.name) + "\" needs W_query, W_key, W_value, or {\"init\": ...}");
+        fail("", "has no \"weights\": variant \"" + std::string(v.name) +
+                     "\" needs W_query, W_key, W_value, or {\"init\": ...}");
     if (p.init) return resolver.drawn();
     resolver.named();
 }

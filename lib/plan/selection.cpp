@@ -18,10 +18,12 @@ struct AxisWords {
 };
 
 /// One part of a selection: "3", "0:8", "2:", or a token.
-void add_part(std::string_view part, Index n, const std::vector<std::string>* tokens, const AxisWords& w, std::vector<Index>& out) {
+void add_part(std::string_view part, Index n, const std::vector<std::string>* tokens, const AxisWords& w,
+              std::vector<Index>& out) {
     const auto outside = [&](std::string_view what) {
-        fail_usage(std::string(w.flag) + " " + std::string(part) + ": there is no " + std::string(w.one) + " " + std::string(what) +
-                       " (" + std::to_string(n) + " " + std::string(w.many) + ", counted from 0)");
+        fail_usage(std::string(w.flag) + " " + std::string(part) + ": there is no " + std::string(w.one) +
+                   " " + std::string(what) + " (" + std::to_string(n) + " " + std::string(w.many) +
+                   ", counted from 0)");
     };
     if (const auto k = whole_number(part)) {
         if (*k < 0 || *k >= n) outside(part);
@@ -35,7 +37,9 @@ void add_part(std::string_view part, Index n, const std::vector<std::string>* to
         if (a && z) {
             if (*a < 0 || *a >= n) outside(std::to_string(*a));
             if (*z > n) outside(std::to_string(*z - 1));
-            if (*z <= *a) fail_usage(std::string(w.flag) + " " + std::string(part) + " is empty: a range a:b goes from a to b - 1");
+            if (*z <= *a)
+                fail_usage(std::string(w.flag) + " " + std::string(part) +
+                           " is empty: a range a:b goes from a to b - 1");
             for (Index k = *a; k < *z; ++k) out.push_back(k);
             return;
         }
@@ -56,7 +60,8 @@ void add_part(std::string_view part, Index n, const std::vector<std::string>* to
                did_you_mean(part, names));
 }
 
-AxisSelection select(const std::optional<std::string>& asked, Index n, const std::vector<std::string>* tokens, const AxisWords& w) {
+AxisSelection select(const std::optional<std::string>& asked, Index n, const std::vector<std::string>* tokens,
+                     const AxisWords& w) {
     AxisSelection s;
     if (!asked) {
         s.indices.resize(static_cast<std::size_t>(n));
@@ -101,8 +106,9 @@ void choose_stages(Plan& plan, const std::vector<std::string>& asked) {
         for (const auto& n : here) all += (all.empty() ? "" : ", ") + std::string(n);
         const bool known = stage_named(name).has_value();
         const std::string hint = known ? std::string{} : did_you_mean(name, here);
-        fail_usage("--stages " + name + ": " + (known ? "this input has no such stage" : "there is no such stage"),
-                   (hint.empty() ? "" : hint + " ") + "stages of this input: " + all);
+        fail_usage(
+            "--stages " + name + ": " + (known ? "this input has no such stage" : "there is no such stage"),
+            (hint.empty() ? "" : hint + " ") + "stages of this input: " + all);
     }
 }
 

@@ -49,21 +49,30 @@ std::span<const StageInfo> all_stages() { return table; }
 
 std::span<const Axis> axes_of(StageShape shape) {
     switch (shape) {
-        case query_dim: return query_dim_axes;
-        case key_dim: return key_dim_axes;
-        case query_key: return query_key_axes;
-        case merged: return merged_axes;
+        case query_dim:
+            return query_dim_axes;
+        case key_dim:
+            return key_dim_axes;
+        case query_key:
+            return query_key_axes;
+        case merged:
+            return merged_axes;
     }
     return {};
 }
 
 std::string_view name_of(Axis axis) {
     switch (axis) {
-        case Axis::batch: return "batch";
-        case Axis::head: return "head";
-        case Axis::query: return "query";
-        case Axis::key: return "key";
-        case Axis::dim: return "dim";
+        case Axis::batch:
+            return "batch";
+        case Axis::head:
+            return "head";
+        case Axis::query:
+            return "query";
+        case Axis::key:
+            return "key";
+        case Axis::dim:
+            return "dim";
     }
     return {};
 }

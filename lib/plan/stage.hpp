@@ -9,8 +9,20 @@ namespace attn {
 
 /// Every stage there is, in the order of a trace. A stage has one meaning in every variant.
 enum class Stage {
-    queries, keys, values, scores, scaled_scores, masked_scores, weights, masked_weights, renormalized_weights,
-    dropped_weights, context, concat, head_outputs, output
+    queries,
+    keys,
+    values,
+    scores,
+    scaled_scores,
+    masked_scores,
+    weights,
+    masked_weights,
+    renormalized_weights,
+    dropped_weights,
+    context,
+    concat,
+    head_outputs,
+    output
 };
 constexpr std::size_t stage_count = 14;
 
@@ -18,10 +30,10 @@ enum class Axis { batch, head, query, key, dim };
 
 /// The axes of a stage by its family.
 enum class StageShape {
-    query_dim,    ///< batch, head, query, dim
-    key_dim,      ///< batch, head, key, dim
-    query_key,    ///< batch, head, query, key
-    merged        ///< batch, query, dim
+    query_dim,  ///< batch, head, query, dim
+    key_dim,    ///< batch, head, key, dim
+    query_key,  ///< batch, head, query, key
+    merged      ///< batch, query, dim
 };
 
 struct StageInfo {

@@ -23,7 +23,8 @@ class CsvSink : public Sink {
                                    (rows.has_head ? std::to_string(rows.head) : "") + ",";
         for (Index i = 0; i < rows.row_count(); ++i) {
             const Index row = rows.row_begin + i;
-            const std::string& row_token = (key_rows ? key_tokens_ : query_tokens_)[static_cast<std::size_t>(row)];
+            const std::string& row_token =
+                (key_rows ? key_tokens_ : query_tokens_)[static_cast<std::size_t>(row)];
             const std::string row_text = before + std::to_string(row) + ",";
             with_row(rows, i, [&](auto values) {
                 for (std::size_t j = 0; j < values.size(); ++j) {

@@ -24,7 +24,8 @@ class JsonSink : public Sink {
         bytes_.text += options_.compact ? (first_ ? "" : " ") : "\n    ";
         bytes_.text += json_string(stage.name) + ": {";
         first_ = false;
-        for (const auto& [name, value] : stage_members(plan, stage, options_.squeeze)) bytes_.text += json_string(name) + ": " + value + ", ";
+        for (const auto& [name, value] : stage_members(plan, stage, options_.squeeze))
+            bytes_.text += json_string(name) + ": " + value + ", ";
         bytes_.text += "\"data\": ";
         const Shape shape = plan.shown_shape(stage);
         column_axis_ = !(options_.squeeze && shape.back() == 1);
@@ -63,8 +64,8 @@ class JsonSink : public Sink {
 
     void end(const std::vector<std::string>& warnings) override {
         const bool lines = !options_.compact;
-        bytes_.text += std::string(lines ? "\n  }" : "}") + (lines ? ",\n  " : ", ") + "\"warnings\": " + json_strings(warnings) +
-                       (lines ? "\n}\n" : "}\n");
+        bytes_.text += std::string(lines ? "\n  }" : "}") + (lines ? ",\n  " : ", ") +
+                       "\"warnings\": " + json_strings(warnings) + (lines ? "\n}\n" : "}\n");
         bytes_.flush();
     }
 
@@ -78,6 +79,8 @@ class JsonSink : public Sink {
 
 }  // namespace
 
-std::unique_ptr<Sink> make_json(Output& output, const RenderOptions& options) { return std::make_unique<JsonSink>(output, options); }
+std::unique_ptr<Sink> make_json(Output& output, const RenderOptions& options) {
+    return std::make_unique<JsonSink>(output, options);
+}
 
 }  // namespace attn

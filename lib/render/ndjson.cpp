@@ -15,7 +15,8 @@ class NdjsonSink : public Sink {
 
     void begin(const Plan& plan) override {
         event("begin");
-        for (const auto& [name, value] : trace_members(plan, 0)) bytes_.text += ", " + json_string(name) + ": " + value;
+        for (const auto& [name, value] : trace_members(plan, 0))
+            bytes_.text += ", " + json_string(name) + ": " + value;
         for (const PlannedStage& s : plan.stages) stages_ += s.shown;
         finish();
     }
@@ -44,7 +45,8 @@ class NdjsonSink : public Sink {
 
     void end(const std::vector<std::string>& warnings) override {
         event("end");
-        bytes_.text += ", \"stages\": " + std::to_string(stages_) + ", \"warnings\": " + json_strings(warnings);
+        bytes_.text +=
+            ", \"stages\": " + std::to_string(stages_) + ", \"warnings\": " + json_strings(warnings);
         finish();
     }
 
@@ -65,6 +67,8 @@ class NdjsonSink : public Sink {
 
 }  // namespace
 
-std::unique_ptr<Sink> make_ndjson(Output& output, const RenderOptions& options) { return std::make_unique<NdjsonSink>(output, options); }
+std::unique_ptr<Sink> make_ndjson(Output& output, const RenderOptions& options) {
+    return std::make_unique<NdjsonSink>(output, options);
+}
 
 }  // namespace attn

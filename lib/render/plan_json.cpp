@@ -31,7 +31,8 @@ std::string selection(const Plan& plan) {
 
 std::string mask(const Plan& plan) {
     constexpr std::array<const char*, 3> places{"scaled_scores", "scores", "weights"};
-    JsonMembers m{{"at", quoted(places[static_cast<std::size_t>(plan.mask_at)])}, {"rules", json_strings(plan.mask_words)}};
+    JsonMembers m{{"at", quoted(places[static_cast<std::size_t>(plan.mask_at)])},
+                  {"rules", json_strings(plan.mask_words)}};
     if (plan.causal || plan.window) m.emplace_back("offset", json_indices(plan.offsets));
     return json_object(m);
 }
@@ -39,21 +40,25 @@ std::string mask(const Plan& plan) {
 std::string dropout(const DropoutInput& d) {
     constexpr std::array<const char*, 3> kinds{"torch", "torch-mkl", "given"};
     JsonMembers m{{"p", json_number(d.p)}, {"generator", quoted(kinds[static_cast<std::size_t>(d.kind)])}};
-    if (d.kind != DropoutKind::given) m.emplace_back("seed", std::to_string(static_cast<std::int64_t>(d.seed)));
+    if (d.kind != DropoutKind::given)
+        m.emplace_back("seed", std::to_string(static_cast<std::int64_t>(d.seed)));
     return json_object(m);
 }
 
 std::string weights(const Plan& plan) {
     JsonMembers m;
     if (plan.init) {
-        constexpr std::array<const char*, 3> names{"torch.nn.Linear", "torch.rand", "torch.nn.MultiheadAttention"};
+        constexpr std::array<const char*, 3> names{"torch.nn.Linear", "torch.rand",
+                                                   "torch.nn.MultiheadAttention"};
         m.emplace_back("init", quoted(names[static_cast<std::size_t>(plan.init->kind)]));
         m.emplace_back("seed", std::to_string(static_cast<std::int64_t>(plan.init->seed)));
     }
     std::string read = "[";
     for (const WeightNote& n : plan.weight_notes)
-        read += (read.size() > 1 ? ", " : "") +
-                json_object({{"name", quoted(n.name)}, {"role", quoted(n.role)}, {"layout", quoted(n.layout)}, {"shape", json_indices(n.shape)}});
+        read += (read.size() > 1 ? ", " : "") + json_object({{"name", quoted(n.name)},
+                                                             {"role", quoted(n.role)},
+                                                             {"layout", quoted(n.layout)},
+                                                             {"shape", json_indices(n.shape)}});
     m.emplace_back("read", read + "]");
     return json_object(m);
 }
@@ -65,7 +70,10 @@ std::string json_object(const JsonMembers& members, int indent) {
     const std::string line = indent > 0 ? "\n" + std::string(static_cast<std::size_t>(indent), ' ') : "";
     std::string out = "{";
     for (std::size_t k = 0; k < members.size(); ++k)
-        out += (k == 0 ? "" : indent > 0 ? "," : ", ") + line + quoted(members[k].first) + ": " + members[k].second;
+        out += (k == 0       ? ""
+                : indent > 0 ? ","
+                             : ", ") +
+               line + quoted(members[k].first) + ": " + members[k].second;
     if (indent > 0) out += "\n" + std::string(static_cast<std::size_t>(indent - 2), ' ');
     return out + "}";
 }
@@ -130,7 +138,10 @@ JsonMembers stage_members(const Plan& plan, const PlannedStage& stage, bool sque
         axes.emplace_back(name_of(all[k]));
         shape.push_back(whole[k]);
     }
-    return {{"formula", quoted(stage.formula)}, {"axes", json_strings(axes)}, {"shape", json_indices(shape)}, {"dtype", quoted(name_of(plan.dtype))}};
+    return {{"formula", quoted(stage.formula)},
+            {"axes", json_strings(axes)},
+            {"shape", json_indices(shape)},
+            {"dtype", quoted(name_of(plan.dtype))}};
 }
 
 }  // namespace attn

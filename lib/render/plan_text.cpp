@@ -12,7 +12,9 @@
 namespace attn {
 namespace {
 
-std::string counted(Index n, const std::string& one, const std::string& many) { return std::to_string(n) + " " + (n == 1 ? one : many); }
+std::string counted(Index n, const std::string& one, const std::string& many) {
+    return std::to_string(n) + " " + (n == 1 ? one : many);
+}
 
 std::string short_number(double v) {
     std::array<char, 40> text{};
@@ -24,20 +26,24 @@ std::string short_number(double v) {
 std::vector<std::string> weight_parts(const Plan& plan) {
     std::vector<std::string> parts;
     if (plan.init) {
-        constexpr std::array<const char*, 3> names{"torch.nn.Linear", "torch.rand", "torch.nn.MultiheadAttention"};
+        constexpr std::array<const char*, 3> names{"torch.nn.Linear", "torch.rand",
+                                                   "torch.nn.MultiheadAttention"};
         const bool bias = !plan.query_projection.bias.empty();
-        parts.push_back(std::string("weights drawn: ") + names[static_cast<std::size_t>(plan.init->kind)] + ", seed " +
-                        std::to_string(static_cast<std::int64_t>(plan.init->seed)) + (bias ? ", with bias" : ", no bias"));
+        parts.push_back(std::string("weights drawn: ") + names[static_cast<std::size_t>(plan.init->kind)] +
+                        ", seed " + std::to_string(static_cast<std::int64_t>(plan.init->seed)) +
+                        (bias ? ", with bias" : ", no bias"));
         if (plan.has_output) parts.emplace_back("output projection");
         return parts;
     }
     std::vector<std::string> layouts;
     for (const WeightNote& n : plan.weight_notes)
-        if (n.layout != "[d_out]" && std::find(layouts.begin(), layouts.end(), n.layout) == layouts.end()) layouts.push_back(n.layout);
+        if (n.layout != "[d_out]" && std::find(layouts.begin(), layouts.end(), n.layout) == layouts.end())
+            layouts.push_back(n.layout);
     for (const std::string& layout : layouts) {
         std::vector<std::string> names;
         for (const WeightNote& n : plan.weight_notes)
-            if (n.layout == layout && std::find(names.begin(), names.end(), n.name) == names.end()) names.push_back(n.name);
+            if (n.layout == layout && std::find(names.begin(), names.end(), n.name) == names.end())
+                names.push_back(n.name);
         std::string list;
         for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
         parts.push_back(list + ": " + layout);
@@ -50,22 +56,26 @@ std::vector<std::string> main_parts(const Plan& plan) {
     const bool same = plan.key_input == plan.query_input && !plan.projected_given;
     if (plan.batch > 1) parts.push_back(counted(plan.batch, "batch item", "batch items"));
     parts.push_back(same ? counted(plan.queries, "token", "tokens")
-                         : counted(plan.queries, "query", "queries") + ", " + counted(plan.keys, "key", "keys"));
-    parts.push_back(counted(plan.heads, "head", "heads") + " of " + std::to_string(plan.dim) +
-                    (plan.value_dim != plan.dim ? " (values of " + std::to_string(plan.value_dim) + ")" : ""));
+                         : counted(plan.queries, "query", "queries") + ", " +
+                               counted(plan.keys, "key", "keys"));
+    parts.push_back(
+        counted(plan.heads, "head", "heads") + " of " + std::to_string(plan.dim) +
+        (plan.value_dim != plan.dim ? " (values of " + std::to_string(plan.value_dim) + ")" : ""));
     parts.push_back(plan.scaled ? "scale " + plan.scale_text : "no scale");
     for (const std::string& w : plan.mask_words) parts.push_back(w);
     if (plan.masked && plan.mask_at == MaskAt::scores) parts.emplace_back("masked before the scale");
-    if (plan.masked && plan.mask_at == MaskAt::weights) parts.emplace_back("masked after the softmax, renormalised");
+    if (plan.masked && plan.mask_at == MaskAt::weights)
+        parts.emplace_back("masked after the softmax, renormalised");
     if (plan.normalize == Normalize::sum) parts.emplace_back("divided by the row sum");
     if (plan.empty_rows == EmptyRows::nan) parts.emplace_back("empty rows become NaN");
     if (plan.empty_rows == EmptyRows::uniform) parts.emplace_back("empty rows become uniform");
     if (plan.dropout) {
         const auto& d = *plan.dropout;
         parts.push_back("dropout " + short_number(d.p) +
-                        (d.kind == DropoutKind::given ? std::string(" by a given mask")
-                                                      : ", seed " + std::to_string(static_cast<std::int64_t>(d.seed)) +
-                                                            (d.kind == DropoutKind::torch ? ", torch" : ", torch-mkl")));
+                        (d.kind == DropoutKind::given
+                             ? std::string(" by a given mask")
+                             : ", seed " + std::to_string(static_cast<std::int64_t>(d.seed)) +
+                                   (d.kind == DropoutKind::torch ? ", torch" : ", torch-mkl")));
     }
     parts.emplace_back(name_of(plan.dtype));
     return parts;
@@ -74,18 +84,32 @@ std::vector<std::string> main_parts(const Plan& plan) {
 std::string bytes_text(double bytes) {
     std::array<char, 40> text{};
     const char* unit = bytes < 1e6 ? "kB" : bytes < 1e9 ? "MB" : "GB";
-    std::snprintf(text.data(), text.size(), "%.1f %s", bytes / (bytes < 1e6 ? 1e3 : bytes < 1e9 ? 1e6 : 1e9), unit);
+    std::snprintf(text.data(), text.size(), "%.1f %s",
+                  bytes / (bytes < 1e6   ? 1e3
+                           : bytes < 1e9 ? 1e6
+                                         : 1e9),
+                  unit);
     return text.data();
 }
 
 }  // namespace
 
 std::string in_ascii(std::string_view text) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 11> spelled{{{"·", "."}, {"√", "sqrt "}, {"ᵀ", "^T"}, {"≤", "<="},
-        {"…", "..."}, {"Σ", "sum"}, {"×", "x"}, {"␣", "_"}, {"∞", "inf"}, {"–", "-"}, {"→", "->"}}};
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 11> spelled{{{"·", "."},
+                                                                                     {"√", "sqrt "},
+                                                                                     {"ᵀ", "^T"},
+                                                                                     {"≤", "<="},
+                                                                                     {"…", "..."},
+                                                                                     {"Σ", "sum"},
+                                                                                     {"×", "x"},
+                                                                                     {"␣", "_"},
+                                                                                     {"∞", "inf"},
+                                                                                     {"–", "-"},
+                                                                                     {"→", "->"}}};
     std::string out;
     for (std::size_t at = 0; at < text.size();) {
-        const auto known = std::find_if(spelled.begin(), spelled.end(), [&](const auto& s) { return text.substr(at).starts_with(s.first); });
+        const auto known = std::find_if(spelled.begin(), spelled.end(),
+                                        [&](const auto& s) { return text.substr(at).starts_with(s.first); });
         if (known != spelled.end()) {
             out += known->second;
             at += known->first.size();
@@ -96,7 +120,8 @@ std::string in_ascii(std::string_view text) {
             out += static_cast<char>(c.value);
         } else {
             std::array<char, 16> escape{};
-            std::snprintf(escape.data(), escape.size(), c.value < 0x10000 ? "\\u%04x" : "\\U%08x", static_cast<unsigned>(c.value));
+            std::snprintf(escape.data(), escape.size(), c.value < 0x10000 ? "\\u%04x" : "\\U%08x",
+                          static_cast<unsigned>(c.value));
             out += escape.data();
         }
         at += c.size;
@@ -104,9 +129,12 @@ std::string in_ascii(std::string_view text) {
     return out;
 }
 
-std::string said(std::string text, const RenderOptions& options) { return options.ascii ? in_ascii(text) : text; }
+std::string said(std::string text, const RenderOptions& options) {
+    return options.ascii ? in_ascii(text) : text;
+}
 
-std::string joined_lines(const std::vector<std::string>& parts, int width, int indent, const RenderOptions& options) {
+std::string joined_lines(const std::vector<std::string>& parts, int width, int indent,
+                         const RenderOptions& options) {
     std::string out, line;
     for (const std::string& p : parts) {
         const std::string part = said(p, options);
@@ -131,8 +159,11 @@ std::string joined_lines(const std::vector<std::string>& parts, int width, int i
 std::string plan_lines(const Plan& plan, const RenderOptions& options) {
     std::string out = joined_lines(main_parts(plan), options.width, 2, options);
     if (!plan.inferred_because.empty())
-        out += joined_lines({"variant " + std::string(plan.variant->name) + ", inferred: " + plan.inferred_because}, options.width, 2, options);
-    if (const auto parts = weight_parts(plan); !parts.empty()) out += joined_lines(parts, options.width, 2, options);
+        out += joined_lines(
+            {"variant " + std::string(plan.variant->name) + ", inferred: " + plan.inferred_because},
+            options.width, 2, options);
+    if (const auto parts = weight_parts(plan); !parts.empty())
+        out += joined_lines(parts, options.width, 2, options);
     return out;
 }
 
@@ -162,25 +193,33 @@ void write_plan(Format format, const Plan& plan, Output& output, const RenderOpt
             if (!s.shown) continue;
             JsonMembers m = stage_members(plan, s, options.squeeze);
             m.insert(m.begin(), {"name", json_string(s.name)});
-            stages += (stages.empty() ? "" : ",") + std::string(options.compact ? " " : "\n    ") + json_object(m);
+            stages +=
+                (stages.empty() ? "" : ",") + std::string(options.compact ? " " : "\n    ") + json_object(m);
         }
         members.back() = {"stages", "[" + stages + (options.compact ? "]" : "\n  ]")};
-        members.emplace_back("cost", json_object({{"flops", json_number(plan.flops)}, {"peak_bytes", std::to_string(plan.peak_bytes)}}));
+        members.emplace_back("cost", json_object({{"flops", json_number(plan.flops)},
+                                                  {"peak_bytes", std::to_string(plan.peak_bytes)}}));
         members.emplace_back("warnings", json_strings(plan.warnings));
         bytes.text = json_object(members, options.compact ? 0 : 2) + "\n";
         return bytes.flush();
     }
     if (options.heading) bytes.text += said("=== " + visible(options.source_name), options) + "\n";
     bytes.text += plan_lines(plan, options);
-    bytes.text += joined_lines({"source: " + std::string(plan.variant->source)}, options.width, 2, options) + "\n";
+    bytes.text +=
+        joined_lines({"source: " + std::string(plan.variant->source)}, options.width, 2, options) + "\n";
     const int width = std::min(options.width, 100);
     for (const WeightNote& n : plan.weight_notes)
-        bytes.text += apart(said(n.role + " = " + visible(n.name) + " " + to_string(n.shape), options), said(n.layout, options), width) + "\n";
+        bytes.text += apart(said(n.role + " = " + visible(n.name) + " " + to_string(n.shape), options),
+                            said(n.layout, options), width) +
+                      "\n";
     if (!plan.weight_notes.empty()) bytes.text += "\n";
     for (const PlannedStage& s : plan.stages)
-        if (s.shown) bytes.text += apart(said(std::string(s.name) + " = " + s.formula, options), named_shape(s, plan.shown_shape(s)), width) + "\n";
-    bytes.text += "\n" + short_number(plan.flops) + " floating-point operations, about " + bytes_text(static_cast<double>(plan.peak_bytes)) +
-                  " of tensors in memory\n";
+        if (s.shown)
+            bytes.text += apart(said(std::string(s.name) + " = " + s.formula, options),
+                                named_shape(s, plan.shown_shape(s)), width) +
+                          "\n";
+    bytes.text += "\n" + short_number(plan.flops) + " floating-point operations, about " +
+                  bytes_text(static_cast<double>(plan.peak_bytes)) + " of tensors in memory\n";
     bytes.flush();
 }
 

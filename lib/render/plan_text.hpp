@@ -12,7 +12,8 @@ std::string in_ascii(std::string_view text);
 std::string said(std::string text, const RenderOptions& options);
 
 /// Parts joined by " · ", broken into lines of at most `width` columns; later lines are indented by `indent`.
-std::string joined_lines(const std::vector<std::string>& parts, int width, int indent, const RenderOptions& options);
+std::string joined_lines(const std::vector<std::string>& parts, int width, int indent,
+                         const RenderOptions& options);
 
 /// The plan in one or two lines for the top of a text.
 std::string plan_lines(const Plan& plan, const RenderOptions& options);

@@ -9,7 +9,8 @@ namespace attn {
 namespace {
 
 constexpr std::array<std::string_view, 5> names{"text", "json", "ndjson", "csv", "torch"};
-constexpr std::array<std::string_view, 7> later_names{"md", "tex", "html", "svg", "npz", "npy", "safetensors"};
+constexpr std::array<std::string_view, 7> later_names{"md",  "tex", "html",       "svg",
+                                                      "npz", "npy", "safetensors"};
 
 }  // namespace
 
@@ -19,15 +20,22 @@ std::optional<Format> format_named(std::string_view name) {
     return std::nullopt;
 }
 
-bool is_later_format(std::string_view name) { return std::find(later_names.begin(), later_names.end(), name) != later_names.end(); }
+bool is_later_format(std::string_view name) {
+    return std::find(later_names.begin(), later_names.end(), name) != later_names.end();
+}
 
 std::unique_ptr<Sink> make_sink(Format format, Output& output, const RenderOptions& options) {
     switch (format) {
-        case Format::text: return make_text(output, options);
-        case Format::json: return make_json(output, options);
-        case Format::ndjson: return make_ndjson(output, options);
-        case Format::csv: return make_csv(output);
-        case Format::torch: return make_torch(output, options);
+        case Format::text:
+            return make_text(output, options);
+        case Format::json:
+            return make_json(output, options);
+        case Format::ndjson:
+            return make_ndjson(output, options);
+        case Format::csv:
+            return make_csv(output);
+        case Format::torch:
+            return make_torch(output, options);
     }
     return nullptr;
 }

@@ -27,13 +27,13 @@ class Output {
 
 struct RenderOptions {
     NonFinite nonfinite = NonFinite::string;
-    bool squeeze = false;   ///< JSON, torch: axes of length 1 are left out
-    bool compact = false;   ///< JSON: one line
-    bool colour = false;    ///< text
-    bool ascii = false;     ///< text: our own marks in ASCII, other characters escaped
-    int width = 80;         ///< text: columns
-    int precision = 4;      ///< text: digits after the point
-    std::optional<int> top; ///< text: the largest weights of each row
+    bool squeeze = false;           ///< JSON, torch: axes of length 1 are left out
+    bool compact = false;           ///< JSON: one line
+    bool colour = false;            ///< text
+    bool ascii = false;             ///< text: our own marks in ASCII, other characters escaped
+    int width = 80;                 ///< text: columns
+    int precision = 4;              ///< text: digits after the point
+    std::optional<int> top;         ///< text: the largest weights of each row
     std::optional<Index> document;  ///< its number, where there are several
     bool heading = false;           ///< text: a heading with the document's name
     std::string source_name;

@@ -1,4 +1,6 @@
 // The trace for people: a heading and a table for each stage, as wide as the terminal.
+#include "lib/text.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -6,7 +8,6 @@
 #include "lib/render/plan_text.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/render/trace_sinks.hpp"
-#include "lib/text.hpp"
 
 namespace attn {
 namespace {
@@ -42,7 +43,12 @@ class TextSink : public Sink {
     void begin(const Plan& plan) override {
         plan_ = &plan;
         if (options_.heading && options_.document.value_or(0) > 0) bytes_.text += "\n";
-        if (options_.heading) bytes_.text += said("=== " + visible(options_.source_name) + (options_.document ? ", document " + std::to_string(*options_.document) : ""), options_) + "\n";
+        if (options_.heading)
+            bytes_.text +=
+                said("=== " + visible(options_.source_name) +
+                         (options_.document ? ", document " + std::to_string(*options_.document) : ""),
+                     options_) +
+                "\n";
         bytes_.text += plan_lines(plan, options_);
     }
 
@@ -50,7 +56,8 @@ class TextSink : public Sink {
         tables_.clear();
         shape_ = plan.shown_shape(stage);
         largest_ = 0;
-        // No more columns than fit are kept: the narrowest cell is one digit, a point, the decimals and the gap.
+        // No more columns than fit are kept: the narrowest cell is one digit, a point, the decimals and the
+        // gap.
         const Index fit = options_.width / (options_.precision + gap + 1) + 2;
         const Index columns = shape_.back();
         kept_.clear();
@@ -63,7 +70,8 @@ class TextSink : public Sink {
             tables_.push_back({rows.batch, rows.head, rows.has_head, 0, {}, SIZE_MAX});
         Table& table = tables_.back();
         const Index total = shape_[shape_.size() - 2];
-        const bool asked_for = rows.stage->family == StageShape::key_dim ? plan_->keys_shown.asked : plan_->queries_shown.asked;
+        const bool asked_for =
+            rows.stage->family == StageShape::key_dim ? plan_->keys_shown.asked : plan_->queries_shown.asked;
         columns_ = rows.columns;
         for (Index i = 0; i < rows.row_count(); ++i) {
             const Index k = table.rows_seen++;
@@ -87,8 +95,14 @@ class TextSink : public Sink {
         std::vector<std::string> notes;
         const Index rows = shape_[shape_.size() - 2];
         const bool key_rows = stage.family == StageShape::key_dim;
-        if (left_out_rows_ > 0) notes.push_back(std::to_string(left_out_rows_) + " of " + std::to_string(rows) + " rows left out: " + (key_rows ? "--cols" : "--rows") + " shows them");
-        if (left_out_columns_ > 0) notes.push_back(std::to_string(left_out_columns_) + " of " + std::to_string(shape_.back()) + " columns left out: " + (stage.family == StageShape::query_key ? "--cols or --width shows them" : "--width shows more"));
+        if (left_out_rows_ > 0)
+            notes.push_back(std::to_string(left_out_rows_) + " of " + std::to_string(rows) +
+                            " rows left out: " + (key_rows ? "--cols" : "--rows") + " shows them");
+        if (left_out_columns_ > 0)
+            notes.push_back(std::to_string(left_out_columns_) + " of " + std::to_string(shape_.back()) +
+                            " columns left out: " +
+                            (stage.family == StageShape::query_key ? "--cols or --width shows them"
+                                                                   : "--width shows more"));
         if (!notes.empty()) bytes_.text += joined_lines(notes, options_.width, 0, options_);
         bytes_.pass();
     }
@@ -102,10 +116,13 @@ class TextSink : public Sink {
         const bool weights = is_weights(rows.stage->stage);
         if (weights && options_.top) {
             std::vector<std::pair<double, Index>> all;
-            for (Index j = 0; j < rows.column_count(); ++j) all.emplace_back(rows.at(i, j), rows.columns[static_cast<std::size_t>(j)]);
+            for (Index j = 0; j < rows.column_count(); ++j)
+                all.emplace_back(rows.at(i, j), rows.columns[static_cast<std::size_t>(j)]);
             const auto n = std::min<std::size_t>(all.size(), static_cast<std::size_t>(*options_.top));
             std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n), all.end(),
-                              [](const auto& a, const auto& b) { return a.first > b.first || (a.first == b.first && a.second < b.second); });
+                              [](const auto& a, const auto& b) {
+                                  return a.first > b.first || (a.first == b.first && a.second < b.second);
+                              });
             all.resize(n);
             line.top = std::move(all);
             return line;
@@ -123,25 +140,30 @@ class TextSink : public Sink {
 
     void heading(const PlannedStage& stage) {
         bytes_.text += "\n";
-        const std::string name = said(std::string(stage.name), options_), formula = said(" = " + stage.formula, options_);
-        const std::string line = apart(name + formula, named_shape(stage, shape_), std::min(options_.width, 100));
+        const std::string name = said(std::string(stage.name), options_),
+                          formula = said(" = " + stage.formula, options_);
+        const std::string line =
+            apart(name + formula, named_shape(stage, shape_), std::min(options_.width, 100));
         bytes_.text += options_.colour ? bold + name + reset + line.substr(name.size()) : line;
         bytes_.text += "\n";
     }
 
     std::string label(const std::vector<std::string>& tokens, Index k, int most) const {
-        return said(clip(visible(tokens[static_cast<std::size_t>(k)]), options_.ascii ? most - 2 : most), options_);
+        return said(clip(visible(tokens[static_cast<std::size_t>(k)]), options_.ascii ? most - 2 : most),
+                    options_);
     }
 
     std::string number(const PlannedStage& stage, const Line& line, std::size_t k) const {
         const double v = line.cells[k];
-        if (is_weights(stage.stage) && !line.hidden.empty() && line.hidden[k] && v == 0) return options_.ascii ? "." : "·";
+        if (is_weights(stage.stage) && !line.hidden.empty() && line.hidden[k] && v == 0)
+            return options_.ascii ? "." : "·";
         std::string text;
         append_fixed(text, v, options_.precision, exponent_);
         return text;
     }
 
-    /// How many columns fit, of those with these widths: all, or as many from both ends as leave room for a mark.
+    /// How many columns fit, of those with these widths: all, or as many from both ends as leave room for a
+    /// mark.
     std::size_t columns_that_fit(const std::vector<int>& widths, int label_width, bool all_kept) const {
         int all = label_width;
         for (const int w : widths) all += gap + w;
@@ -162,8 +184,11 @@ class TextSink : public Sink {
         std::vector<std::string> where;
         if (plan_->batch > 1) where.push_back("batch " + std::to_string(t.batch));
         if (t.has_head && plan_->heads > 1) where.push_back("head " + std::to_string(t.head));
-        if (!where.empty()) bytes_.text += (&t == &tables_.front() ? "" : "\n") + joined_lines(where, options_.width, 0, options_);
-        const auto& row_tokens = stage.family == StageShape::key_dim ? plan_->key_tokens : plan_->query_tokens;
+        if (!where.empty())
+            bytes_.text +=
+                (&t == &tables_.front() ? "" : "\n") + joined_lines(where, options_.width, 0, options_);
+        const auto& row_tokens =
+            stage.family == StageShape::key_dim ? plan_->key_tokens : plan_->query_tokens;
         std::vector<std::string> row_labels;
         int label_width = 0;
         for (const Line& l : t.lines) {
@@ -179,7 +204,8 @@ class TextSink : public Sink {
         const bool keys = stage.family == StageShape::query_key;
         for (const Index j : kept_) {
             const Index number_of = columns_[static_cast<std::size_t>(j)];
-            column_labels.push_back(keys ? label(plan_->key_tokens, number_of, longest_column_label) : std::to_string(number_of));
+            column_labels.push_back(keys ? label(plan_->key_tokens, number_of, longest_column_label)
+                                         : std::to_string(number_of));
             widths.push_back(display_width(column_labels.back()));
         }
         for (std::size_t i = 0; i < t.lines.size(); ++i)
@@ -200,13 +226,16 @@ class TextSink : public Sink {
                 if (k >= from_left && k < right_begin) continue;
                 text += std::string(gap, ' ') + cell(k);
             }
-            if (cut && from_left == kept_.size()) text += std::string(gap, ' ') + (options_.ascii ? "..." : "…");
+            if (cut && from_left == kept_.size())
+                text += std::string(gap, ' ') + (options_.ascii ? "..." : "…");
             bytes_.text += text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
         };
         line("", [&](std::size_t k) { return pad_left(column_labels[k], widths[k]); });
         for (std::size_t i = 0; i < t.lines.size(); ++i) {
             if (i == t.gap_after) bytes_.text += options_.ascii ? "...\n" : "…\n";
-            line(row_labels[i], [&](std::size_t k) { return coloured(t.lines[i], k, pad_left(cells[i][k], widths[k]), cells[i][k]); });
+            line(row_labels[i], [&](std::size_t k) {
+                return coloured(t.lines[i], k, pad_left(cells[i][k], widths[k]), cells[i][k]);
+            });
             bytes_.pass();
         }
     }
@@ -227,7 +256,8 @@ class TextSink : public Sink {
                 append_fixed(text, weight, options_.precision, exponent_);
                 parts.push_back(std::move(text));
             }
-            const std::string lines = joined_lines(parts, std::max(20, options_.width - label_width - gap), 0, options_);
+            const std::string lines =
+                joined_lines(parts, std::max(20, options_.width - label_width - gap), 0, options_);
             std::string label_text = pad_right(row_labels[i], label_width + gap);
             for (std::size_t from = 0; from < lines.size();) {
                 const std::size_t end = lines.find('\n', from);
@@ -242,8 +272,8 @@ class TextSink : public Sink {
     RenderOptions options_;
     const Plan* plan_ = nullptr;
     Shape shape_;
-    std::vector<Index> kept_;            ///< places among the shown columns
-    std::span<const Index> columns_;     ///< their original numbers
+    std::vector<Index> kept_;         ///< places among the shown columns
+    std::span<const Index> columns_;  ///< their original numbers
     std::vector<Table> tables_;
     double largest_ = 0;
     bool exponent_ = false;
@@ -252,6 +282,8 @@ class TextSink : public Sink {
 
 }  // namespace
 
-std::unique_ptr<Sink> make_text(Output& output, const RenderOptions& options) { return std::make_unique<TextSink>(output, options); }
+std::unique_ptr<Sink> make_text(Output& output, const RenderOptions& options) {
+    return std::make_unique<TextSink>(output, options);
+}
 
 }  // namespace attn

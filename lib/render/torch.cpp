@@ -25,8 +25,7 @@ class TorchSink : public Sink {
     }
 
     void rows(const Rows& rows) override {
-        for (Index i = 0; i < rows.row_count(); ++i)
-            with_row(rows, i, [&](auto values) { append(values); });
+        for (Index i = 0; i < rows.row_count(); ++i) with_row(rows, i, [&](auto values) { append(values); });
     }
 
     void end_stage(const PlannedStage& stage) override {
@@ -52,6 +51,8 @@ class TorchSink : public Sink {
 
 }  // namespace
 
-std::unique_ptr<Sink> make_torch(Output& output, const RenderOptions& options) { return std::make_unique<TorchSink>(output, options); }
+std::unique_ptr<Sink> make_torch(Output& output, const RenderOptions& options) {
+    return std::make_unique<TorchSink>(output, options);
+}
 
 }  // namespace attn

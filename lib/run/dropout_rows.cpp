@@ -6,7 +6,9 @@ namespace attn {
 namespace {
 
 torch::Dropout start(const DropoutInput& d) {
-    return {d.kind == DropoutKind::torch ? torch::DropoutGenerator::torch : torch::DropoutGenerator::torch_mkl, d.seed, d.p};
+    return {
+        d.kind == DropoutKind::torch ? torch::DropoutGenerator::torch : torch::DropoutGenerator::torch_mkl,
+        d.seed, d.p};
 }
 
 }  // namespace
@@ -23,7 +25,8 @@ DropoutRows::DropoutRows(const Plan& plan, const Tensors<T>& tensors) : plan_(pl
     s.insert(s.end(), shape.begin(), shape.end());
     given_ = tensor4<std::uint8_t>(s[0], s[1], s[2], s[3]);
     const auto& cells = tensors[*plan.dropout_keep];
-    std::transform(cells.begin(), cells.end(), given_.data(), [](T v) { return static_cast<std::uint8_t>(v); });
+    std::transform(cells.begin(), cells.end(), given_.data(),
+                   [](T v) { return static_cast<std::uint8_t>(v); });
 }
 
 void DropoutRows::row(Index batch, Index head, Index query, std::uint8_t* keep) {

@@ -9,9 +9,9 @@
 
 namespace attn {
 
-/// The rows of a plan's dropout mask. Drawn masks are drawn over [batch, head, query, key] (stacked heads: head first)
-/// for the whole run, so that selected rows keep the decisions of the whole; rows are asked for in any order, but
-/// rising order is what is cheap.
+/// The rows of a plan's dropout mask. Drawn masks are drawn over [batch, head, query, key] (stacked heads:
+/// head first) for the whole run, so that selected rows keep the decisions of the whole; rows are asked for
+/// in any order, but rising order is what is cheap.
 class DropoutRows {
   public:
     template <class T>

@@ -36,7 +36,12 @@ bool is_score_like(Stage s) { return info_of(s).shape == StageShape::query_key; 
 
 template <class T>
 Executor<T>::Executor(const Plan& plan, Sink& sink)
-    : plan_(plan), sink_(sink), findings_(plan), tensors_(plan), mask_(plan, tensors_), dropout_(plan, tensors_) {}
+    : plan_(plan),
+      sink_(sink),
+      findings_(plan),
+      tensors_(plan),
+      mask_(plan, tensors_),
+      dropout_(plan, tensors_) {}
 
 template <class T>
 bool Executor<T>::wants(Stage first, Stage last) const {
@@ -44,10 +49,11 @@ bool Executor<T>::wants(Stage first, Stage last) const {
                        [&](const PlannedStage& s) { return s.shown && s.stage >= first && s.stage <= last; });
 }
 
-/// out[b, h, t, :] = (x[b, tokens[t], :] · W + bias)[columns of head h]; without weights the columns themselves.
+/// out[b, h, t, :] = (x[b, tokens[t], :] · W + bias)[columns of head h]; without weights the columns
+/// themselves.
 template <class T>
-void Executor<T>::project(const Projection& projection, std::size_t input, Tensor4<T>& out, const std::vector<Index>& tokens,
-                          Index dim) {
+void Executor<T>::project(const Projection& projection, std::size_t input, Tensor4<T>& out,
+                          const std::vector<Index>& tokens, Index dim) {
     const std::vector<T>& x = tensors_[input];
     const Shape& shape = plan_.tensors[input].shape;
     const Index all_tokens = shape[shape.size() - 2], width = shape.back();
@@ -64,13 +70,16 @@ void Executor<T>::project(const Projection& projection, std::size_t input, Tenso
                 T* result = row(out, b, h, place);
                 if (projection.weight.empty()) {
                     const Index column = plan_.projected_given ? 0 : h * dim;
-                    for (Index i = 0; i < rows; ++i) std::copy_n(in + i * width + column, dim, result + i * dim);
+                    for (Index i = 0; i < rows; ++i)
+                        std::copy_n(in + i * width + column, dim, result + i * dim);
                     return;
                 }
-                kernel.multiply(in, width, map.weight.data() + h * dim, projection.d_out, result, dim, rows, dim, width);
+                kernel.multiply(in, width, map.weight.data() + h * dim, projection.d_out, result, dim, rows,
+                                dim, width);
                 if (map.bias.empty()) return;
                 for (Index i = 0; i < rows; ++i)
-                    for (Index j = 0; j < dim; ++j) result[i * dim + j] += map.bias[static_cast<std::size_t>(h * dim + j)];
+                    for (Index j = 0; j < dim; ++j)
+                        result[i * dim + j] += map.bias[static_cast<std::size_t>(h * dim + j)];
             });
         }
     }
@@ -93,7 +102,8 @@ void Executor<T>::prepare() {
         output_ = assemble(plan_.output_projection, plan_, tensors_);
     keeps_context_ = wants(Stage::concat, Stage::output);
     if (keeps_context_)
-        context_ = tensor4<T>(plan_.batch, static_cast<Index>(plan_.queries_shown.indices.size()), plan_.heads, plan_.value_dim);
+        context_ = tensor4<T>(plan_.batch, static_cast<Index>(plan_.queries_shown.indices.size()),
+                              plan_.heads, plan_.value_dim);
     if (scores) pool_.emplace(plan_.flops < worth_threads ? 1 : plan_.threads);
 }
 
@@ -137,7 +147,8 @@ void Executor<T>::walk_blocks(const std::vector<const PlannedStage*>& shown, Sta
         const std::vector<RowBlock> blocks = blocks_of(b);
         for (std::size_t from = 0; from < blocks.size() && !from_context; from += workers) {
             const std::size_t count = std::min(workers, blocks.size() - from);
-            // The generator of a dropout mask is one sequence: its rows are drawn in order, before the work is shared.
+            // The generator of a dropout mask is one sequence: its rows are drawn in order, before the work
+            // is shared.
             for (std::size_t k = 0; k < count && plan_.dropout && upto >= Stage::dropped_weights; ++k) {
                 const RowBlock& block = blocks[from + k];
                 spaces[k].keep.resize(static_cast<std::size_t>(block.rows * plan_.keys));
@@ -152,15 +163,19 @@ void Executor<T>::walk_blocks(const std::vector<const PlannedStage*>& shown, Sta
                 const RowBlock& block = blocks[from + k];
                 const Workspace<T>& w = spaces[k];
                 for (Index i = 0; i < block.rows && upto >= Stage::weights; ++i)
-                    if (w.empty[static_cast<std::size_t>(i)]) findings_.empty_row(b, block.head, block.query + i);
+                    if (w.empty[static_cast<std::size_t>(i)])
+                        findings_.empty_row(b, block.head, block.query + i);
                 if (keeps_context_ && upto == Stage::context) {
                     const T* from_rows = w.stages[static_cast<std::size_t>(Stage::context)].data();
                     for (Index i = 0; i < block.rows; ++i)
-                        std::copy_n(from_rows + i * plan_.value_dim, plan_.value_dim, row(context_, b, block.first + i, block.head));
+                        std::copy_n(from_rows + i * plan_.value_dim, plan_.value_dim,
+                                    row(context_, b, block.first + i, block.head));
                 }
-                const bool is_shown = std::binary_search(plan_.heads_shown.indices.begin(), plan_.heads_shown.indices.end(), block.head);
+                const bool is_shown = std::binary_search(plan_.heads_shown.indices.begin(),
+                                                         plan_.heads_shown.indices.end(), block.head);
                 for (const PlannedStage* s : shown)
-                    if (is_shown && s->stage >= Stage::scores && s->stage <= Stage::context) emit_block(*s, block, w);
+                    if (is_shown && s->stage >= Stage::scores && s->stage <= Stage::context)
+                        emit_block(*s, block, w);
             }
         }
         for (const PlannedStage* s : shown)
@@ -204,32 +219,36 @@ void Executor<T>::compute(const RowBlock& block, Stage last, Workspace<T>& w) co
 
 /// One planned stage of a row block; `in`: the stage before it, [rows, K].
 template <class T>
-void Executor<T>::compute_stage(const PlannedStage& stage, const RowBlock& block, const T* in, Workspace<T>& w) const {
+void Executor<T>::compute_stage(const PlannedStage& stage, const RowBlock& block, const T* in,
+                                Workspace<T>& w) const {
     const auto& kernel = kernels::table<T>();
     const Index keys = plan_.keys;
     T* out = w.stages[static_cast<std::size_t>(stage.stage)].data();
     const std::uint8_t* hidden = plan_.masked ? w.hidden.data() : nullptr;
     switch (stage.stage) {
         case Stage::scores:
-            kernel.dot_rows(row(queries_, block.batch, block.head, block.first), plan_.dim, row(keys_, block.batch, block.head, 0),
-                            plan_.dim, out, keys, block.rows, keys, plan_.dim);
+            kernel.dot_rows(row(queries_, block.batch, block.head, block.first), plan_.dim,
+                            row(keys_, block.batch, block.head, 0), plan_.dim, out, keys, block.rows, keys,
+                            plan_.dim);
             return;
         case Stage::context:
-            kernel.multiply(in, keys, row(values_, block.batch, block.head, 0), plan_.value_dim, out, plan_.value_dim, block.rows,
-                            plan_.value_dim, keys);
+            kernel.multiply(in, keys, row(values_, block.batch, block.head, 0), plan_.value_dim, out,
+                            plan_.value_dim, block.rows, plan_.value_dim, keys);
             return;
         case Stage::queries:
         case Stage::keys:
         case Stage::values:
         case Stage::concat:
         case Stage::head_outputs:
-        case Stage::output: return;
+        case Stage::output:
+            return;
         case Stage::scaled_scores:
         case Stage::masked_scores:
         case Stage::weights:
         case Stage::masked_weights:
         case Stage::renormalized_weights:
-        case Stage::dropped_weights: break;
+        case Stage::dropped_weights:
+            break;
     }
     const bool masked_before = plan_.masked && plan_.mask_at != MaskAt::weights;
     for (Index i = 0; i < block.rows; ++i) {
@@ -243,7 +262,9 @@ void Executor<T>::compute_stage(const PlannedStage& stage, const RowBlock& block
             return true;
         };
         switch (stage.stage) {
-            case Stage::scaled_scores: ops::scale(x, y, keys, static_cast<T>(plan_.scale)); break;
+            case Stage::scaled_scores:
+                ops::scale(x, y, keys, static_cast<T>(plan_.scale));
+                break;
             case Stage::masked_scores:
                 if (mask_.adds()) {
                     w.added.resize(static_cast<std::size_t>(keys));
@@ -259,9 +280,12 @@ void Executor<T>::compute_stage(const PlannedStage& stage, const RowBlock& block
                     ops::divide_by_sum(x, y, keys);
                 }
                 break;
-            case Stage::masked_weights: ops::mask_weights(x, y, keys, h); break;
+            case Stage::masked_weights:
+                ops::mask_weights(x, y, keys, h);
+                break;
             case Stage::renormalized_weights:
-                if (!fill_if_empty(std::all_of(h, h + keys, [](std::uint8_t c) { return c != 0; }))) ops::renormalize(x, y, keys);
+                if (!fill_if_empty(std::all_of(h, h + keys, [](std::uint8_t c) { return c != 0; })))
+                    ops::renormalize(x, y, keys);
                 break;
             case Stage::dropped_weights:
                 ops::drop(x, y, keys, w.keep.data() + i * keys, dropout_.kept_factor<T>());
@@ -273,7 +297,8 @@ void Executor<T>::compute_stage(const PlannedStage& stage, const RowBlock& block
             case Stage::context:
             case Stage::concat:
             case Stage::head_outputs:
-            case Stage::output: break;
+            case Stage::output:
+                break;
         }
     }
 }
@@ -289,7 +314,8 @@ void Executor<T>::emit_projected(const PlannedStage& stage) {
             for_ranges(rows, [&](std::size_t k, std::size_t end) {
                 // Queries are held for the shown rows only, keys and values whole.
                 const Index place = is_query ? static_cast<Index>(k) : rows[k];
-                emit(stage, b, h, rows[k], static_cast<Index>(end - k), row(from, b, h, place), width, nullptr);
+                emit(stage, b, h, rows[k], static_cast<Index>(end - k), row(from, b, h, place), width,
+                     nullptr);
             });
         }
     }
@@ -318,8 +344,8 @@ void Executor<T>::emit_merged(const PlannedStage& stage, Index batch) {
     };
     const auto multiply = [&](Index k, Index n, Index column, Index depth) {
         result.resize(static_cast<std::size_t>(n * out));
-        kernel.multiply(row(context_, batch, k, 0) + column, width, output_.weight.data() + column * out, out, result.data(), out, n,
-                        out, depth);
+        kernel.multiply(row(context_, batch, k, 0) + column, width, output_.weight.data() + column * out, out,
+                        result.data(), out, n, out, depth);
     };
     if (stage.stage == Stage::head_outputs) {
         for (const Index h : plan_.heads_shown.indices)
@@ -331,18 +357,20 @@ void Executor<T>::emit_merged(const PlannedStage& stage, Index batch) {
     }
     each_block([&](Index k, Index n) {
         const Index query = rows[static_cast<std::size_t>(k)];
-        if (stage.stage == Stage::concat) return emit(stage, batch, 0, query, n, row(context_, batch, k, 0), width, nullptr);
+        if (stage.stage == Stage::concat)
+            return emit(stage, batch, 0, query, n, row(context_, batch, k, 0), width, nullptr);
         multiply(k, n, 0, width);
         for (Index i = 0; i < n && !output_.bias.empty(); ++i)
-            for (Index j = 0; j < out; ++j) result[static_cast<std::size_t>(i * out + j)] += output_.bias[static_cast<std::size_t>(j)];
+            for (Index j = 0; j < out; ++j)
+                result[static_cast<std::size_t>(i * out + j)] += output_.bias[static_cast<std::size_t>(j)];
         emit(stage, batch, 0, query, n, result.data(), out, nullptr);
     });
 }
 
 /// Pushes rows with the columns that are shown: keys where the columns are keys, otherwise all.
 template <class T>
-void Executor<T>::emit(const PlannedStage& stage, Index batch, Index head, Index row_begin, Index rows, const T* data, Index stride,
-                       const std::uint8_t* hidden) {
+void Executor<T>::emit(const PlannedStage& stage, Index batch, Index head, Index row_begin, Index rows,
+                       const T* data, Index stride, const std::uint8_t* hidden) {
     Rows r;
     r.stage = &stage;
     r.batch = batch;

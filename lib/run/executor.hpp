@@ -33,8 +33,8 @@ struct Workspace {
     std::vector<std::uint8_t> empty;                 ///< [rows]
 };
 
-/// Runs a plan in T. What a stage needs is computed when it is asked for, and only for the shown batch items, heads and
-/// query rows; a row block's stages of queries x keys live only as long as the block.
+/// Runs a plan in T. What a stage needs is computed when it is asked for, and only for the shown batch items,
+/// heads and query rows; a row block's stages of queries x keys live only as long as the block.
 template <class T>
 class Executor {
   public:
@@ -44,7 +44,8 @@ class Executor {
 
   private:
     void prepare();
-    void project(const Projection& projection, std::size_t input, Tensor4<T>& out, const std::vector<Index>& tokens, Index dim);
+    void project(const Projection& projection, std::size_t input, Tensor4<T>& out,
+                 const std::vector<Index>& tokens, Index dim);
     void pass(const std::vector<const PlannedStage*>& shown);
     void walk_blocks(const std::vector<const PlannedStage*>& shown, Stage last);
     std::vector<RowBlock> blocks_of(Index batch) const;
@@ -53,8 +54,8 @@ class Executor {
     void emit_projected(const PlannedStage& stage);
     void emit_block(const PlannedStage& stage, const RowBlock& block, const Workspace<T>& w);
     void emit_merged(const PlannedStage& stage, Index batch);
-    void emit(const PlannedStage& stage, Index batch, Index head, Index row_begin, Index rows, const T* data, Index stride,
-              const std::uint8_t* hidden);
+    void emit(const PlannedStage& stage, Index batch, Index head, Index row_begin, Index rows, const T* data,
+              Index stride, const std::uint8_t* hidden);
     bool wants(Stage first, Stage last) const;
 
     const Plan& plan_;
@@ -63,12 +64,12 @@ class Executor {
     Tensors<T> tensors_;
     Mask<T> mask_;
     DropoutRows dropout_;
-    std::vector<Index> heads_;         ///< that are computed: all where a shown stage merges them
+    std::vector<Index> heads_;            ///< that are computed: all where a shown stage merges them
     Tensor4<T> queries_, keys_, values_;  ///< [B, H, Q, d], [B, H, K, d], [B, H, K, v]
     LinearMap<T> output_;
-    Tensor4<T> context_;               ///< [B, Q, H, v]: heads side by side; kept where something after it is shown
+    Tensor4<T> context_;  ///< [B, Q, H, v]: heads side by side; kept where something after it is shown
     bool keeps_context_ = false, has_context_ = false;
-    std::vector<Index> dims_;          ///< 0, 1, 2, ... as column numbers
+    std::vector<Index> dims_;  ///< 0, 1, 2, ... as column numbers
     std::optional<Pool> pool_;
     std::vector<T> gathered_;
     std::vector<std::uint8_t> gathered_hidden_;

@@ -31,7 +31,8 @@ void Findings::look_at(const Rows& rows) {
         const Index k = found - values.begin();
         const Place place{{stage, rows.batch, rows.head, rows.row_begin + k / rows.column_count(),
                            rows.columns[static_cast<std::size_t>(k % rows.column_count())]},
-                          static_cast<double>(*found), rows.has_head};
+                          static_cast<double>(*found),
+                          rows.has_head};
         if (!first_nonfinite_ || place.at < first_nonfinite_->at) first_nonfinite_ = place;
     };
     if (rows.dtype == DType::float32) {
@@ -49,8 +50,8 @@ std::vector<std::string> Findings::warnings() const {
         const char* result = plan_.empty_rows == EmptyRows::zero  ? "weights and context are 0"
                              : plan_.empty_rows == EmptyRows::nan ? "weights and context are NaN"
                                                                   : "weights are 1/keys";
-        out.push_back(rows + " no visible key (first: batch " + std::to_string(b) + ", head " + std::to_string(h) + ", query " +
-                      std::to_string(q) + "): " + result);
+        out.push_back(rows + " no visible key (first: batch " + std::to_string(b) + ", head " +
+                      std::to_string(h) + ", query " + std::to_string(q) + "): " + result);
     }
     // NaN rows that were asked for have been reported already.
     const bool asked_for = first_empty_ && plan_.empty_rows == EmptyRows::nan && first_nonfinite_ &&

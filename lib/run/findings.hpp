@@ -9,8 +9,9 @@
 
 namespace attn {
 
-/// What a run has to warn of: rows without a visible key, numbers that are not finite. One warning of a kind, with the
-/// first place in the order of stages, batch, head, row, column, whatever order the work was done in.
+/// What a run has to warn of: rows without a visible key, numbers that are not finite. One warning of a kind,
+/// with the first place in the order of stages, batch, head, row, column, whatever order the work was done
+/// in.
 class Findings {
   public:
     explicit Findings(const Plan& plan) : plan_(plan) {}

@@ -25,7 +25,8 @@ Mask<T>::Mask(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {
         if (m.kind == MaskKind::add) {
             added_.push_back(aligned<T>(shape, tensors[m.tensor]));
         } else {
-            rules_.push_back({static_cast<std::uint8_t>(m.kind == MaskKind::drop), aligned<std::uint8_t>(shape, tensors[m.tensor])});
+            rules_.push_back({static_cast<std::uint8_t>(m.kind == MaskKind::drop),
+                              aligned<std::uint8_t>(shape, tensors[m.tensor])});
         }
     }
 }
@@ -46,7 +47,8 @@ void Mask<T>::hide(Index batch, Index head, Index query, std::uint8_t* hidden) c
     for (const Rule& r : rules_) {
         const std::uint8_t* cells = row(r.cells, batch, head, query);
         const auto step = static_cast<Index>(r.cells.strides()[3]);
-        for (Index j = from; j < to; ++j) hidden[j] |= static_cast<std::uint8_t>(cells[j * step] == r.hides_when);
+        for (Index j = from; j < to; ++j)
+            hidden[j] |= static_cast<std::uint8_t>(cells[j * step] == r.hides_when);
     }
     for (const Tensor4<T>& a : added_) {
         const T* cells = row(a, batch, head, query);

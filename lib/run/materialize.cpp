@@ -54,14 +54,15 @@ std::vector<std::vector<float>> draw_weights(const Plan& plan) {
     std::vector<std::vector<float>> out;
     torch::Generator generator(plan.init->seed);
     if (plan.init->kind == WeightsInit::Kind::multihead) {
-        auto w = torch::multihead(generator, plan.query_projection.d_in, plan.init->bias.value_or(true), false,
-                                  plan.key_projection.d_in, plan.value_projection.d_in);
-        for (auto* part : {&w.in_proj_weight, &w.q_proj_weight, &w.k_proj_weight, &w.v_proj_weight, &w.in_proj_bias,
-                           &w.out_proj_weight, &w.out_proj_bias})
+        auto w = torch::multihead(generator, plan.query_projection.d_in, plan.init->bias.value_or(true),
+                                  false, plan.key_projection.d_in, plan.value_projection.d_in);
+        for (auto* part : {&w.in_proj_weight, &w.q_proj_weight, &w.k_proj_weight, &w.v_proj_weight,
+                           &w.in_proj_bias, &w.out_proj_weight, &w.out_proj_bias})
             if (!part->empty()) out.push_back(std::move(*part));
         return out;
     }
-    // A matrix is followed by its bias; torch.rand draws plain matrices, the output projection is always nn.Linear.
+    // A matrix is followed by its bias; torch.rand draws plain matrices, the output projection is always
+    // nn.Linear.
     const bool rand = plan.init->kind == WeightsInit::Kind::rand;
     const std::size_t output_at = plan.has_output ? places.size() - 2 : places.size();
     for (std::size_t k = 0; k < places.size(); ++k) {
@@ -91,11 +92,17 @@ Tensors<T>::Tensors(const Plan& plan) {
     std::size_t next = 0;
     for (const TensorSource& t : plan.tensors) {
         switch (t.kind) {
-            case TensorSource::Kind::literal: numbers_.push_back(literal<T>(t)); break;
-            case TensorSource::Kind::drawn_weight: numbers_.push_back(widened<T>(weights[next++])); break;
+            case TensorSource::Kind::literal:
+                numbers_.push_back(literal<T>(t));
+                break;
+            case TensorSource::Kind::drawn_weight:
+                numbers_.push_back(widened<T>(weights[next++]));
+                break;
             case TensorSource::Kind::rand:
             case TensorSource::Kind::randn:
-            case TensorSource::Kind::embedding: numbers_.push_back(widened<T>(drawn(t))); break;
+            case TensorSource::Kind::embedding:
+                numbers_.push_back(widened<T>(drawn(t)));
+                break;
         }
     }
 }
@@ -109,7 +116,8 @@ LinearMap<T> assemble(const Projection& projection, const Plan& plan, const Tens
         for (Index i = 0; i < projection.d_in; ++i) {
             T* to = out.weight.data() + i * projection.d_out + p.target_begin;
             for (Index o = 0; o < p.outputs; ++o) {
-                const Index k = p.out_in ? (p.source_begin + o) * columns + i : i * columns + p.source_begin + o;
+                const Index k =
+                    p.out_in ? (p.source_begin + o) * columns + i : i * columns + p.source_begin + o;
                 to[o] = from[static_cast<std::size_t>(k)];
             }
         }

@@ -6,7 +6,8 @@
 
 namespace attn {
 
-/// The tensors of a plan as numbers of type T. Drawn tensors are drawn in float32, as PyTorch draws them, and widened.
+/// The tensors of a plan as numbers of type T. Drawn tensors are drawn in float32, as PyTorch draws them, and
+/// widened.
 template <class T>
 class Tensors {
   public:

@@ -80,15 +80,15 @@ void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_fact
     for (Index j = 0; j < keys; ++j) out[j] = in[j] * (keep[j] ? kept_factor : T{0});
 }
 
-#define ATTN_OPS(T)                                                                   \
-    template void scale(const T*, T*, Index, T);                                      \
-    template void mask_scores(const T*, T*, Index, const std::uint8_t*, const T*);    \
-    template bool sees_a_key(const T*, Index);                                        \
-    template void softmax(const T*, T*, Index);                                       \
-    template void divide_by_sum(const T*, T*, Index);                                 \
-    template void fill_empty(T*, Index, EmptyRows);                                   \
-    template void mask_weights(const T*, T*, Index, const std::uint8_t*);             \
-    template void renormalize(const T*, T*, Index);                                   \
+#define ATTN_OPS(T)                                                                \
+    template void scale(const T*, T*, Index, T);                                   \
+    template void mask_scores(const T*, T*, Index, const std::uint8_t*, const T*); \
+    template bool sees_a_key(const T*, Index);                                     \
+    template void softmax(const T*, T*, Index);                                    \
+    template void divide_by_sum(const T*, T*, Index);                              \
+    template void fill_empty(T*, Index, EmptyRows);                                \
+    template void mask_weights(const T*, T*, Index, const std::uint8_t*);          \
+    template void renormalize(const T*, T*, Index);                                \
     template void drop(const T*, T*, Index, const std::uint8_t*, T);
 ATTN_OPS(float)
 ATTN_OPS(double)

@@ -17,7 +17,8 @@ class Pool {
     Pool& operator=(const Pool&) = delete;
 
     int workers() const { return static_cast<int>(threads_.size()) + 1; }
-    /// Runs job(0) ... job(count - 1), each once, and returns when all are done. Rethrows the first exception.
+    /// Runs job(0) ... job(count - 1), each once, and returns when all are done. Rethrows the first
+    /// exception.
     void run(int count, const std::function<void(int)>& job);
 
   private:

@@ -7,8 +7,9 @@
 
 namespace attn {
 
-/// Computes what `plan` shows and pushes it into `sink`: begin, rows, end. Returns the warnings (those of planning
-/// first), one of a kind. Memory grows with (queries + keys) x width and the row block, not with queries x keys.
+/// Computes what `plan` shows and pushes it into `sink`: begin, rows, end. Returns the warnings (those of
+/// planning first), one of a kind. Memory grows with (queries + keys) x width and the row block, not with
+/// queries x keys.
 std::vector<std::string> run(const Plan& plan, Sink& sink);
 
 }  // namespace attn

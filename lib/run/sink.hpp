@@ -12,13 +12,14 @@ namespace attn {
 /// Valid only during the call.
 struct Rows {
     const PlannedStage* stage = nullptr;
-    Index batch = 0, head = 0;            ///< original numbers; head is 0 where the stage has no head axis
+    Index batch = 0, head = 0;  ///< original numbers; head is 0 where the stage has no head axis
     bool has_head = true;
-    Index row_begin = 0, row_end = 0;     ///< original numbers of query or key rows, unbroken
-    std::span<const Index> columns;       ///< original numbers of the columns shown
+    Index row_begin = 0, row_end = 0;  ///< original numbers of query or key rows, unbroken
+    std::span<const Index> columns;    ///< original numbers of the columns shown
     DType dtype = DType::float32;
-    const void* data = nullptr;           ///< (row_end - row_begin) x columns.size(), dense, of dtype
-    const std::uint8_t* hidden = nullptr; ///< query x key stages under a mask: 1 where the mask hides the cell; else null
+    const void* data = nullptr;  ///< (row_end - row_begin) x columns.size(), dense, of dtype
+    const std::uint8_t* hidden =
+        nullptr;  ///< query x key stages under a mask: 1 where the mask hides the cell; else null
 
     Index row_count() const { return row_end - row_begin; }
     Index column_count() const { return static_cast<Index>(columns.size()); }
@@ -36,8 +37,8 @@ struct Rows {
 class Sink {
   public:
     virtual ~Sink() = default;
-    /// One stage after another (true), each over batch, head, rows in order; or all stages of a row block as they are
-    /// computed (false).
+    /// One stage after another (true), each over batch, head, rows in order; or all stages of a row block as
+    /// they are computed (false).
     virtual bool stage_by_stage() const { return true; }
     virtual void begin(const Plan&) {}
     /// Before the first and after the last rows of a stage; only where stage_by_stage().

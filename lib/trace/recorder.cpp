@@ -23,7 +23,8 @@ void Recorder::begin(const Plan& plan) {
 
 void Recorder::rows(const Rows& rows) {
     Recorded& r = stages_.find(rows.stage->name)->second;
-    const AxisSelection& row_axis = rows.stage->family == StageShape::key_dim ? plan_->keys_shown : plan_->queries_shown;
+    const AxisSelection& row_axis =
+        rows.stage->family == StageShape::key_dim ? plan_->keys_shown : plan_->queries_shown;
     const Index n_rows = r.shape[r.shape.size() - 2], heads = rows.has_head ? r.shape[1] : 1;
     const Index head = rows.has_head ? place_in(plan_->heads_shown, rows.head) : 0;
     const Index item = place_in(plan_->batch_shown, rows.batch) * heads + head;

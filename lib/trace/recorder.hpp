@@ -7,7 +7,8 @@
 
 namespace attn {
 
-/// Keeps every shown stage in memory, as doubles: for tests and benchmarks. Stages arrive as row blocks are done.
+/// Keeps every shown stage in memory, as doubles: for tests and benchmarks. Stages arrive as row blocks are
+/// done.
 class Recorder : public Sink {
   public:
     struct Recorded {
