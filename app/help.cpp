@@ -68,7 +68,7 @@ how it is written
   --color WHEN        auto (default), always, never
   --nonfinite P       infinities and NaN in JSON: string (default), null, bare
   --squeeze           leave out axes of length 1
-  --compact           JSON without spaces and line breaks
+  --compact           JSON on one line
 
 messages
   -q, --quiet         no warnings and no progress

@@ -97,7 +97,7 @@ class Report:
     """Counts; one line for each failure. `only` leaves out what is called otherwise."""
 
     def __init__(self, only=""):
-        self.only, self.passed, self.failed = re.compile(only), 0, 0
+        self.only, self.passed, self.failed, self.lock = re.compile(only), 0, 0, threading.Lock()
 
     def wants(self, name):
         return bool(self.only.search(name))
@@ -105,10 +105,10 @@ class Report:
     def check(self, good, name, expected="", found=""):
         if not self.wants(name):
             return bool(good)
-        if good:
-            self.passed += 1
-        else:
-            self.failed += 1
+        with self.lock:
+            self.passed += bool(good)
+            self.failed += not good
+        if not good:
             line = f"FAIL {name}: expected {short(expected)}, found {short(found)}"
             print(line.encode("unicode_escape").decode() if not line.isprintable() else line, flush=True)
         return bool(good)

@@ -3,8 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "lib/text.hpp"
 #include "tests/support.hpp"
@@ -42,6 +46,34 @@ int widest(const std::string& text) {
         from = end + 1;
     }
     return w;
+}
+
+/// One stage as text from rows given one by one; what a block points to is overwritten and gone after its
+/// call.
+std::string given_rows(const Plan& plan, Stage which, const std::vector<std::vector<float>>& given,
+                       const RenderOptions& options) {
+    Text out;
+    const auto sink = make_sink(Format::text, out, options);
+    const PlannedStage& stage = *plan.find(which);
+    sink->begin(plan);
+    sink->begin_stage(plan, stage);
+    for (std::size_t i = 0; i < given.size(); ++i) {
+        std::vector<Index> columns(given[i].size());
+        std::iota(columns.begin(), columns.end(), 0);
+        std::vector<float> data = given[i];
+        Rows rows;
+        rows.stage = &stage;
+        rows.row_begin = static_cast<Index>(i);
+        rows.row_end = rows.row_begin + 1;
+        rows.columns = columns;
+        rows.data = data.data();
+        sink->rows(rows);
+        std::fill(columns.begin(), columns.end(), 0);
+        std::fill(data.begin(), data.end(), 0.0F);
+    }
+    sink->end_stage(stage);
+    sink->end({});
+    return out.text;
 }
 
 }  // namespace
@@ -109,6 +141,41 @@ TEST_CASE("text: tokens keep their columns and cannot act on the terminal") {
     ascii.ascii = true;
     for (const char c : rendered(R"({"tokens":["日本"],"embeddings":[[1]]})", Format::text, ascii))
         CHECK(static_cast<unsigned char>(c) < 0x80);
+}
+
+TEST_CASE("text: no line is wider than asked for, headings and escaped labels included") {
+    const std::string document =
+        R"({"tokens":["日本語の長い単語です","übersetzen","xxxxxxxxxxxxxxxxxxxxxxxx"],)"
+        R"("embeddings":[[1,0],[0.5,2],[3,1]],"causal":true,"scale":0.5})";
+    for (const int width : {30, 40, 60, 80, 200})
+        for (const bool ascii : {false, true})
+            for (const bool top : {false, true}) {
+                CAPTURE(width);
+                CAPTURE(ascii);
+                CAPTURE(top);
+                RenderOptions o;
+                o.width = width;
+                o.ascii = ascii;
+                if (top) o.top = 2;
+                CHECK(widest(rendered(document, Format::text, o)) <= width);
+                Text plan;
+                write_plan(Format::text, plan_of(document, {}), plan, o);
+                CHECK(widest(plan.text) <= width);
+            }
+}
+
+TEST_CASE("text: among the largest weights NaN comes after every number") {
+    const Plan plan = plan_of(two, stages({"weights"}));
+    RenderOptions top;
+    top.top = 2;
+    CHECK(given_rows(plan, Stage::weights, {{NAN, 0.25F}, {0.5F, NAN}}, top)
+              .ends_with("a  b 0.2500 · a nan\nb  a 0.5000 · b nan\n"));
+}
+
+TEST_CASE("text: nothing of a block of rows is read after its call") {
+    const Plan plan = plan_of(two, stages({"queries"}));
+    CHECK(given_rows(plan, Stage::queries, {{1, 2}, {3, 4}}, {})
+              .ends_with("        0       1\na  1.0000  2.0000\nb  3.0000  4.0000\n"));
 }
 
 TEST_CASE("text: the largest weights of each row; colour only adds") {

@@ -111,7 +111,7 @@ class Builder {
     bool key(std::string& name) {
         Value& object = stack_.back();
         if (is_repeated(object, name)) return refuse_repeated(name);
-        object.members.emplace_back(std::move(name), Value{});
+        object.members.push_back({std::move(name), Value{}});
         return true;
     }
     bool end_object() {
@@ -165,7 +165,7 @@ class Builder {
         }
         Value& parent = stack_.back();
         if (parent.kind == Value::Kind::object) {
-            parent.members.back().second = std::move(value);
+            parent.members.back().value = std::move(value);
         } else {
             if (parent.kind == Value::Kind::row) make_array(parent);
             parent.items.push_back(std::move(value));
@@ -214,7 +214,7 @@ class Builder {
                 pointer = child(pointer, clip(name, 60));
             } else {
                 pointer = v.kind == Value::Kind::object
-                              ? child(pointer, clip(v.members.back().first, 60))
+                              ? child(pointer, clip(v.members.back().name, 60))
                               : child(pointer, static_cast<std::int64_t>(v.items.size()));
             }
         }

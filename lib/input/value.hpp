@@ -22,6 +22,8 @@ struct Scalars {
     std::vector<std::pair<std::size_t, float>> float32_exceptions;
 };
 
+struct Member;
+
 /// A JSON value. Arrays of scalars (also empty ones) are `row`; every other array is `array`.
 struct Value {
     enum class Kind : std::uint8_t { null, boolean, integer, real, string, row, array, object };
@@ -33,13 +35,19 @@ struct Value {
     std::string
         text;  ///< for `string`: the text; for `integer`, `real`: as written (cut after 40 characters)
     Scalars row;
-    std::vector<Value> items;                            ///< for `array`
-    std::vector<std::pair<std::string, Value>> members;  ///< for `object`, in order, no name twice
+    std::vector<Value> items;     ///< for `array`
+    std::vector<Member> members;  ///< for `object`, in order, no name twice
 
     /// The member of an object, or null.
     const Value* find(std::string_view name) const;
     /// "a number", "true", "a string", "null", "an array", "an object": for messages.
     std::string describe() const;
+};
+
+/// One member of an object.
+struct Member {
+    std::string name;
+    Value value;
 };
 
 /// One JSON object of a stream and where its text lies.

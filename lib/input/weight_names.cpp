@@ -63,9 +63,11 @@ void read_named(const Value& object, const std::string& pointer, NamedWeights& o
         v.insert(v.end(), later_names.begin(), later_names.end());
         return v;
     }();
+    // A prefix changes what the other names are called, so it is looked at before them.
+    if (object.find("prefix")) fail(child(pointer, "prefix"), "is not supported by this release");
+    check_members(object, pointer, known);
     for (const auto& later : later_names)
         if (object.find(later)) fail(child(pointer, later), "is not supported by this release");
-    check_members(object, pointer, known);
     out.pointer = pointer;
     for (const auto& [name, member] : object.members) {
         if (is_ignored(name)) continue;

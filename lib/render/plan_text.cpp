@@ -174,13 +174,17 @@ std::string named_shape(const PlannedStage& stage, const Shape& shape) {
         if (shape[k] == 1) continue;
         out += (out.empty() ? "" : ", ") + std::string(name_of(axes[k])) + " " + std::to_string(shape[k]);
     }
-    return "[" + out + "]";
+    return out.empty() ? "[one number]" : "[" + out + "]";
 }
 
 std::string apart(const std::string& left, const std::string& right, int width) {
     const int room = width - display_width(right);
     if (display_width(left) + 2 <= room) return pad_right(left, room) + right;
-    return left + "\n" + pad_left(right, width);
+    std::string lines = joined_lines({left}, width, 2, {});
+    if (room >= 0) return lines + pad_left(right, width);
+    lines += joined_lines({right}, width, 0, {});
+    lines.pop_back();
+    return lines;
 }
 
 void write_plan(Format format, const Plan& plan, Output& output, const RenderOptions& options) {
@@ -218,8 +222,10 @@ void write_plan(Format format, const Plan& plan, Output& output, const RenderOpt
             bytes.text += apart(said(std::string(s.name) + " = " + s.formula, options),
                                 named_shape(s, plan.shown_shape(s)), width) +
                           "\n";
-    bytes.text += "\n" + short_number(plan.flops) + " floating-point operations, about " +
-                  bytes_text(static_cast<double>(plan.peak_bytes)) + " of tensors in memory\n";
+    bytes.text +=
+        "\n" + joined_lines({short_number(plan.flops) + " floating-point operations, about " +
+                             bytes_text(static_cast<double>(plan.peak_bytes)) + " of tensors in memory"},
+                            options.width, 2, options);
     bytes.flush();
 }
 

@@ -61,6 +61,7 @@ class TextSink : public Sink {
         const Index fit = options_.width / (options_.precision + gap + 1) + 2;
         const Index columns = shape_.back();
         kept_.clear();
+        numbers_.clear();
         for (Index j = 0; j < columns; ++j)
             if (columns <= fit || j < fit / 2 || j >= columns - fit / 2) kept_.push_back(j);
     }
@@ -72,7 +73,8 @@ class TextSink : public Sink {
         const Index total = shape_[shape_.size() - 2];
         const bool asked_for =
             rows.stage->family == StageShape::key_dim ? plan_->keys_shown.asked : plan_->queries_shown.asked;
-        columns_ = rows.columns;
+        if (numbers_.empty())
+            for (const Index j : kept_) numbers_.push_back(rows.columns[static_cast<std::size_t>(j)]);
         for (Index i = 0; i < rows.row_count(); ++i) {
             const Index k = table.rows_seen++;
             with_row(rows, i, [&](auto values) {
@@ -119,9 +121,12 @@ class TextSink : public Sink {
             for (Index j = 0; j < rows.column_count(); ++j)
                 all.emplace_back(rows.at(i, j), rows.columns[static_cast<std::size_t>(j)]);
             const auto n = std::min<std::size_t>(all.size(), static_cast<std::size_t>(*options_.top));
+            // NaN goes last: an order that it is part of has to be one.
+            const auto rank = [](double v) { return std::isnan(v) ? -HUGE_VAL : v; };
             std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n), all.end(),
-                              [](const auto& a, const auto& b) {
-                                  return a.first > b.first || (a.first == b.first && a.second < b.second);
+                              [&](const auto& a, const auto& b) {
+                                  const double x = rank(a.first), y = rank(b.first);
+                                  return x > y || (x == y && a.second < b.second);
                               });
             all.resize(n);
             line.top = std::move(all);
@@ -149,8 +154,9 @@ class TextSink : public Sink {
     }
 
     std::string label(const std::vector<std::string>& tokens, Index k, int most) const {
-        return said(clip(visible(tokens[static_cast<std::size_t>(k)]), options_.ascii ? most - 2 : most),
-                    options_);
+        // Escapes first, then the cut: an escaped character is six columns or more.
+        const std::string token = said(visible(tokens[static_cast<std::size_t>(k)]), options_);
+        return said(clip(token, options_.ascii ? most - 2 : most), options_);
     }
 
     std::string number(const PlannedStage& stage, const Line& line, std::size_t k) const {
@@ -192,7 +198,8 @@ class TextSink : public Sink {
         std::vector<std::string> row_labels;
         int label_width = 0;
         for (const Line& l : t.lines) {
-            row_labels.push_back(label(row_tokens, l.row, longest_row_label));
+            row_labels.push_back(
+                label(row_tokens, l.row, std::clamp(options_.width / 4, 6, longest_row_label)));
             label_width = std::max(label_width, display_width(row_labels.back()));
         }
         left_out_rows_ = std::max(left_out_rows_, t.rows_seen - static_cast<Index>(t.lines.size()));
@@ -202,8 +209,7 @@ class TextSink : public Sink {
         std::vector<std::string> column_labels;
         std::vector<int> widths;
         const bool keys = stage.family == StageShape::query_key;
-        for (const Index j : kept_) {
-            const Index number_of = columns_[static_cast<std::size_t>(j)];
+        for (const Index number_of : numbers_) {
             column_labels.push_back(keys ? label(plan_->key_tokens, number_of, longest_column_label)
                                          : std::to_string(number_of));
             widths.push_back(display_width(column_labels.back()));
@@ -257,7 +263,7 @@ class TextSink : public Sink {
                 parts.push_back(std::move(text));
             }
             const std::string lines =
-                joined_lines(parts, std::max(20, options_.width - label_width - gap), 0, options_);
+                joined_lines(parts, std::max(10, options_.width - label_width - gap), 0, options_);
             std::string label_text = pad_right(row_labels[i], label_width + gap);
             for (std::size_t from = 0; from < lines.size();) {
                 const std::size_t end = lines.find('\n', from);
@@ -272,8 +278,8 @@ class TextSink : public Sink {
     RenderOptions options_;
     const Plan* plan_ = nullptr;
     Shape shape_;
-    std::vector<Index> kept_;         ///< places among the shown columns
-    std::span<const Index> columns_;  ///< their original numbers
+    std::vector<Index> kept_;     ///< places among the shown columns
+    std::vector<Index> numbers_;  ///< their original numbers
     std::vector<Table> tables_;
     double largest_ = 0;
     bool exponent_ = false;
