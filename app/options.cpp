@@ -47,7 +47,8 @@ enum Id {
     id_count
 };
 
-constexpr unsigned of_run = 1, of_check = 2, of_init = 4, of_schema = 8, of_all = 15;
+constexpr unsigned of_run = 1, of_check = 2, of_init = 4,
+                   of_all = 15;  // 8: schema, which has no option of its own
 
 struct Flag {
     Id id;

@@ -101,12 +101,14 @@ configure() {
     return $status
 }
 
-# build PRESET FILE TARGET...: shows its progress when FILE is not there yet
+# build PRESET FILE TARGET...: shows its progress when FILE is not there yet; $keep_going: not only the first mistake
+keep_going=
 build() {
     folder=$builds/$1
     file=$folder/$2
     shift 2
     set -- cmake --build "$folder" --parallel "$(nproc 2>/dev/null || echo 2)" --target "$@"
+    [ -n "$keep_going" ] && [ -f "$folder/build.ninja" ] && set -- "$@" -- -k 0
     if [ -e "$file" ]; then
         quietly "$folder/build.log" "$@"
     else

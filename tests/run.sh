@@ -69,6 +69,7 @@ if found clang-tidy-14; then
     tidy=ON
 fi
 lock
+keep_going=yes
 if configure sanitize -DATTN_TIDY=$tidy && build sanitize attn-tests all; then
     unlock
     count sanitize --exclude-regex '^(structure|format)$'

@@ -129,7 +129,7 @@ std::string in_ascii(std::string_view text) {
     return out;
 }
 
-std::string said(std::string text, const RenderOptions& options) {
+std::string said(const std::string& text, const RenderOptions& options) {
     return options.ascii ? in_ascii(text) : text;
 }
 

@@ -9,7 +9,7 @@ namespace attn {
 
 /// Our own words, in ASCII where that is asked for: known marks are spelled, other characters escaped.
 std::string in_ascii(std::string_view text);
-std::string said(std::string text, const RenderOptions& options);
+std::string said(const std::string& text, const RenderOptions& options);
 
 /// Parts joined by " · ", broken into lines of at most `width` columns; later lines are indented by `indent`.
 std::string joined_lines(const std::vector<std::string>& parts, int width, int indent,
