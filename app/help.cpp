@@ -54,7 +54,7 @@ what is computed
   --rows, --cols N    queries and keys, also by token
   --dtype T           float32 or float64, whatever the document says
   --threads N         workers (0: what the machine offers)
-  --kernels NAME      instruction set: auto or baseline
+  --kernels NAME      instruction set: auto, avx512, avx2, sse2, neon
   --max-memory SIZE   refuse what needs more: 800M, 1.5G, 2GiB
 
 how it is written

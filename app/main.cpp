@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <cstdlib>
 #include <new>
 #include <span>
 #include <string>
@@ -9,7 +10,7 @@
 #include "app/help.hpp"
 #include "app/output.hpp"
 #include "app/source.hpp"
-#include "lib/kernels/kernels.hpp"
+#include "lib/kernels/dispatch.hpp"
 #include "lib/version.hpp"
 
 namespace attn {
@@ -29,14 +30,25 @@ void print_version(const Options& options) {
         text += "compiler: GCC " __VERSION__ "\n";
 #endif
         text += "CLI11: " + std::string(cli_library_version()) + "\n";
-        text += "instruction set: " + std::string(kernels::table<float>().name) + "\n";
+        text += "instruction set: " + kernels::reason() + "\n";
     }
     print_text(text);
 }
 
 namespace {
 
+/// The command line goes before the environment.
+void choose_kernels(const Options& options) {
+    const char* asked = std::getenv("ATTN_CALC_KERNELS");  // NOLINT(concurrency-mt-unsafe): before any thread
+    if (!options.kernels.empty()) {
+        kernels::choose(options.kernels, "--kernels");
+    } else if (asked && *asked) {
+        kernels::choose(asked, "ATTN_CALC_KERNELS");
+    }
+}
+
 void obey(const Options& options, const Diagnostics& diagnostics) {
+    choose_kernels(options);
     if (options.version) return print_version(options);
     if (options.help) return print_text(options.command_named ? help_of(options.command) : main_help());
     const bool reads = options.command == Command::run || options.command == Command::check;

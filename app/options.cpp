@@ -8,6 +8,7 @@
 #include <array>
 
 #include "app/option_values.hpp"
+#include "lib/kernels/dispatch.hpp"
 
 namespace attn {
 namespace {
@@ -35,7 +36,7 @@ enum Id {
     precision,
     dtype,
     threads,
-    kernels,
+    kernel_set,
     max_memory,
     nonfinite,
     squeeze,
@@ -76,7 +77,7 @@ constexpr std::array<Flag, id_count> flags{{
     {precision, "-p,--precision", true, of_run},
     {dtype, "--dtype", true, of_run | of_check},
     {threads, "--threads", true, of_run | of_check},
-    {kernels, "--kernels", true, of_run | of_check},
+    {kernel_set, "--kernels", true, of_run | of_check},
     {max_memory, "--max-memory", true, of_run | of_check},
     {nonfinite, "--nonfinite", true, of_run | of_check},
     {squeeze, "--squeeze", false, of_run},
@@ -247,7 +248,6 @@ Options convert(const Parsed& parsed, Options options) {
     if (given(nonfinite))
         options.nonfinite = static_cast<NonFinite>(choice(nonfinite, {"string", "null", "bare"}));
     if (given(dtype)) options.request.dtype = static_cast<DType>(choice(dtype, {"float32", "float64"}));
-    if (given(kernels)) choice(kernels, {"auto", "baseline"});
     if (given(format)) options.format = format_value(last(format));
     if (given(precision)) options.precision = integer_value("--precision", last(precision), 0, 30);
     if (given(top)) options.top = integer_value("--top", last(top), 1, 1'000'000);
@@ -281,6 +281,10 @@ Options parse_options(std::span<const char* const> arguments) {
     options.help = parsed.counts[help] != 0;
     options.version = parsed.counts[version] != 0;
     if (!options.version) choose_command(parsed, options);
+    if (!parsed.values[kernel_set].empty()) {
+        options.kernels = parsed.values[kernel_set].back();
+        kernels::check_name(options.kernels, "--kernels");
+    }
     if (options.help || options.version) {
         options.verbose = parsed.counts[verbose] != 0;
         return options;

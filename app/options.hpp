@@ -35,6 +35,7 @@ struct Options {
     std::vector<Target> targets;     ///< -o
     bool list_stages = false;
     Request request;
+    std::string kernels;  ///< the instruction set that is forced; empty: not given
     std::optional<int> top, width;
     int precision = 4;
     NonFinite nonfinite = NonFinite::string;

@@ -5,24 +5,80 @@ namespace attn::kernels {
 
 using Index = std::int64_t;
 
-/// The kernels of one instruction set. Matrices are row-major with a leading dimension (elements from row to
-/// row). Every result depends on its own row and column only, never on how many rows are asked for at once.
+/// How many rows and columns the micro-kernel of an instruction set holds in registers.
+struct Tile {
+    Index lanes;    ///< numbers of a vector
+    Index rows;     ///< rows of a tile
+    Index vectors;  ///< vectors of a tile's rows
+};
+
+/// State of some rows of a running softmax: see Table::weigh.
+template <class T>
+struct Running {
+    T* max;       ///< per row, in units of log2; -inf before anything was seen
+    double* sum;  ///< per row, of 2^(score - max)
+    T* context;   ///< [rows, width], not divided by the sum yet
+    Index stride, width;
+};
+
+/// The kernels of one instruction set. Matrices are row-major with a stride (elements from row to row). Every
+/// result depends on its own row and column only, never on how many rows are asked for at once.
 template <class T>
 struct Table {
     const char* name;
-    /// c[m, n] = a[m, depth] · b[n, depth]ᵀ. Partial sums of 512 products are added in double.
+    Tile tile;
+
+    /// c[m, n] = a[m, depth] · b[n, depth]ᵀ, nothing packed. Partial sums of 512 products are added in
+    /// double.
     void (*dot_rows)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
                      Index depth);
-    /// c[m, n] = a[m, depth] · b[depth, n]. Partial sums of 128 products are added in double.
+    /// c[m, n] = a[m, depth] · b[depth, n], nothing packed. Partial sums of 128 products are added in double.
     void (*multiply)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
                      Index depth);
+
+    /// Elements that a packed matrix [depth, n] takes: columns are filled up to whole vectors.
+    Index (*packed_size)(Index n, Index depth);
+    /// Packs b[depth, n] into panels of columns, depth-major.
+    void (*pack_columns)(const T* b, Index ldb, Index n, Index depth, T* packed);
+    /// Packs b[n, depth] so that its rows become columns.
+    void (*pack_rows)(const T* b, Index ldb, Index n, Index depth, T* packed);
+    /// c[m, n] = or += a[m, to - from] · B[from .. to, n], with B [depth, n] packed.
+    void (*multiply_packed)(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m, Index n,
+                            Index depth, Index from, Index to, bool add);
+
+    /// c[m, n] = a[m, depth] · b[n, depth]ᵀ for few rows of a: b is read once, prefetched where its rows are
+    /// dense.
+    void (*dot_stream)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
+                       Index depth);
+    /// c[m, n] += a[m, depth] · b[depth, n] for few rows of a, depth <= 128.
+    void (*add_stream)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
+                       Index depth);
+
+    /// out = in * factor
+    void (*scale)(const T* in, T* out, Index n, T factor);
+    /// No NaN and no infinity; with `minus_infinity` -inf is no fault.
+    bool (*all_finite)(const T* x, Index n, bool minus_infinity);
+    /// x = x / by, rounded once
+    void (*divide)(T* x, Index n, double by);
+
+    /// out = e^(in - max), max the row's largest; returns the sum in double. Within 2 units in the last
+    /// place, subnormal results kept. NaN goes through.
+    double (*exponentials)(const T* in, T* out, Index n);
+
+    /// One step of a running softmax (Milakov and Gimelshein 2018; Dao et al. 2022, section 3.1) over
+    /// scores[m, n], which become 2^(score * factor - max). `factor` is the scale times log2(e), above 0.
+    /// Where a maximum grows by more than 8 the sum and the context are rescaled, otherwise the old one
+    /// stays: nothing overflows, the sums are exact.
+    void (*weigh)(T* scores, Index stride, Index m, Index n, T factor, const Running<T>& state);
 };
 
-/// The kernels in use.
+/// The instruction set in use: the widest that the processor has, or the one that was forced.
 template <class T>
 const Table<T>& table();
 
-extern template const Table<float>& table<float>();
-extern template const Table<double>& table<double>();
+template <>
+const Table<float>& table<float>();
+template <>
+const Table<double>& table<double>();
 
 }  // namespace attn::kernels

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <array>
 
+#include "lib/plan/blocking.hpp"
 #include "lib/plan/builder.hpp"
 
 namespace attn {
@@ -21,7 +23,73 @@ std::string megabytes(double bytes) {
     return std::to_string(static_cast<long long>(bytes / 1e6) + 1) + " MB";
 }
 
+/// Which of the paths of lib/run computes what is shown.
+void choose_path(Plan& plan) {
+    plan.packed = plan.keys >= blocking::unit;
+    if (!shows_at_or_after(plan, Stage::scores)) return;
+    plan.path = Path::traced;
+    const double factor = plan.scaled ? plan.scale : 1;
+    const bool plain_softmax = plan.normalize == Normalize::softmax && !plan.dropout &&
+                               !(plan.masked && plan.mask_at == MaskAt::weights) && factor > 1e-30 &&
+                               factor < 1e30;
+    if (shows(plan, StageShape::query_key) || !plain_softmax || !plan.packed) return;
+    const Index rows = static_cast<Index>(plan.queries_shown.indices.size()) * (plan.heads / plan.kv_heads);
+    plan.path = rows <= blocking::single_rows ? Path::single_rows : Path::fused;
+}
+
+/// Bytes of numbers at the fullest moment: what lib/run allocates.
+double memory_of(const Plan& plan) {
+    const auto d = [](Index n) { return static_cast<double>(n); };
+    const double element = d(size_of(plan.dtype));
+    const double rows = count(plan.queries_shown), keys = d(plan.keys), batch = d(plan.batch);
+    double bytes = 0;
+    for (const TensorSource& t : plan.tensors) {
+        const double n = d(*element_count(t.shape));
+        bytes += 8 * d(static_cast<Index>(t.values.size())) + n * element;
+        if (t.kind == TensorSource::Kind::embedding) bytes += 4 * d(t.num_embeddings) * d(t.shape.back());
+        if (t.kind != TensorSource::Kind::literal && plan.dtype == DType::float64) bytes += 4 * n;
+    }
+    for (const MaskRule& m : plan.masks)
+        bytes += d(*element_count(plan.tensors[m.tensor].shape)) * (m.kind == MaskKind::add ? element : 1);
+    for (const auto& [p, tokens] :
+         {std::pair{&plan.query_projection, rows}, std::pair{&plan.key_projection, keys},
+          std::pair{&plan.value_projection, keys}, std::pair{&plan.output_projection, 0.0}})
+        if (!p->weight.empty())
+            bytes += element * (batch * tokens * d(p->d_out) + 2 * d(p->d_in) * d(p->d_out));
+    bytes += element * rows * d(plan.output_dim);
+    // A number and a place of each row and key, for labels and selections.
+    bytes += (sizeof(std::string) + sizeof(Index)) * (d(plan.queries) + keys) + sizeof(Index) * (rows + keys);
+    if (plan.path == Path::none) return bytes;
+    const double contexts = element * batch * rows * d(plan.heads) * d(plan.value_dim);
+    if (plan.path != Path::traced || shows_at_or_after(plan, Stage::concat)) bytes += contexts;
+    const Index packed = blocking::packed_head(plan.keys, plan.dim, plan.value_dim);
+    const Index held = blocking::packed_heads(plan.batch * plan.kv_heads, packed, size_of(plan.dtype));
+    if (plan.path == Path::fused || (plan.path == Path::traced && plan.packed))
+        bytes += element * d(packed) * d(held);
+    const double workers = d(plan.threads);
+    if (plan.path == Path::fused)
+        bytes += workers * d(blocking::fused_rows) * (element * d(blocking::block + plan.value_dim + 1) + 24);
+    if (plan.path == Path::single_rows)
+        bytes += d(blocking::parts(plan.keys, blocking::piece)) * batch * rows * d(plan.heads) *
+                 (element * d(1 + plan.value_dim) + 8);
+    if (plan.path == Path::traced) {
+        const auto cells =
+            static_cast<double>(std::count_if(plan.stages.begin(), plan.stages.end(), [](const auto& s) {
+                return s.family == StageShape::query_key;
+            }));
+        bytes += workers * d(plan.row_block) *
+                 (keys * (element * cells + (plan.masked ? 1 : 0) + (plan.dropout ? 1 : 0)) +
+                  element * d(plan.value_dim));
+    }
+    return bytes;
+}
+
 }  // namespace
+
+std::string_view name_of(Path path) {
+    constexpr std::array<std::string_view, 4> names{"none", "fused", "traced", "single rows"};
+    return names[static_cast<std::size_t>(path)];
+}
 
 void resolve_cost(Builder& b) {
     Plan& plan = b.plan;
@@ -30,13 +98,16 @@ void resolve_cost(Builder& b) {
     const double batches = count(plan.batch_shown), rows = count(plan.queries_shown);
     const double heads = merged ? d(plan.heads) : count(plan.heads_shown);
 
-    // A row block keeps its stages of queries x keys within the second-level cache where the rows are short.
-    const double stages = d(static_cast<Index>(plan.stages.size()));
-    const double block_bytes = 1 << 20;
+    choose_path(plan);
+    // A row block keeps its stages of queries x keys within the second-level cache where the rows are short;
+    // whole tiles of 6 rows where it can.
+    const double block_bytes = 1 << 19;
     plan.row_block =
         std::clamp(static_cast<Index>(block_bytes / (std::max(1.0, d(plan.keys)) * d(size_of(plan.dtype)))),
-                   Index{1}, Index{64});
+                   Index{1}, Index{96});
+    if (plan.row_block >= 6) plan.row_block -= plan.row_block % 6;
     plan.row_block = std::min(plan.row_block, plan.queries);
+    plan.threads = b.request.threads > 0 ? b.request.threads : processors_available();
 
     if (shows_at_or_after(plan, Stage::scores))
         plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.dim);
@@ -47,22 +118,7 @@ void resolve_cost(Builder& b) {
           std::pair{&plan.value_projection, d(plan.keys)}, std::pair{&plan.output_projection, rows}})
         if (!p->weight.empty()) plan.flops += 2 * batches * tokens * d(p->d_in) * d(p->d_out);
 
-    double bytes = 0;
-    for (const TensorSource& t : plan.tensors) {
-        const double n = d(*element_count(t.shape));
-        bytes += 8 * d(static_cast<Index>(t.values.size())) + n * d(size_of(plan.dtype));
-        if (t.kind == TensorSource::Kind::embedding) bytes += 4 * d(t.num_embeddings) * d(t.shape.back());
-        if (t.kind != TensorSource::Kind::literal) bytes += 4 * n;
-    }
-    const double element = d(size_of(plan.dtype));
-    const double all_heads = d(plan.batch) * d(plan.heads);
-    bytes +=
-        element * all_heads *
-        (rows * d(plan.dim) + d(plan.keys) * (d(plan.dim) + d(plan.value_dim)) + rows * d(plan.value_dim));
-    bytes += element * d(plan.batch) * rows * d(plan.output_dim);
-    bytes += element * stages * d(plan.row_block) * d(plan.keys);
-
-    plan.threads = b.request.threads > 0 ? b.request.threads : processors_available();
+    const double bytes = memory_of(plan);
     const Index allowed = b.request.max_memory ? *b.request.max_memory : memory_available();
     if (bytes > d(allowed))
         fail("", "needs about " + megabytes(bytes) + " of memory, but " +

@@ -127,6 +127,7 @@ Plan make_plan(Problem problem, const Request& request) {
     choose_variant(b);
     resolve_inputs(b);
     resolve_weights(b);
+    b.plan.kv_heads = b.plan.heads;
     choose_scale(b);
     resolve_masks(b);
     resolve_tokens(b);

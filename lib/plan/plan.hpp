@@ -81,12 +81,17 @@ struct MaskRule {
     std::size_t tensor = 0;  ///< of Plan::tensors; its shape is broadcast to [batch, head, query, key]
 };
 
+/// How contexts are computed: see lib/run. none: no stage that is shown needs scores.
+enum class Path { none, fused, traced, single_rows };
+std::string_view name_of(Path path);
+
 /// Everything decided, nothing computed. Nothing can be refused any more but for memory and the output.
 struct Plan {
     const Variant* variant = nullptr;
     std::string inferred_because;  ///< empty: the document names its variant
     DType dtype = DType::float32;
-    Index batch = 1, heads = 1, queries = 0, keys = 0, dim = 0, value_dim = 0, output_dim = 0;
+    Index batch = 1, heads = 1, kv_heads = 1, queries = 0, keys = 0, dim = 0, value_dim = 0, output_dim = 0;
+    bool kv_interleaved = true;  ///< query head h reads kv head h / (heads / kv_heads), else h mod kv_heads
     bool heads_first_dropout = false;  ///< stacked heads: each head draws its mask for all batch items
 
     std::vector<TensorSource> tensors;  ///< every tensor that the run reads
@@ -124,10 +129,15 @@ struct Plan {
 
     std::vector<std::string> warnings;  ///< of planning
     Index row_block = 64;               ///< rows of one unit of work
+    Path path = Path::none;
+    bool packed = false;  ///< keys and values are packed: worth it for this many
     int threads = 1;
     double flops = 0;      ///< of what is shown
     Index peak_bytes = 0;  ///< estimate of memory, the sinks not counted
 
+    Index kv_head_of(Index head) const {
+        return kv_interleaved ? head / (heads / kv_heads) : head % kv_heads;
+    }
     const PlannedStage* find(Stage stage) const;
     bool shows_part() const;  ///< some axis is restricted
     /// Axis lengths of a stage as shown (after the selection).

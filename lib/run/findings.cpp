@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
+
+#include "lib/kernels/kernels.hpp"
 
 namespace attn {
 namespace {
@@ -13,6 +16,12 @@ bool may_hold_minus_infinity(const Plan& plan, Stage stage) {
 }
 
 }  // namespace
+
+void Findings::start() {
+    empty_count_ = most_empty_ = 0;
+    first_empty_.reset();
+    first_nonfinite_.reset();
+}
 
 void Findings::empty_row(Index batch, Index head, Index query) {
     const std::array<Index, 3> place{batch, head, query};
@@ -26,6 +35,9 @@ void Findings::look_at(const Rows& rows) {
     const bool minus_infinity = may_hold_minus_infinity(plan_, rows.stage->stage);
     const auto odd = [&](auto v) { return !std::isfinite(v) && !(minus_infinity && std::isinf(v) && v < 0); };
     const auto look = [&](const auto& values) {
+        using T = std::remove_const_t<typename std::decay_t<decltype(values)>::element_type>;
+        if (kernels::table<T>().all_finite(values.data(), static_cast<Index>(values.size()), minus_infinity))
+            return;
         const auto found = std::find_if(values.begin(), values.end(), odd);
         if (found == values.end()) return;
         const Index k = found - values.begin();
@@ -40,6 +52,15 @@ void Findings::look_at(const Rows& rows) {
     } else {
         look(rows.values<double>());
     }
+}
+
+void Findings::merge(const Findings& other) {
+    const auto& place = other.first_nonfinite_;
+    if (place && (!first_nonfinite_ || place->at < first_nonfinite_->at)) first_nonfinite_ = place;
+    if (other.first_empty_ && (!first_empty_ || *other.first_empty_ < *first_empty_))
+        first_empty_ = other.first_empty_;
+    empty_count_ += other.empty_count_;
+    most_empty_ = std::max(most_empty_, empty_count_);
 }
 
 std::vector<std::string> Findings::warnings() const {

@@ -16,10 +16,14 @@ class Findings {
   public:
     explicit Findings(const Plan& plan) : plan_(plan) {}
 
+    /// Forgets everything.
+    void start();
     void start_pass() { empty_count_ = 0; }
     void empty_row(Index batch, Index head, Index query);
     /// Looks for numbers that are not finite where the stage should have none.
     void look_at(const Rows& rows);
+    /// What another worker has found in the same pass.
+    void merge(const Findings& other);
     std::vector<std::string> warnings() const;
 
   private:

@@ -32,15 +32,21 @@ Mask<T>::Mask(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {
 }
 
 template <class T>
-void Mask<T>::hide(Index batch, Index head, Index query, std::uint8_t* hidden) const {
-    const Index keys = plan_.keys, diagonal = query + plan_.offsets[static_cast<std::size_t>(batch)];
-    Index from = 0, to = keys;
+Visible Mask<T>::visible(Index batch, Index query) const {
+    const Index diagonal = query + plan_.offsets[static_cast<std::size_t>(batch)];
+    Index from = 0, to = plan_.keys;
     if (plan_.causal) to = std::min(to, diagonal + 1);
     if (plan_.window && plan_.window->left) from = std::max(from, diagonal - *plan_.window->left);
     if (plan_.window && plan_.window->right) to = std::min(to, diagonal + *plan_.window->right + 1);
     if (plan_.key_lengths) to = std::min(to, (*plan_.key_lengths)[static_cast<std::size_t>(batch)]);
     to = std::max(to, Index{0});
-    from = std::min(from, to);
+    return {std::min(from, to), to};
+}
+
+template <class T>
+void Mask<T>::hide(Index batch, Index head, Index query, std::uint8_t* hidden) const {
+    const Index keys = plan_.keys;
+    const auto [from, to] = visible(batch, query);
     std::fill(hidden, hidden + from, std::uint8_t{1});
     std::fill(hidden + from, hidden + to, std::uint8_t{0});
     std::fill(hidden + to, hidden + keys, std::uint8_t{1});
@@ -65,6 +71,30 @@ void Mask<T>::add(Index batch, Index head, Index query, T* added) const {
         const T* cells = row(a, batch, head, query);
         const auto step = static_cast<Index>(a.strides()[3]);
         for (Index j = 0; j < plan_.keys; ++j) added[j] += cells[j * step];
+    }
+}
+
+template <class T>
+void Mask<T>::hide_scores(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const {
+    constexpr T hidden = -std::numeric_limits<T>::infinity();
+    const Visible seen = visible(batch, query);
+    const Index from = std::clamp(seen.from, k0, k1), to = std::clamp(seen.to, from, k1);
+    std::fill(scores, scores + (from - k0), hidden);
+    std::fill(scores + (to - k0), scores + (k1 - k0), hidden);
+    for (const Rule& r : rules_) {
+        const std::uint8_t* cells = row(r.cells, batch, head, query);
+        const auto step = static_cast<Index>(r.cells.strides()[3]);
+        for (Index j = from; j < to; ++j)
+            if (cells[j * step] == r.hides_when) scores[j - k0] = hidden;
+    }
+}
+
+template <class T>
+void Mask<T>::add_to_scores(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const {
+    for (const Tensor4<T>& a : added_) {
+        const T* cells = row(a, batch, head, query);
+        const auto step = static_cast<Index>(a.strides()[3]);
+        for (Index j = k0; j < k1; ++j) scores[j - k0] += cells[j * step];
     }
 }
 

@@ -8,6 +8,11 @@
 
 namespace attn {
 
+/// Keys from ... to - 1.
+struct Visible {
+    Index from = 0, to = 0;
+};
+
 /// What the rules of a plan do to one row: which keys are hidden, and what is added to their scores.
 template <class T>
 class Mask {
@@ -15,10 +20,19 @@ class Mask {
     Mask(const Plan& plan, const Tensors<T>& tensors);
 
     bool adds() const { return !added_.empty(); }
+    /// Some rule looks at single cells: not only from which key to which a query sees.
+    bool has_cells() const { return adds() || !rules_.empty(); }
+    /// The keys that causal, window and lengths leave to a query: both ends grow with the query or stay.
+    Visible visible(Index batch, Index query) const;
     /// hidden[keys]: 1 where some rule hides the key. A number -inf that is added hides, too.
     void hide(Index batch, Index head, Index query, std::uint8_t* hidden) const;
     /// added[keys]: the sum of the additive masks.
     void add(Index batch, Index head, Index query, T* added) const;
+
+    /// scores[k1 - k0] of keys k0 ... k1 - 1: -inf where a rule hides the key.
+    void hide_scores(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const;
+    /// The same, plus the additive masks.
+    void add_to_scores(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const;
 
   private:
     struct Rule {

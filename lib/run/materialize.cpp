@@ -1,6 +1,7 @@
 #include "lib/run/materialize.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/random/torch.hpp"
 
@@ -10,8 +11,11 @@ namespace {
 std::size_t elements(const TensorSource& t) { return static_cast<std::size_t>(*element_count(t.shape)); }
 
 template <class T>
-std::vector<T> widened(const std::vector<float>& x) {
-    return std::vector<T>(x.begin(), x.end());
+std::vector<T> widened(std::vector<float>&& x) {
+    if constexpr (sizeof(T) == sizeof(float))
+        return std::move(x);
+    else
+        return std::vector<T>(x.begin(), x.end());
 }
 
 template <class T>
@@ -96,7 +100,7 @@ Tensors<T>::Tensors(const Plan& plan) {
                 numbers_.push_back(literal<T>(t));
                 break;
             case TensorSource::Kind::drawn_weight:
-                numbers_.push_back(widened<T>(weights[next++]));
+                numbers_.push_back(widened<T>(std::move(weights[next++])));
                 break;
             case TensorSource::Kind::rand:
             case TensorSource::Kind::randn:

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "lib/kernels/kernels.hpp"
+
 namespace attn::ops {
 namespace {
 
@@ -25,8 +27,10 @@ constexpr T minus_infinity = -std::numeric_limits<T>::infinity();
 }  // namespace
 
 template <class T>
-void scale(const T* in, T* out, Index keys, T factor) {
-    for (Index j = 0; j < keys; ++j) out[j] = in[j] * factor;
+void keep_range(const T* in, T* out, Index keys, Visible seen, T elsewhere) {
+    std::fill(out, out + seen.from, elsewhere);
+    std::copy(in + seen.from, in + seen.to, out + seen.from);
+    std::fill(out + seen.to, out + keys, elsewhere);
 }
 
 template <class T>
@@ -44,10 +48,8 @@ bool sees_a_key(const T* scores, Index keys) {
 
 template <class T>
 void softmax(const T* in, T* out, Index keys) {
-    const T max = *std::max_element(in, in + keys, [](T a, T b) { return a < b; });
-    for (Index j = 0; j < keys; ++j) out[j] = std::exp(in[j] - max);
-    const double sum = sum_of(out, keys);
-    for (Index j = 0; j < keys; ++j) out[j] = static_cast<T>(static_cast<double>(out[j]) / sum);
+    const auto& kernel = kernels::table<T>();
+    kernel.divide(out, keys, kernel.exponentials(in, out, keys));
 }
 
 template <class T>
@@ -81,7 +83,7 @@ void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_fact
 }
 
 #define ATTN_OPS(T)                                                                \
-    template void scale(const T*, T*, Index, T);                                   \
+    template void keep_range(const T*, T*, Index, Visible, T);                     \
     template void mask_scores(const T*, T*, Index, const std::uint8_t*, const T*); \
     template bool sees_a_key(const T*, Index);                                     \
     template void softmax(const T*, T*, Index);                                    \

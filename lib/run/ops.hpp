@@ -2,15 +2,16 @@
 #include <cstdint>
 
 #include "lib/plan/plan.hpp"
+#include "lib/run/mask.hpp"
 
 namespace attn::ops {
 
 // One short function per stage operation, on one row of `keys` cells.
 // hidden: 1 where the mask hides the cell; added: numbers of additive masks; both may be null.
 
-/// out = in * scale
+/// out = in for the keys that are seen, `elsewhere` for the others
 template <class T>
-void scale(const T* in, T* out, Index keys, T factor);
+void keep_range(const T* in, T* out, Index keys, Visible seen, T elsewhere);
 
 /// out = -inf where hidden, else in + added
 template <class T>

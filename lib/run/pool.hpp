@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "lib/shape.hpp"
+
 namespace attn {
 
 /// Workers that take numbered jobs; the caller works too. One worker or fewer: no thread is started.
@@ -17,18 +19,19 @@ class Pool {
     Pool& operator=(const Pool&) = delete;
 
     int workers() const { return static_cast<int>(threads_.size()) + 1; }
-    /// Runs job(0) ... job(count - 1), each once, and returns when all are done. Rethrows the first
-    /// exception.
-    void run(int count, const std::function<void(int)>& job);
+    /// Runs job(k, worker) for k in 0 ... count - 1, each once and begun in that order, and returns when all
+    /// are done. Jobs of the same worker (0 ... workers() - 1) never overlap. Rethrows the first exception.
+    void run(Index count, const std::function<void(Index, int)>& job);
 
   private:
-    void work();
-    void take_jobs(std::unique_lock<std::mutex>& lock);
+    void work(int worker);
+    void take_jobs(std::unique_lock<std::mutex>& lock, int worker);
 
     std::mutex mutex_;
     std::condition_variable wake_, done_;
-    const std::function<void(int)>* job_ = nullptr;
-    int next_ = 0, count_ = 0, running_ = 0;
+    const std::function<void(Index, int)>* job_ = nullptr;
+    Index next_ = 0, count_ = 0;
+    int running_ = 0;
     bool stop_ = false;
     std::exception_ptr failure_;
     std::vector<std::thread> threads_;

@@ -44,6 +44,12 @@ class Sink {
     /// Before the first and after the last rows of a stage; only where stage_by_stage().
     virtual void begin_stage(const Plan&, const PlannedStage&) {}
     virtual void rows(const Rows&) {}
+    /// True: rows of stages from the scores to the context are computed where `place` says and not pushed by
+    /// rows(), as long as all keys are shown; only where not stage_by_stage().
+    virtual bool has_places() const { return false; }
+    /// The memory of `rows.row_count()` dense rows of a stage; rows.data is null. Called by several threads
+    /// at once.
+    virtual void* place(const Rows& /*rows*/) { return nullptr; }
     virtual void end_stage(const PlannedStage&) {}
     /// After everything, with the warnings of planning and of the run.
     virtual void end(const std::vector<std::string>& /*warnings*/) {}

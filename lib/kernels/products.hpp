@@ -1,0 +1,304 @@
+#pragma once
+#include "lib/kernels/vectors.hpp"
+
+namespace attn::kernels {
+
+/// Products of matrices: small and odd ones as they stand, large ones from packed panels, few rows on a long
+/// stream.
+template <class T, class Arch>
+struct Products : Vectors<T, Arch> {
+    using Base = Vectors<T, Arch>;
+    using Batch = typename Base::Batch;
+    using Base::least, Base::load, Base::sum_of, Base::tile_rows, Base::tile_vectors, Base::vectors_of,
+        Base::width;
+    static constexpr Index dot_chunk = 512, sum_chunk = 128;
+    /// How far ahead of a stream from memory is fetched.
+    static constexpr Index ahead = 4096 / static_cast<Index>(sizeof(T));
+
+    // --- nothing packed
+
+    static T dot_of_chunk(const T* a, const T* b, Index n) {
+        Batch s0(T{0}), s1(T{0}), s2(T{0}), s3(T{0});
+        Index k = 0;
+        for (; k + 4 * width <= n; k += 4 * width) {
+            s0 = fused(load(a + k), load(b + k), s0);
+            s1 = fused(load(a + k + width), load(b + k + width), s1);
+            s2 = fused(load(a + k + 2 * width), load(b + k + 2 * width), s2);
+            s3 = fused(load(a + k + 3 * width), load(b + k + 3 * width), s3);
+        }
+        for (; k + width <= n; k += width) s0 = fused(load(a + k), load(b + k), s0);
+        T rest{0};
+        for (; k < n; ++k) rest += a[k] * b[k];
+        return sum_of((s0 + s1) + (s2 + s3)) + rest;
+    }
+
+    static void dot_rows(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
+                         Index depth) {
+        for (Index i = 0; i < m; ++i) {
+            for (Index j = 0; j < n; ++j) {
+                const T *x = a + i * lda, *y = b + j * ldb;
+                if (depth <= dot_chunk) {
+                    c[i * ldc + j] = dot_of_chunk(x, y, depth);
+                    continue;
+                }
+                double sum = 0;
+                for (Index k = 0; k < depth; k += dot_chunk)
+                    sum += static_cast<double>(dot_of_chunk(x + k, y + k, least(dot_chunk, depth - k)));
+                c[i * ldc + j] = static_cast<T>(sum);
+            }
+        }
+    }
+
+    /// Two vectors of one row of c.
+    static void multiply_pair(const T* a, const T* b, Index ldb, T* c, Index depth) {
+        double sums[2 * Batch::size] = {};
+        T part[2 * Batch::size];
+        for (Index from = 0; from < depth; from += sum_chunk) {
+            const Index to = least(depth, from + sum_chunk);
+            Batch s0(T{0}), s1(T{0});
+            for (Index k = from; k < to; ++k) {
+                const Batch x(a[k]);
+                s0 = fused(x, load(b + k * ldb), s0);
+                s1 = fused(x, load(b + k * ldb + width), s1);
+            }
+            T* out = depth <= sum_chunk ? c : part;
+            s0.store_unaligned(out);
+            s1.store_unaligned(out + width);
+            if (depth <= sum_chunk) return;
+            for (Index j = 0; j < 2 * width; ++j) sums[j] += static_cast<double>(part[j]);
+        }
+        for (Index j = 0; j < 2 * width; ++j) c[j] = static_cast<T>(sums[j]);
+    }
+
+    static T multiply_cell(const T* a, const T* b, Index ldb, Index depth) {
+        double sum = 0;
+        for (Index from = 0; from < depth; from += sum_chunk) {
+            const Index to = least(depth, from + sum_chunk);
+            T part{0};
+            for (Index k = from; k < to; ++k) part += a[k] * b[k * ldb];
+            if (depth <= sum_chunk) return part;
+            sum += static_cast<double>(part);
+        }
+        return static_cast<T>(sum);
+    }
+
+    static void multiply(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
+                         Index depth) {
+        for (Index i = 0; i < m; ++i) {
+            Index j = 0;
+            for (; j + 2 * width <= n; j += 2 * width)
+                multiply_pair(a + i * lda, b + j, ldb, c + i * ldc + j, depth);
+            for (; j < n; ++j) c[i * ldc + j] = multiply_cell(a + i * lda, b + j, ldb, depth);
+        }
+    }
+
+    // --- packed panels
+
+    static Index packed_size(Index n, Index depth) { return vectors_of(n) * width * depth; }
+
+    /// Panels of nearly equal width: 5 vectors are 3 + 2, not 4 + 1, since a narrow tile waits for its sums.
+    struct Panels {
+        Index vectors, count, base, wider;
+        explicit Panels(Index n)
+            : vectors(vectors_of(n)),
+              count((vectors + tile_vectors - 1) / tile_vectors),
+              base(vectors / count),
+              wider(vectors % count) {}
+        Index size(Index p) const { return base + (p < wider ? 1 : 0); }           ///< vectors
+        Index begin(Index p) const { return p * base + (p < wider ? p : wider); }  ///< first vector
+    };
+
+    static void pack_columns(const T* b, Index ldb, Index n, Index depth, T* packed) {
+        const Panels panels(n);
+        for (Index p = 0; p < panels.count; ++p) {
+            const Index first = panels.begin(p) * width, columns = panels.size(p) * width,
+                        real = least(columns, n - first);
+            for (Index k = 0; k < depth; ++k, packed += columns) {
+                const T* from = b + k * ldb + first;
+                for (Index j = 0; j < real; ++j) packed[j] = from[j];
+                for (Index j = real; j < columns; ++j) packed[j] = T{0};
+            }
+        }
+    }
+
+    static void pack_rows(const T* b, Index ldb, Index n, Index depth, T* packed) {
+        const Panels panels(n);
+        for (Index p = 0; p < panels.count; ++p) {
+            const Index first = panels.begin(p) * width, columns = panels.size(p) * width,
+                        real = least(columns, n - first);
+            for (Index j = 0; j < columns; ++j) {
+                const T* from = b + (first + j) * ldb;
+                for (Index k = 0; k < depth; ++k) packed[k * columns + j] = j < real ? from[k] : T{0};
+            }
+            packed += columns * depth;
+        }
+    }
+
+    /// R rows by V vectors, the sums in registers from the first product to the last; `columns` of them are
+    /// stored. Rows of b are `step` apart.
+    template <int R, int V, bool stream>
+    static void tile_of(const T* a, Index lda, const T* b, Index step, T* c, Index ldc, Index depth,
+                        Index columns, bool add) {
+        Batch s[R][V];
+        for (int r = 0; r < R; ++r)
+            for (int v = 0; v < V; ++v) s[r][v] = Batch(T{0});
+        for (Index k = 0; k < depth; ++k, b += step) {
+            Batch y[V];
+            for (int v = 0; v < V; ++v) {
+                y[v] = load(b + v * width);
+                if constexpr (stream) __builtin_prefetch(b + v * width + ahead);
+            }
+            for (int r = 0; r < R; ++r) {
+                const Batch x(a[r * lda + k]);
+                for (int v = 0; v < V; ++v) s[r][v] = fused(x, y[v], s[r][v]);
+            }
+        }
+        for (int r = 0; r < R; ++r) {
+            for (int v = 0; v < V; ++v) {
+                T* out = c + r * ldc + v * width;
+                const Index real = least(width, columns - v * width);
+                if (real == width) {
+                    (add ? load(out) + s[r][v] : s[r][v]).store_unaligned(out);
+                    continue;
+                }
+                T lanes[Batch::size];
+                s[r][v].store_unaligned(lanes);
+                for (Index j = 0; j < real; ++j) out[j] = add ? out[j] + lanes[j] : lanes[j];
+            }
+        }
+    }
+
+    template <int V, bool stream>
+    static void rows_of(const T* a, Index lda, const T* b, Index step, T* c, Index ldc, Index m, Index depth,
+                        Index columns, bool add) {
+        Index i = 0;
+        for (; i + tile_rows <= m; i += tile_rows)
+            tile_of<6, V, stream>(a + i * lda, lda, b, step, c + i * ldc, ldc, depth, columns, add);
+        a += i * lda;
+        c += i * ldc;
+        switch (m - i) {
+            case 5:
+                return tile_of<5, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+            case 4:
+                return tile_of<4, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+            case 3:
+                return tile_of<3, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+            case 2:
+                return tile_of<2, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+            case 1:
+                return tile_of<1, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+            default:
+                return;
+        }
+    }
+
+    /// One panel of `vectors` vectors, of whose columns the first `columns` are wanted.
+    template <bool stream>
+    static void panel_of(const T* a, Index lda, const T* b, Index step, T* c, Index ldc, Index m, Index depth,
+                         Index columns, bool add) {
+        switch (vectors_of(columns)) {
+            case 4:
+                if constexpr (tile_vectors == 4)
+                    rows_of<4, stream>(a, lda, b, step, c, ldc, m, depth, columns, add);
+                return;
+            case 3:
+                if constexpr (tile_vectors == 4)
+                    rows_of<3, stream>(a, lda, b, step, c, ldc, m, depth, columns, add);
+                return;
+            case 2:
+                return rows_of<2, stream>(a, lda, b, step, c, ldc, m, depth, columns, add);
+            default:
+                return rows_of<1, stream>(a, lda, b, step, c, ldc, m, depth, columns, add);
+        }
+    }
+
+    static void multiply_packed(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m, Index n,
+                                Index depth, Index from, Index to, bool add) {
+        const Panels panels(n);
+        for (Index p = 0; p < panels.count; ++p) {
+            const Index first = panels.begin(p) * width, step = panels.size(p) * width;
+            panel_of<false>(a, lda, packed + first * depth + from * step, step, c + first, ldc, m, to - from,
+                            least(step, n - first), add);
+        }
+    }
+
+    // --- few rows, many keys: b is read once, from memory
+
+    /// Vectors of half the width can be summed in pairs (xsimd 8 sums those of 512 bits by instructions of
+    /// AVX-512 DQ).
+#if XSIMD_WITH_AVX512F
+    using Summed = xsimd::batch<T, xsimd::avx2>;
+#else
+    using Summed = Batch;
+#endif
+
+    /// out[i] = sum of the lanes of x[i], for `width` vectors.
+    static void sums_of(const Batch* x, T* out) {
+        constexpr int lanes = static_cast<int>(Summed::size), parts = static_cast<int>(Batch::size) / lanes;
+        for (int first = 0; first < static_cast<int>(width); first += lanes) {
+            Summed s[Summed::size];
+            for (int i = 0; i < lanes; ++i) {
+                if constexpr (parts == 1) {
+                    s[i] = x[first + i];
+                } else {
+                    T stored[Batch::size];
+                    x[first + i].store_unaligned(stored);
+                    s[i] = Summed::load_unaligned(stored) + Summed::load_unaligned(stored + lanes);
+                }
+            }
+            xsimd::haddp(s).store_unaligned(out + first);
+        }
+    }
+
+    /// R rows of a by width / R rows of b at a time.
+    template <int R>
+    static void dot_group(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index n,
+                          Index depth) {
+        constexpr int at_once = static_cast<int>(Batch::size) / R;
+        const Index whole = depth / width * width;
+        for (Index j = 0; j < n; j += at_once) {
+            const T* y[at_once];
+            for (int q = 0; q < at_once; ++q) y[q] = b + least(j + q, n - 1) * ldb;
+            Batch s[R * at_once];
+            for (Batch& x : s) x = Batch(T{0});
+            for (Index k = 0; k < whole; k += width) {
+                Batch x[R];
+                for (int r = 0; r < R; ++r) x[r] = load(a + r * lda + k);
+                for (int q = 0; q < at_once; ++q) {
+                    const Batch loaded = load(y[q] + k);
+                    __builtin_prefetch(y[q] + k + ahead);
+                    for (int r = 0; r < R; ++r) s[r * at_once + q] = fused(x[r], loaded, s[r * at_once + q]);
+                }
+            }
+            T sums[Batch::size];
+            sums_of(s, sums);
+            for (int r = 0; r < R; ++r)
+                for (int q = 0; q < at_once && j + q < n; ++q) {
+                    T rest{0};
+                    for (Index k = whole; k < depth; ++k) rest += a[r * lda + k] * y[q][k];
+                    c[r * ldc + j + q] = sums[r * at_once + q] + rest;
+                }
+        }
+    }
+
+    static void dot_stream(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
+                           Index depth) {
+        Index i = 0;
+        if constexpr (Batch::size >= 4)
+            for (; i + 4 <= m; i += 4) dot_group<4>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, n, depth);
+        for (; i + 2 <= m; i += 2) dot_group<2>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, n, depth);
+        for (; i < m; ++i) dot_group<1>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, n, depth);
+    }
+
+    static void add_stream(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
+                           Index depth) {
+        const Index whole = n / width * width;
+        for (Index j = 0; j < whole; j += tile_vectors * width)
+            panel_of<true>(a, lda, b + j, ldb, c + j, ldc, m, depth, least(tile_vectors * width, whole - j),
+                           true);
+        for (Index i = 0; i < m; ++i)
+            for (Index j = whole; j < n; ++j) c[i * ldc + j] += multiply_cell(a + i * lda, b + j, ldb, depth);
+    }
+};
+
+}  // namespace attn::kernels

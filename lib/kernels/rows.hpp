@@ -1,0 +1,164 @@
+#pragma once
+#include "lib/kernels/vectors.hpp"
+
+namespace attn::kernels {
+
+/// What is done to rows of scores and weights, a number at a time.
+template <class T, class Arch>
+struct RowKernels : Vectors<T, Arch> {
+    using Base = Vectors<T, Arch>;
+    using Batch = typename Base::Batch;
+    using Base::least, Base::load, Base::sum_of, Base::tile_rows, Base::tile_vectors, Base::vectors_of,
+        Base::width;
+    using Constants = Exp<T>;
+    using Bits = typename Constants::Bits;
+    using BitBatch = xsimd::batch<Bits, Arch>;
+
+    static void scale(const T* in, T* out, Index n, T factor) {
+        Index k = 0;
+        for (; k + width <= n; k += width) (load(in + k) * Batch(factor)).store_unaligned(out + k);
+        for (; k < n; ++k) out[k] = in[k] * factor;
+    }
+
+    static bool all_finite(const T* x, Index n, bool minus_infinity) {
+        constexpr T lowest = -static_cast<T>(__builtin_inf());
+        Batch sum(T{0});  // of x - x: 0, or NaN
+        Index k = 0;
+        for (; k + width <= n; k += width) {
+            Batch y = load(x + k);
+            if (minus_infinity) y = xsimd::select(y == Batch(lowest), Batch(T{0}), y);
+            sum = sum + (y - y);
+        }
+        T rest{0};
+        for (; k < n; ++k) rest += minus_infinity && x[k] == lowest ? T{0} : x[k] - x[k];
+        return sum_of(sum) + rest == T{0};
+    }
+
+    /// In double, so that a quotient is rounded once. (Compilers vectorise the conversion; xsimd has none.)
+    static void divide(T* x, Index n, double by) {
+        const double inverse = 1 / by;
+        if constexpr (sizeof(T) == sizeof(float)) {
+            for (Index k = 0; k < n; ++k) x[k] = static_cast<T>(static_cast<double>(x[k]) * inverse);
+        } else {
+            for (Index k = 0; k < n; ++k) x[k] /= by;
+        }
+    }
+
+    // --- exponentials
+
+    /// 2^n of an integer n that stands in the low bits of magic + n, for a normal result.
+    static Batch power_of_two(const Batch& shifted) {
+        const BitBatch bits =
+            xsimd::bitwise_cast<BitBatch>(shifted) - xsimd::bitwise_cast<BitBatch>(Batch(Constants::magic));
+        return xsimd::bitwise_cast<Batch>((bits + BitBatch(static_cast<Bits>(Constants::bias)))
+                                          << Constants::mantissa);
+    }
+
+    /// e^x for x <= 0 or NaN. 2^n is applied in two halves, so that subnormal results are rounded once.
+    static Batch exponential(const Batch& given) {
+        const Batch lowest(Constants::lowest), magic(Constants::magic);
+        const Batch x = xsimd::select(given < lowest, lowest, given);  // NaN stays
+        const Batch n = fused(x, Batch(Constants::log2e), magic) - magic;
+        Batch r = fused(n, Batch(-Constants::ln2_high), x);
+        r = fused(n, Batch(-Constants::ln2_low), r);
+        Batch p(Constants::e[Constants::degree]);
+        for (int k = Constants::degree; k-- > 0;) p = fused(p, r, Batch(Constants::e[k]));
+        const Batch half = fused(n, Batch(T(0.5)), magic);
+        return p * power_of_two(half) * power_of_two(n - (half - magic) + magic);
+    }
+
+    /// 2^x for x <= 8; 0 below the normal numbers. NaN stays.
+    static Batch exponential2(const Batch& x) {
+        const Batch lowest(Constants::lowest_log2), magic(Constants::magic);
+        const Batch bounded = xsimd::select(x < lowest, lowest, x);
+        const Batch shifted = bounded + magic;
+        const Batch r = bounded - (shifted - magic);
+        Batch p(Constants::two[Constants::degree2]);
+        for (int k = Constants::degree2; k-- > 0;) p = fused(p, r, Batch(Constants::two[k]));
+        return xsimd::select(x < lowest, Batch(T{0}), p * power_of_two(shifted));
+    }
+
+    static T max_of(const T* x, Index n) {
+        T max = x[0];
+        Index k = 0;
+        if (n >= width) {
+            Batch m = load(x);
+            for (k = width; k + width <= n; k += width) m = xsimd::max(m, load(x + k));
+            T lanes[Batch::size];
+            m.store_unaligned(lanes);
+            max = lanes[0];
+            for (const T lane : lanes) max = lane > max ? lane : max;
+        }
+        for (; k < n; ++k) max = x[k] > max ? x[k] : max;
+        return max;
+    }
+
+    static double exponentials(const T* in, T* out, Index n) {
+        const T max = max_of(in, n);
+        double sum = 0;
+        for (Index from = 0; from < n; from += 256) {
+            const Index to = least(n, from + 256);
+            Batch s(T{0});
+            Index k = from;
+            for (; k + width <= to; k += width) {
+                const Batch e = exponential(load(in + k) - Batch(max));
+                e.store_unaligned(out + k);
+                s = s + e;
+            }
+            sum += static_cast<double>(sum_of(s));
+            if (k == to) continue;
+            T lanes[Batch::size] = {};
+            for (Index j = k; j < to; ++j) lanes[j - k] = in[j] - max;
+            exponential(load(lanes)).store_unaligned(lanes);
+            for (Index j = k; j < to; ++j) {
+                out[j] = lanes[j - k];
+                sum += static_cast<double>(out[j]);
+            }
+        }
+        return sum;
+    }
+
+    static void weigh(T* scores, Index stride, Index m, Index n, T factor, const Running<T>& state) {
+        constexpr T infinity = static_cast<T>(__builtin_inf());
+        const Index whole = vectors_of(n) * width;
+        for (Index i = 0; i < m; ++i) {
+            T* x = scores + i * stride;
+            for (Index j = n; j < whole; ++j) x[j] = -infinity;
+            const T top = max_of(x, whole) * factor;
+            T& max = state.max[i];
+            if (top > max + 8 || (max == -infinity && top > max)) {
+                const T by = max == -infinity ? T{0} : scalar_exponential2(max - top);
+                state.sum[i] *= static_cast<double>(by);
+                T* c = state.context + i * state.stride;
+                for (Index j = 0; j < state.width; ++j) c[j] *= by;
+                max = top;
+            }
+            // A row that has seen no key yet: every score is -inf (or NaN, which goes through).
+            const Batch f(factor), shift(max == -infinity ? T{0} : -max);
+            Batch s0(T{0}), s1(T{0});
+            Index j = 0;
+            for (; j + 2 * width <= whole; j += 2 * width) {
+                const Batch e0 = exponential2(fused(load(x + j), f, shift));
+                const Batch e1 = exponential2(fused(load(x + j + width), f, shift));
+                e0.store_unaligned(x + j);
+                e1.store_unaligned(x + j + width);
+                s0 = s0 + e0;
+                s1 = s1 + e1;
+            }
+            if (j < whole) {
+                const Batch e0 = exponential2(fused(load(x + j), f, shift));
+                e0.store_unaligned(x + j);
+                s0 = s0 + e0;
+            }
+            state.sum[i] += static_cast<double>(sum_of(s0 + s1));
+        }
+    }
+
+    static T scalar_exponential2(T x) {
+        T lanes[Batch::size];
+        exponential2(Batch(x)).store_unaligned(lanes);
+        return lanes[0];
+    }
+};
+
+}  // namespace attn::kernels

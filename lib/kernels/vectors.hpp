@@ -1,0 +1,123 @@
+#pragma once
+// The only SIMD code is in this file and those that include it: everything is a template on the instruction
+// set. It includes nothing of std that has functions: a unit that is built with wider flags must not leave a
+// copy of an ordinary template for everyone to run.
+#include <xsimd/xsimd.hpp>
+
+#include "lib/kernels/kernels.hpp"
+
+namespace attn::kernels {
+
+/// Constants of e^x and 2^x in a type.
+template <class T>
+struct Exp;
+
+template <>
+struct Exp<float> {
+    using Bits = std::int32_t;
+    static constexpr float magic =
+        12582912.0F;  ///< 1.5 * 2^23: adding it rounds to an integer, left in the low bits
+    static constexpr int mantissa = 23, bias = 127;
+    static constexpr float log2e = 1.44269504F, ln2_high = 0.693145752F, ln2_low = 1.42860677e-6F;
+    static constexpr float lowest = -104.5F;  ///< e^x rounds to 0 below
+    static constexpr float lowest_log2 = -126.0F;
+    static constexpr int degree = 7, degree2 = 6;
+    /// Taylor's: the rest is below 6e-9 for |x| <= ln(2) / 2.
+    static constexpr float e[degree + 1] = {1,         1,          0.5F,       1.0F / 6,
+                                            1.0F / 24, 1.0F / 120, 1.0F / 720, 1.0F / 5040};
+    /// 2^x on [-1/2, 1/2], interpolated at Chebyshev's points: relative error 1.8e-8 with these coefficients.
+    static constexpr float two[degree2 + 1] = {
+        1, 0.6931472F, 0.2402265F, 0.05550327F, 0.009618025F, 0.0013400433F, 0.00015469732F};
+};
+
+template <>
+struct Exp<double> {
+    using Bits = std::int64_t;
+    static constexpr double magic = 6755399441055744.0;  ///< 1.5 * 2^52
+    static constexpr int mantissa = 52, bias = 1023;
+    static constexpr double log2e = 1.4426950408889634, ln2_high = 0.69314718036912381649,
+                            ln2_low = 1.90821492927058770002e-10;
+    static constexpr double lowest = -746.0;
+    static constexpr double lowest_log2 = -1022.0;
+    static constexpr int degree = 13, degree2 = 13;
+    static constexpr double e[degree + 1] = {1,
+                                             1,
+                                             1.0 / 2,
+                                             1.0 / 6,
+                                             1.0 / 24,
+                                             1.0 / 120,
+                                             1.0 / 720,
+                                             1.0 / 5040,
+                                             1.0 / 40320,
+                                             1.0 / 362880,
+                                             1.0 / 3628800,
+                                             1.0 / 39916800,
+                                             1.0 / 479001600,
+                                             1.0 / 6227020800.0};
+    /// ln(2)^k / k!
+    static constexpr double two[degree2 + 1] = {1,
+                                                0.69314718055994530942,
+                                                0.24022650695910071233,
+                                                0.055504108664821579953,
+                                                0.0096181291076284771619,
+                                                0.0013333558146428443423,
+                                                0.00015403530393381609954,
+                                                1.5252733804059840280e-5,
+                                                1.3215486790144309488e-6,
+                                                1.0178086009239699728e-7,
+                                                7.0549116208011233299e-9,
+                                                4.4455382718708116030e-10,
+                                                2.5678435993488205141e-11,
+                                                1.3691488853904124400e-12};
+};
+
+#if defined(__aarch64__)
+constexpr bool has_32_registers = true;
+#else
+constexpr bool has_32_registers = false;
+#endif
+
+/// a * b + c, rounded once where the instruction set can.
+template <class T, class Arch>
+xsimd::batch<T, Arch> fused(const xsimd::batch<T, Arch>& a, const xsimd::batch<T, Arch>& b,
+                            const xsimd::batch<T, Arch>& c) {
+    return xsimd::fma(a, b, c);
+}
+#if XSIMD_WITH_AVX512F
+// xsimd 8 multiplies and adds here.
+inline xsimd::batch<float, xsimd::avx512f> fused(const xsimd::batch<float, xsimd::avx512f>& a,
+                                                 const xsimd::batch<float, xsimd::avx512f>& b,
+                                                 const xsimd::batch<float, xsimd::avx512f>& c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+inline xsimd::batch<double, xsimd::avx512f> fused(const xsimd::batch<double, xsimd::avx512f>& a,
+                                                  const xsimd::batch<double, xsimd::avx512f>& b,
+                                                  const xsimd::batch<double, xsimd::avx512f>& c) {
+    return _mm512_fmadd_pd(a, b, c);
+}
+#endif
+
+/// What every kernel of an instruction set builds on.
+template <class T, class Arch>
+struct Vectors {
+    using Batch = xsimd::batch<T, Arch>;
+    static constexpr Index width = static_cast<Index>(Batch::size);
+    /// 6 x 4 vectors where there are 32 registers (24 sums, 4 of b, 1 of a), else 6 x 2 (12, 2, 1 of 16).
+    static constexpr Index tile_rows = 6,
+                           tile_vectors = sizeof(T) * Batch::size == 64 || has_32_registers ? 4 : 2;
+
+    static Batch load(const T* p) { return Batch::load_unaligned(p); }
+    static Index least(Index a, Index b) { return a < b ? a : b; }
+    static Index vectors_of(Index n) { return (n + width - 1) / width; }
+
+    /// xsimd calls this hadd or reduce_add, depending on its version.
+    static T sum_of(const Batch& x) {
+        T lanes[Batch::size];
+        x.store_unaligned(lanes);
+        T sum{0};
+        for (const T lane : lanes) sum += lane;
+        return sum;
+    }
+};
+
+}  // namespace attn::kernels

@@ -1,0 +1,34 @@
+#pragma once
+#include <algorithm>
+
+#include "lib/shape.hpp"
+
+namespace attn::blocking {
+
+// How work is cut. A result's bits depend on these sizes, so they are the same for every instruction set and
+// any number of threads; the plan counts the memory that they need.
+
+/// Keys of a packed panel, and of a step of the running softmax.
+constexpr Index unit = 64, block = 2 * unit;
+/// Query rows of a job on the fused path.
+constexpr Index fused_rows = 192;
+/// Rows of one head of keys that the path of single rows is for, and the keys of one of its jobs.
+constexpr Index single_rows = 16, piece = 4096;
+/// Bytes of packed keys and values that are held at once.
+constexpr Index packed_bytes = Index{64} << 20;
+/// Packed columns are filled up to whole vectors: this many numbers for any instruction set.
+constexpr Index widest = 16;
+
+constexpr Index parts(Index n, Index size) { return (n + size - 1) / size; }
+constexpr Index filled(Index n) { return parts(n, widest) * widest; }
+
+/// Numbers of one head's packed keys and values.
+constexpr Index packed_head(Index keys, Index dim, Index value_dim) {
+    return parts(keys, block) * block * (dim + filled(value_dim));
+}
+/// Heads, of `all`, that are packed at once.
+constexpr Index packed_heads(Index all, Index numbers_of_head, Index element) {
+    return std::clamp(packed_bytes / std::max(Index{1}, numbers_of_head * element), Index{1}, all);
+}
+
+}  // namespace attn::blocking

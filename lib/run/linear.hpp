@@ -1,0 +1,34 @@
+#pragma once
+#include "lib/kernels/kernels.hpp"
+#include "lib/run/arena.hpp"
+#include "lib/run/materialize.hpp"
+#include "lib/run/pool.hpp"
+
+namespace attn {
+
+/// y = x · W + b for some columns of a map, W packed once where the work is worth it.
+template <class T>
+class Linear {
+  public:
+    /// Columns begin ... end - 1 of `map`, for inputs of about `rows` rows (all of them: the bits of a row
+    /// must not depend on how many are asked for).
+    Linear(const LinearMap<T>& map, Index begin, Index end, Index rows, Arena& arena);
+
+    /// y[rows, end - begin] = x[rows, depth_end - depth_begin] · W[depth_begin ... depth_end - 1, :]; the
+    /// bias is added where the whole depth is used.
+    void apply(const T* x, Index ldx, Index rows, T* y, Index ldy, Index depth_begin, Index depth_end) const;
+    void apply(const T* x, Index ldx, Index rows, T* y, Index ldy) const {
+        apply(x, ldx, rows, y, ldy, 0, depth_);
+    }
+
+    /// Rows of one job, when the rows are shared between workers.
+    static constexpr Index rows_of_a_job = 96;
+
+  private:
+    const LinearMap<T>& map_;
+    const kernels::Table<T>& kernel_;
+    Index begin_, columns_, depth_, stride_;
+    T* packed_ = nullptr;  ///< panels of columns for every `chunk` of the depth
+};
+
+}  // namespace attn

@@ -1,0 +1,73 @@
+#include "lib/run/packs.hpp"
+
+#include <algorithm>
+
+namespace attn {
+namespace {
+
+constexpr Index blocks_of_a_job = 16;
+/// A chain of more products is cut, so that its rounding does not grow with the width.
+constexpr Index longest_chain = 256;
+
+using blocking::block, blocking::unit;
+
+}  // namespace
+
+template <class T>
+Packs<T>::Packs(const Operands<T>& operands, Arena& arena, Pool& pool)
+    : operands_(operands),
+      plan_(operands.plan),
+      pool_(pool),
+      kernel_(kernels::table<T>()),
+      unit_size_(unit * plan_.dim),
+      block_size_(block * blocking::filled(plan_.value_dim)),
+      blocks_(blocking::parts(plan_.keys, block)),
+      capacity_(blocking::packed_heads(plan_.batch * plan_.kv_heads,
+                                       blocking::packed_head(plan_.keys, plan_.dim, plan_.value_dim),
+                                       static_cast<Index>(sizeof(T)))),
+      keys_(arena.take<T>(capacity_ * blocks_ * 2 * unit_size_)),
+      values_(arena.take<T>(capacity_ * blocks_ * block_size_)) {}
+
+template <class T>
+void Packs<T>::hold(std::span<const KeyHead> heads, bool with_values) {
+    if (std::equal(heads.begin(), heads.end(), held_.begin(), held_.end()) && (holds_values_ || !with_values))
+        return;
+    held_.assign(heads.begin(), heads.end());
+    holds_values_ = with_values;
+    const Index jobs_of_head = (blocks_ + blocks_of_a_job - 1) / blocks_of_a_job;
+    pool_.run(static_cast<Index>(heads.size()) * jobs_of_head, [&](Index job, int) {
+        const Index place = job / jobs_of_head, first = job % jobs_of_head * blocks_of_a_job;
+        const KeyHead& head = heads[static_cast<std::size_t>(place)];
+        for (Index b = first; b < std::min(first + blocks_of_a_job, blocks_); ++b) {
+            for (Index k0 = b * block; k0 < std::min((b + 1) * block, plan_.keys); k0 += unit)
+                kernel_.pack_rows(operands_.keys.row(head.batch, head.head, k0), operands_.keys.token,
+                                  keys_of_unit(k0), plan_.dim,
+                                  keys_ + (place * blocks_ * 2 + k0 / unit) * unit_size_);
+            if (!with_values) continue;
+            const Index k0 = b * block, n = std::min(block, plan_.keys - k0);
+            kernel_.pack_columns(operands_.values.row(head.batch, head.head, k0), operands_.values.token,
+                                 plan_.value_dim, n, values_ + (place * blocks_ + b) * block_size_);
+        }
+    });
+}
+
+template <class T>
+void Packs<T>::scores(Index place, Index k0, const T* a, Index lda, T* c, Index ldc, Index m) const {
+    const T* packed = keys_ + (place * blocks_ * 2 + k0 / unit) * unit_size_;
+    for (Index from = 0; from < plan_.dim; from += longest_chain)
+        kernel_.multiply_packed(a + from, lda, packed, c, ldc, m, keys_of_unit(k0), plan_.dim, from,
+                                std::min(from + longest_chain, plan_.dim), from > 0);
+}
+
+template <class T>
+void Packs<T>::add_values(Index place, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
+                          Index m) const {
+    const Index b = k0 / block, depth = std::min(block, plan_.keys - b * block);
+    kernel_.multiply_packed(weights, stride, values_ + (place * blocks_ + b) * block_size_, c, ldc, m,
+                            plan_.value_dim, depth, k0 - b * block, k1 - b * block, true);
+}
+
+template class Packs<float>;
+template class Packs<double>;
+
+}  // namespace attn

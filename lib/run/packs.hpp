@@ -1,0 +1,53 @@
+#pragma once
+#include <span>
+#include <vector>
+
+#include "lib/kernels/kernels.hpp"
+#include "lib/plan/blocking.hpp"
+#include "lib/run/arena.hpp"
+#include "lib/run/operands.hpp"
+#include "lib/run/pool.hpp"
+
+namespace attn {
+
+/// A head of keys and values of one batch item.
+struct KeyHead {
+    Index batch = 0, head = 0;
+    bool operator==(const KeyHead&) const = default;
+};
+
+/// Keys and values of some heads as the kernels read them: keys as columns, in units; values in blocks of
+/// keys (lib/plan/blocking.hpp).
+template <class T>
+class Packs {
+  public:
+    Packs(const Operands<T>& operands, Arena& arena, Pool& pool);
+
+    /// Heads that are held at once: all of them, or as many as fit into 64 MB.
+    Index capacity() const { return capacity_; }
+    /// Packs these heads (no more than capacity()), unless they are held already.
+    void hold(std::span<const KeyHead> heads, bool with_values);
+
+    /// c[m, columns] = a[m, dim] · keysᵀ of the unit that begins at key k0; `place` of the head among those
+    /// held.
+    void scores(Index place, Index k0, const T* a, Index lda, T* c, Index ldc, Index m) const;
+    /// c[m, value_dim] += weights[m, k1 - k0] · values of keys k0 ... k1 - 1, all of one block.
+    void add_values(Index place, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
+                    Index m) const;
+
+  private:
+    Index keys_of_unit(Index k0) const {
+        return k0 + blocking::unit <= plan_.keys ? blocking::unit : plan_.keys - k0;
+    }
+
+    const Operands<T>& operands_;
+    const Plan& plan_;
+    Pool& pool_;
+    const kernels::Table<T>& kernel_;
+    Index unit_size_, block_size_, blocks_, capacity_;
+    T *keys_, *values_;
+    std::vector<KeyHead> held_;
+    bool holds_values_ = false;
+};
+
+}  // namespace attn

@@ -1,0 +1,37 @@
+#include "lib/run/run.hpp"
+
+#include "lib/run/executor.hpp"
+
+namespace attn {
+
+/// One of them is there: the one of the plan's type.
+struct Computation::Executors {
+    std::optional<Executor<float>> singles;
+    std::optional<Executor<double>> doubles;
+};
+
+Computation::Computation(const Plan& plan) : plan_(&plan), executors_(std::make_unique<Executors>()) {
+    if (plan.dtype == DType::float32) {
+        executors_->singles.emplace(plan);
+    } else {
+        executors_->doubles.emplace(plan);
+    }
+}
+
+Computation::~Computation() = default;
+Computation::Computation(Computation&&) noexcept = default;
+Computation& Computation::operator=(Computation&&) noexcept = default;
+
+std::vector<std::string> Computation::run(Sink& sink) {
+    sink.begin(*plan_);
+    std::vector<std::string> warnings = plan_->warnings;
+    for (std::string& w :
+         executors_->singles ? executors_->singles->run(sink) : executors_->doubles->run(sink))
+        warnings.push_back(std::move(w));
+    sink.end(warnings);
+    return warnings;
+}
+
+std::vector<std::string> run(const Plan& plan, Sink& sink) { return Computation(plan).run(sink); }
+
+}  // namespace attn

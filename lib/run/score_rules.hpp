@@ -1,0 +1,27 @@
+#pragma once
+#include "lib/run/operands.hpp"
+
+namespace attn {
+
+/// What happens to a score between the product and the softmax, for paths that keep no stages: a row's scores
+/// of some keys become such that softmax(factor() * scores) are the weights.
+template <class T>
+class ScoreRules {
+  public:
+    explicit ScoreRules(const Operands<T>& operands);
+
+    /// Above 0, times log2(e): the softmax is computed with powers of 2.
+    T factor() const { return factor_; }
+    /// Every score is changed, seen in full or not.
+    bool changes_all() const { return changes_all_; }
+    /// Applied to scores[k1 - k0] of keys k0 ... k1 - 1.
+    void apply(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const;
+
+  private:
+    const Plan& plan_;
+    const Mask<T>& mask_;
+    T factor_, scale_ = 1;
+    bool changes_all_, scales_ = false;
+};
+
+}  // namespace attn

@@ -1,0 +1,44 @@
+#pragma once
+#include "lib/kernels/kernels.hpp"
+#include "lib/run/contexts.hpp"
+#include "lib/run/pool.hpp"
+#include "lib/run/score_rules.hpp"
+
+namespace attn {
+
+/// The path for few queries on many keys (decoding from a cache): keys and values are read once, where they
+/// stand, for all rows that share them. Long rows are cut into pieces that workers share; how they are cut
+/// depends on the number of keys alone, and the pieces are put together in order.
+template <class T>
+class SingleRows {
+  public:
+    SingleRows(const Operands<T>& operands, Arena& arena, Pool& pool);
+    void run(Contexts<T>& contexts);
+
+  private:
+    /// Rows of one head of keys: which query heads read it.
+    struct Group {
+        Index batch = 0, kv_head = 0;
+        std::vector<RowBlock> rows;  ///< each of one row
+        T* queries = nullptr;        ///< [rows, dim]
+    };
+    /// The running softmax of a group's rows over one piece.
+    struct Piece {
+        T *max, *context;
+        double* sum;
+    };
+    void compute(const Group& group, Index k0, Index k1, T* scores, const Piece& piece) const;
+    void merge(const Group& group, const Piece* pieces, Contexts<T>& contexts) const;
+
+    const Operands<T>& operands_;
+    const Plan& plan_;
+    Pool& pool_;
+    const kernels::Table<T>& kernel_;
+    ScoreRules<T> rules_;
+    std::vector<Group> groups_;
+    std::vector<Piece> pieces_;  ///< of the first group, then of the second ...
+    Index pieces_of_group_;
+    std::vector<T*> scores_;  ///< of each worker
+};
+
+}  // namespace attn

@@ -1,0 +1,191 @@
+#include "lib/run/traced.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "lib/run/ops.hpp"
+
+namespace attn {
+namespace {
+
+bool is_cells(const PlannedStage& s) { return s.family == StageShape::query_key; }
+
+std::size_t place(Stage s) { return static_cast<std::size_t>(s); }
+
+}  // namespace
+
+template <class T>
+Traced<T>::Traced(const Operands<T>& operands, const DropoutRows& dropout, Arena& arena, Pool& pool)
+    : operands_(operands),
+      plan_(operands.plan),
+      dropout_(dropout),
+      pool_(pool),
+      kernel_(kernels::table<T>()) {
+    if (plan_.packed) packs_.emplace(operands, arena, pool);
+    spaces_.resize(static_cast<std::size_t>(pool.workers()));
+    for (TraceSpace<T>& w : spaces_) {
+        for (const PlannedStage& s : plan_.stages)
+            if (is_cells(s)) w.own[place(s.stage)] = arena.take<T>(plan_.row_block * plan_.keys);
+        w.own[place(Stage::context)] = arena.take<T>(plan_.row_block * plan_.value_dim);
+        w.at = w.own;
+    }
+}
+
+template <class T>
+auto Traced<T>::groups() const -> std::vector<Group> {
+    const auto at_once = static_cast<std::size_t>(packs_ ? packs_->capacity() : plan_.batch * plan_.kv_heads);
+    std::vector<Group> out;
+    for (const Index b : plan_.batch_shown.indices) {
+        for (const Index h : operands_.heads) {
+            const KeyHead key{b, plan_.kv_head_of(h)};
+            const auto has = [&](const Group& g) {
+                return std::find(g.keys.begin(), g.keys.end(), key) != g.keys.end();
+            };
+            if (out.empty() || (!has(out.back()) && out.back().keys.size() == at_once)) out.emplace_back();
+            if (!has(out.back())) out.back().keys.push_back(key);
+            out.back().heads.push_back({b, h});
+        }
+    }
+    return out;
+}
+
+template <class T>
+void Traced<T>::hold(const Group& group, bool with_values) {
+    held_ = group.keys;
+    if (packs_) packs_->hold(held_, with_values);
+}
+
+template <class T>
+Index Traced<T>::place_of(const RowBlock& block) const {
+    const KeyHead k{block.batch, plan_.kv_head_of(block.head)};
+    return std::find(held_.begin(), held_.end(), k) - held_.begin();
+}
+
+template <class T>
+void Traced<T>::compute(const RowBlock& block, Stage last, bool marks, TraceSpace<T>& w) const {
+    const Index keys = plan_.keys;
+    w.empty.assign(static_cast<std::size_t>(block.rows), 0);
+    if (plan_.masked && (marks || operands_.mask.has_cells() || plan_.mask_at == MaskAt::weights)) {
+        w.hidden.resize(static_cast<std::size_t>(block.rows * keys));
+        for (Index i = 0; i < block.rows; ++i)
+            operands_.mask.hide(block.batch, block.head, block.query + i, w.hidden.data() + i * keys);
+    }
+    scores(block, w.at[place(Stage::scores)]);
+    // The stages after the scores, as the plan orders them.
+    std::vector<const PlannedStage*> rest;
+    for (const PlannedStage& s : plan_.stages) {
+        if (is_cells(s) && s.stage != Stage::scores) rest.push_back(&s);
+        if (s.stage == last) break;
+    }
+    // Row by row, so that what a stage reads has just been written.
+    for (Index i = 0; i < block.rows; ++i) {
+        const T* in = w.at[place(Stage::scores)] + i * keys;
+        for (const PlannedStage* s : rest) {
+            T* out = w.at[place(s->stage)] + i * keys;
+            row(*s, block, i, in, out, w);
+            in = out;
+        }
+    }
+    if (last >= Stage::context)
+        context(block, w.at[place(rest.back()->stage)], w.at[place(Stage::context)], w);
+}
+
+template <class T>
+void Traced<T>::scores(const RowBlock& block, T* out) const {
+    const T* queries = operands_.queries_of(block);
+    const Index stride = operands_.queries.token;
+    if (packs_) {
+        const Index at = place_of(block);
+        for (Index k0 = 0; k0 < plan_.keys; k0 += blocking::unit)
+            packs_->scores(at, k0, queries, stride, out + k0, plan_.keys, block.rows);
+        return;
+    }
+    kernel_.dot_rows(queries, stride, operands_.keys.row(block.batch, plan_.kv_head_of(block.head), 0),
+                     operands_.keys.token, out, plan_.keys, block.rows, plan_.keys, plan_.dim);
+}
+
+template <class T>
+void Traced<T>::context(const RowBlock& block, const T* weights, T* out, const TraceSpace<T>& w) const {
+    const Index keys = plan_.keys, width = plan_.value_dim;
+    if (!packs_) {
+        kernel_.multiply(weights, keys, operands_.values.row(block.batch, plan_.kv_head_of(block.head), 0),
+                         operands_.values.token, out, width, block.rows, width, keys);
+        return;
+    }
+    // Blocks that are hidden from every row have weights 0; a row that sees nothing has weights of its own.
+    Visible seen{0, keys};
+    if (plan_.masked && std::all_of(w.empty.begin(), w.empty.end(), [](std::uint8_t e) { return e == 0; })) {
+        seen = {operands_.mask.visible(block.batch, block.query).from,
+                operands_.mask.visible(block.batch, block.query + block.rows - 1).to};
+    }
+    const Index at = place_of(block);
+    std::fill_n(out, block.rows * width, T{0});
+    for (Index k0 = seen.from / blocking::block * blocking::block; k0 < seen.to; k0 += blocking::block)
+        packs_->add_values(at, k0, std::min(k0 + blocking::block, keys), weights + k0, keys, out, width,
+                           block.rows);
+}
+
+template <class T>
+void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, const T* in, T* out,
+                    TraceSpace<T>& w) const {
+    const Index keys = plan_.keys, query = block.query + i;
+    const std::uint8_t* hidden = w.hidden.empty() ? nullptr : w.hidden.data() + i * keys;
+    const auto fill_if_empty = [&](bool empty) {
+        if (!empty) return false;
+        w.empty[static_cast<std::size_t>(i)] = 1;
+        ops::fill_empty(out, keys, plan_.empty_rows);
+        return true;
+    };
+    switch (stage.stage) {
+        case Stage::scaled_scores:
+            kernel_.scale(in, out, keys, static_cast<T>(plan_.scale));
+            break;
+        case Stage::masked_scores:
+            if (!operands_.mask.has_cells()) {
+                ops::keep_range(in, out, keys, operands_.mask.visible(block.batch, query),
+                                -std::numeric_limits<T>::infinity());
+                break;
+            }
+            if (operands_.mask.adds()) {
+                w.added.resize(static_cast<std::size_t>(keys));
+                operands_.mask.add(block.batch, block.head, query, w.added.data());
+            }
+            ops::mask_scores(in, out, keys, hidden, operands_.mask.adds() ? w.added.data() : nullptr);
+            break;
+        case Stage::weights:
+            if (plan_.masked && plan_.mask_at != MaskAt::weights) {
+                const Visible seen = operands_.mask.visible(block.batch, query);
+                if (fill_if_empty(!ops::sees_a_key(in + seen.from, seen.to - seen.from))) break;
+            }
+            if (plan_.normalize == Normalize::softmax) {
+                ops::softmax(in, out, keys);
+            } else {
+                ops::divide_by_sum(in, out, keys);
+            }
+            break;
+        case Stage::masked_weights:
+            ops::mask_weights(in, out, keys, hidden);
+            break;
+        case Stage::renormalized_weights:
+            if (!fill_if_empty(std::all_of(hidden, hidden + keys, [](std::uint8_t c) { return c != 0; })))
+                ops::renormalize(in, out, keys);
+            break;
+        case Stage::dropped_weights:
+            ops::drop(in, out, keys, w.keep.data() + i * keys, dropout_.kept_factor<T>());
+            break;
+        case Stage::queries:
+        case Stage::keys:
+        case Stage::values:
+        case Stage::scores:
+        case Stage::context:
+        case Stage::concat:
+        case Stage::head_outputs:
+        case Stage::output:
+            break;
+    }
+}
+
+template class Traced<float>;
+template class Traced<double>;
+
+}  // namespace attn

@@ -1,0 +1,60 @@
+#pragma once
+#include <array>
+#include <vector>
+
+#include "lib/plan/stage.hpp"
+#include "lib/run/dropout_rows.hpp"
+#include "lib/run/findings.hpp"
+#include "lib/run/packs.hpp"
+
+namespace attn {
+
+/// One worker's buffers for a row block: every stage from the scores to the context. `at` points into them,
+/// or to where the sink wants the stage.
+template <class T>
+struct TraceSpace {
+    std::array<T*, stage_count> own{};  ///< [row_block, keys]; context: [row_block, value_dim]
+    std::array<T*, stage_count> at{};
+    std::vector<std::uint8_t> hidden, keep;  ///< [rows, keys]
+    std::vector<T> added;                    ///< [keys]
+    std::vector<std::uint8_t> empty;         ///< [rows]
+};
+
+/// The path on which stages of queries x keys are asked for: a row block computed once, each of its stages
+/// written once.
+template <class T>
+class Traced {
+  public:
+    Traced(const Operands<T>& operands, const DropoutRows& dropout, Arena& arena, Pool& pool);
+
+    std::vector<TraceSpace<T>>& spaces() { return spaces_; }
+    /// Heads of batch items whose keys and values are held together.
+    struct Group {
+        std::vector<KeyHead> keys;
+        std::vector<KeyHead> heads;  ///< of queries, in order
+    };
+    std::vector<Group> groups() const;
+    /// Makes the keys and values of a group ready.
+    void hold(const Group& group, bool with_values);
+    /// Computes the stages of a block up to `last`, a stage not after the context, into `w.at`. The block's
+    /// keys are held. `marks`: hidden[rows, keys] is wanted.
+    void compute(const RowBlock& block, Stage last, bool marks, TraceSpace<T>& w) const;
+
+  private:
+    void scores(const RowBlock& block, T* out) const;
+    void context(const RowBlock& block, const T* weights, T* out, const TraceSpace<T>& w) const;
+    void row(const PlannedStage& stage, const RowBlock& block, Index i, const T* in, T* out,
+             TraceSpace<T>& w) const;
+    Index place_of(const RowBlock& block) const;
+
+    const Operands<T>& operands_;
+    const Plan& plan_;
+    const DropoutRows& dropout_;
+    Pool& pool_;
+    const kernels::Table<T>& kernel_;
+    std::optional<Packs<T>> packs_;
+    std::vector<KeyHead> held_;
+    std::vector<TraceSpace<T>> spaces_;
+};
+
+}  // namespace attn
