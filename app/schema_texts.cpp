@@ -29,6 +29,8 @@ constexpr std::string_view input_text = R"json({
       ]
     },
     "num_heads": {"type": "integer", "minimum": 1},
+    "num_kv_heads": {"type": "integer", "minimum": 1},
+    "kv_head_order": {"enum": ["interleave", "tile"]},
     "scale": {"anyOf": [{"type": "number"}, {"const": "none"}]},
     "causal": {
       "anyOf": [

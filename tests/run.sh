@@ -10,6 +10,7 @@ need doctest-dev doctest/doctest.h
 need python3 python3
 need python3-jsonschema python:jsonschema
 need jq jq
+need libbenchmark-dev benchmark/benchmark.h
 install_missing || true
 # Another version would format and warn otherwise, so these are of one version or left out.
 need clang-format-14 clang-format-14

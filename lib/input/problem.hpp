@@ -62,6 +62,9 @@ struct Window {
     std::optional<Index> left, right;
 };
 
+/// Query head h reads kv head h / group, or h mod num_kv_heads.
+enum class KvHeadOrder { interleave, tile };
+
 enum class MaskAt { scaled_scores, scores, weights };
 enum class Normalize { softmax, sum };
 enum class EmptyRows { zero, nan, uniform };
@@ -85,7 +88,8 @@ struct Problem {
     bool weights_are_a_list = false;
     std::vector<NamedWeights> weights;  ///< one; or one per head where a list was given
     std::optional<WeightsInit> init;
-    std::optional<Index> num_heads;
+    std::optional<Index> num_heads, num_kv_heads;
+    std::optional<KvHeadOrder> kv_head_order;
     bool scale_none = false;
     std::optional<double> scale;
     std::optional<Causal> causal;

@@ -152,6 +152,7 @@ E read_enum(const Value& v, const std::string& at, const std::array<std::string_
     return static_cast<E>(read_choice(v, at, names));
 }
 
+constexpr std::array<std::string_view, 2> kv_head_order_names{"interleave", "tile"};
 constexpr std::array<std::string_view, 3> mask_at_names{"scaled_scores", "scores", "weights"};
 constexpr std::array<std::string_view, 2> normalize_names{"softmax", "sum"};
 constexpr std::array<std::string_view, 3> empty_rows_names{"zero", "nan", "uniform"};
@@ -184,6 +185,14 @@ constexpr std::array keys_table{
     Key{"weights", [](const Value& v, const std::string& at, Problem& p) { read_weights(v, at, p); }},
     Key{"num_heads", [](const Value& v, const std::string& at,
                         Problem& p) { p.num_heads = read_integer(v, at, 1, "a number of heads"); }},
+    Key{"num_kv_heads",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.num_kv_heads = read_integer(v, at, 1, "a number of heads of keys and values");
+        }},
+    Key{"kv_head_order",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.kv_head_order = read_enum<KvHeadOrder>(v, at, kv_head_order_names);
+        }},
     Key{"scale",
         [](const Value& v, const std::string& at, Problem& p) {
             if (v.kind == Value::Kind::string && v.text == "none") {
@@ -218,11 +227,10 @@ constexpr std::array keys_table{
 };
 
 /// Keys of the contract that this release does not read yet: refused by name, never ignored.
-constexpr std::array<std::string_view, 19> later_keys{
-    "past_keys",   "past_values",    "num_kv_heads", "kv_head_order", "softcap",    "rope",
-    "alibi",       "position_bias",  "qk_norm",      "sinks",         "gate",       "add_zero_attn",
-    "past_latent", "past_rope_keys", "past_state",   "feature_map",   "normalizer", "decay",
-    "beta"};
+constexpr std::array<std::string_view, 17> later_keys{
+    "past_keys",  "past_values", "softcap",    "rope",          "alibi",       "position_bias",
+    "qk_norm",    "sinks",       "gate",       "add_zero_attn", "past_latent", "past_rope_keys",
+    "past_state", "feature_map", "normalizer", "decay",         "beta"};
 
 }  // namespace
 

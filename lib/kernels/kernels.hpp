@@ -12,6 +12,17 @@ struct Tile {
     Index vectors;  ///< vectors of a tile's rows
 };
 
+/// A part of a packed matrix [depth, columns]: all of it, unless said otherwise.
+struct Part {
+    Index columns, depth;
+    Index depth_begin, depth_end;
+    Index column_begin, column_end;  ///< the first is a multiple of 16
+
+    static Part of_depth(Index columns, Index depth, Index begin, Index end) {
+        return {columns, depth, begin, end, 0, columns};
+    }
+};
+
 /// State of some rows of a running softmax: see Table::weigh.
 template <class T>
 struct Running {
@@ -42,24 +53,26 @@ struct Table {
     void (*pack_columns)(const T* b, Index ldb, Index n, Index depth, T* packed);
     /// Packs b[n, depth] so that its rows become columns.
     void (*pack_rows)(const T* b, Index ldb, Index n, Index depth, T* packed);
-    /// c[m, n] = or += a[m, to - from] · B[from .. to, n], with B [depth, n] packed.
-    void (*multiply_packed)(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m, Index n,
-                            Index depth, Index from, Index to, bool add);
+    /// c = or += a · B for a part of a packed B: c[m, its columns], a[m, its depth].
+    void (*multiply_packed)(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m,
+                            const Part& part, bool add);
 
     /// c[m, n] = a[m, depth] · b[n, depth]ᵀ for few rows of a: b is read once, prefetched where its rows are
     /// dense.
     void (*dot_stream)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
                        Index depth);
-    /// c[m, n] += a[m, depth] · b[depth, n] for few rows of a, depth <= 128.
-    void (*add_stream)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
-                       Index depth);
+    /// c[m, n] = a[m, depth] · b[depth, n] for few rows of a, the same; one chain of `depth` products.
+    void (*multiply_stream)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
+                            Index depth);
 
+    /// out = out + in
+    void (*add)(const T* in, T* out, Index n);
     /// out = in * factor
     void (*scale)(const T* in, T* out, Index n, T factor);
     /// No NaN and no infinity; with `minus_infinity` -inf is no fault.
     bool (*all_finite)(const T* x, Index n, bool minus_infinity);
-    /// x = x / by, rounded once
-    void (*divide)(T* x, Index n, double by);
+    /// out = in / by, rounded once
+    void (*divide)(const T* in, T* out, Index n, double by);
 
     /// out = e^(in - max), max the row's largest; returns the sum in double. Within 2 units in the last
     /// place, subnormal results kept. NaN goes through.

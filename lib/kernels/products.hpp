@@ -9,11 +9,11 @@ template <class T, class Arch>
 struct Products : Vectors<T, Arch> {
     using Base = Vectors<T, Arch>;
     using Batch = typename Base::Batch;
-    using Base::least, Base::load, Base::sum_of, Base::tile_rows, Base::tile_vectors, Base::vectors_of,
-        Base::width;
+    using Base::least, Base::load, Base::most, Base::sum_of, Base::sums_of, Base::tile_rows,
+        Base::tile_vectors, Base::vectors_of, Base::width;
     static constexpr Index dot_chunk = 512, sum_chunk = 128;
     /// How far ahead of a stream from memory is fetched.
-    static constexpr Index ahead = 4096 / static_cast<Index>(sizeof(T));
+    static constexpr Index ahead = 8192 / static_cast<Index>(sizeof(T));
 
     // --- nothing packed
 
@@ -126,17 +126,17 @@ struct Products : Vectors<T, Arch> {
         for (Index p = 0; p < panels.count; ++p) {
             const Index first = panels.begin(p) * width, columns = panels.size(p) * width,
                         real = least(columns, n - first);
-            for (Index j = 0; j < columns; ++j) {
-                const T* from = b + (first + j) * ldb;
-                for (Index k = 0; k < depth; ++k) packed[k * columns + j] = j < real ? from[k] : T{0};
-            }
+            const T* from = b + first * ldb;
+            for (Index k = 0; k < depth; ++k)
+                for (Index j = 0; j < columns; ++j)
+                    packed[k * columns + j] = j < real ? from[j * ldb + k] : T{0};
             packed += columns * depth;
         }
     }
 
     /// R rows by V vectors, the sums in registers from the first product to the last; `columns` of them are
     /// stored. Rows of b are `step` apart.
-    template <int R, int V, bool stream>
+    template <int R, int V>
     static void tile_of(const T* a, Index lda, const T* b, Index step, T* c, Index ldc, Index depth,
                         Index columns, bool add) {
         Batch s[R][V];
@@ -144,10 +144,7 @@ struct Products : Vectors<T, Arch> {
             for (int v = 0; v < V; ++v) s[r][v] = Batch(T{0});
         for (Index k = 0; k < depth; ++k, b += step) {
             Batch y[V];
-            for (int v = 0; v < V; ++v) {
-                y[v] = load(b + v * width);
-                if constexpr (stream) __builtin_prefetch(b + v * width + ahead);
-            }
+            for (int v = 0; v < V; ++v) y[v] = load(b + v * width);
             for (int r = 0; r < R; ++r) {
                 const Batch x(a[r * lda + k]);
                 for (int v = 0; v < V; ++v) s[r][v] = fused(x, y[v], s[r][v]);
@@ -168,87 +165,61 @@ struct Products : Vectors<T, Arch> {
         }
     }
 
-    template <int V, bool stream>
+    template <int V>
     static void rows_of(const T* a, Index lda, const T* b, Index step, T* c, Index ldc, Index m, Index depth,
                         Index columns, bool add) {
         Index i = 0;
         for (; i + tile_rows <= m; i += tile_rows)
-            tile_of<6, V, stream>(a + i * lda, lda, b, step, c + i * ldc, ldc, depth, columns, add);
+            tile_of<6, V>(a + i * lda, lda, b, step, c + i * ldc, ldc, depth, columns, add);
         a += i * lda;
         c += i * ldc;
         switch (m - i) {
             case 5:
-                return tile_of<5, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+                return tile_of<5, V>(a, lda, b, step, c, ldc, depth, columns, add);
             case 4:
-                return tile_of<4, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+                return tile_of<4, V>(a, lda, b, step, c, ldc, depth, columns, add);
             case 3:
-                return tile_of<3, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+                return tile_of<3, V>(a, lda, b, step, c, ldc, depth, columns, add);
             case 2:
-                return tile_of<2, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+                return tile_of<2, V>(a, lda, b, step, c, ldc, depth, columns, add);
             case 1:
-                return tile_of<1, V, stream>(a, lda, b, step, c, ldc, depth, columns, add);
+                return tile_of<1, V>(a, lda, b, step, c, ldc, depth, columns, add);
             default:
                 return;
         }
     }
 
     /// One panel of `vectors` vectors, of whose columns the first `columns` are wanted.
-    template <bool stream>
     static void panel_of(const T* a, Index lda, const T* b, Index step, T* c, Index ldc, Index m, Index depth,
                          Index columns, bool add) {
         switch (vectors_of(columns)) {
             case 4:
-                if constexpr (tile_vectors == 4)
-                    rows_of<4, stream>(a, lda, b, step, c, ldc, m, depth, columns, add);
+                if constexpr (tile_vectors == 4) rows_of<4>(a, lda, b, step, c, ldc, m, depth, columns, add);
                 return;
             case 3:
-                if constexpr (tile_vectors == 4)
-                    rows_of<3, stream>(a, lda, b, step, c, ldc, m, depth, columns, add);
+                if constexpr (tile_vectors == 4) rows_of<3>(a, lda, b, step, c, ldc, m, depth, columns, add);
                 return;
             case 2:
-                return rows_of<2, stream>(a, lda, b, step, c, ldc, m, depth, columns, add);
+                return rows_of<2>(a, lda, b, step, c, ldc, m, depth, columns, add);
             default:
-                return rows_of<1, stream>(a, lda, b, step, c, ldc, m, depth, columns, add);
+                return rows_of<1>(a, lda, b, step, c, ldc, m, depth, columns, add);
         }
     }
 
-    static void multiply_packed(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m, Index n,
-                                Index depth, Index from, Index to, bool add) {
-        const Panels panels(n);
+    static void multiply_packed(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m,
+                                const Part& part, bool add) {
+        const Panels panels(part.columns);
         for (Index p = 0; p < panels.count; ++p) {
             const Index first = panels.begin(p) * width, step = panels.size(p) * width;
-            panel_of<false>(a, lda, packed + first * depth + from * step, step, c + first, ldc, m, to - from,
-                            least(step, n - first), add);
+            const Index begin = most(first, part.column_begin), end = least(first + step, part.column_end);
+            if (begin >= end) continue;
+            panel_of(a, lda, packed + first * part.depth + part.depth_begin * step + (begin - first), step,
+                     c + (begin - part.column_begin), ldc, m, part.depth_end - part.depth_begin, end - begin,
+                     add);
         }
     }
 
     // --- few rows, many keys: b is read once, from memory
-
-    /// Vectors of half the width can be summed in pairs (xsimd 8 sums those of 512 bits by instructions of
-    /// AVX-512 DQ).
-#if XSIMD_WITH_AVX512F
-    using Summed = xsimd::batch<T, xsimd::avx2>;
-#else
-    using Summed = Batch;
-#endif
-
-    /// out[i] = sum of the lanes of x[i], for `width` vectors.
-    static void sums_of(const Batch* x, T* out) {
-        constexpr int lanes = static_cast<int>(Summed::size), parts = static_cast<int>(Batch::size) / lanes;
-        for (int first = 0; first < static_cast<int>(width); first += lanes) {
-            Summed s[Summed::size];
-            for (int i = 0; i < lanes; ++i) {
-                if constexpr (parts == 1) {
-                    s[i] = x[first + i];
-                } else {
-                    T stored[Batch::size];
-                    x[first + i].store_unaligned(stored);
-                    s[i] = Summed::load_unaligned(stored) + Summed::load_unaligned(stored + lanes);
-                }
-            }
-            xsimd::haddp(s).store_unaligned(out + first);
-        }
-    }
 
     /// R rows of a by width / R rows of b at a time.
     template <int R>
@@ -261,17 +232,23 @@ struct Products : Vectors<T, Arch> {
             for (int q = 0; q < at_once; ++q) y[q] = b + least(j + q, n - 1) * ldb;
             Batch s[R * at_once];
             for (Batch& x : s) x = Batch(T{0});
-            for (Index k = 0; k < whole; k += width) {
-                Batch x[R];
-                for (int r = 0; r < R; ++r) x[r] = load(a + r * lda + k);
-                for (int q = 0; q < at_once; ++q) {
+            // A row at a time: one stream is what memory is read fastest by.
+            for (int q = 0; q < at_once; ++q)
+                for (Index k = 0; k < whole; k += width) {
                     const Batch loaded = load(y[q] + k);
-                    __builtin_prefetch(y[q] + k + ahead);
-                    for (int r = 0; r < R; ++r) s[r * at_once + q] = fused(x[r], loaded, s[r * at_once + q]);
+                    __builtin_prefetch(y[q] + k + ahead, 0, 2);
+                    for (int r = 0; r < R; ++r) {
+                        Batch& sum = s[r * at_once + q];
+                        sum = fused(load(a + r * lda + k), loaded, sum);
+                    }
                 }
-            }
             T sums[Batch::size];
             sums_of(s, sums);
+            if (whole == depth && j + at_once <= n) {
+                for (int r = 0; r < R; ++r)
+                    for (int q = 0; q < at_once; ++q) c[r * ldc + j + q] = sums[r * at_once + q];
+                continue;
+            }
             for (int r = 0; r < R; ++r)
                 for (int q = 0; q < at_once && j + q < n; ++q) {
                     T rest{0};
@@ -290,14 +267,53 @@ struct Products : Vectors<T, Arch> {
         for (; i < m; ++i) dot_group<1>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, n, depth);
     }
 
-    static void add_stream(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
-                           Index depth) {
+    /// R rows by V vectors over some rows of b, which are read from end to end; the sums go on from c where
+    /// it `goes_on`.
+    template <int R, int V>
+    static void wide_of(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index depth,
+                        bool goes_on) {
+        Batch s[R][V];
+        for (int r = 0; r < R; ++r)
+            for (int v = 0; v < V; ++v) s[r][v] = goes_on ? load(c + r * ldc + v * width) : Batch(T{0});
+        for (Index k = 0; k < depth; ++k, b += ldb) {
+            Batch x[R];
+            for (int r = 0; r < R; ++r) x[r] = Batch(a[r * lda + k]);
+            for (int v = 0; v < V; ++v) {
+                const Batch y = load(b + v * width);
+                __builtin_prefetch(b + v * width + ahead, 0, 2);
+                for (int r = 0; r < R; ++r) s[r][v] = fused(x[r], y, s[r][v]);
+            }
+        }
+        for (int r = 0; r < R; ++r)
+            for (int v = 0; v < V; ++v) s[r][v].store_unaligned(c + r * ldc + v * width);
+    }
+
+    template <int V>
+    static void wide_rows(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index depth,
+                          bool goes_on) {
+        Index i = 0;
+        if constexpr (tile_vectors == 4)  // registers for two rows
+            for (; i + 2 <= m; i += 2)
+                wide_of<2, V>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, depth, goes_on);
+        for (; i < m; ++i) wide_of<1, V>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, depth, goes_on);
+    }
+
+    static void multiply_stream(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m,
+                                Index n, Index depth) {
+        constexpr Index at_once = 8;  // rows of b that stay in the first cache for all rows of a
         const Index whole = n / width * width;
-        for (Index j = 0; j < whole; j += tile_vectors * width)
-            panel_of<true>(a, lda, b + j, ldb, c + j, ldc, m, depth, least(tile_vectors * width, whole - j),
-                           true);
+        for (Index k = 0; k < depth; k += at_once) {
+            const Index rows = least(at_once, depth - k);
+            const T *x = a + k, *y = b + k * ldb;
+            Index j = 0;
+            for (; j + 8 * width <= whole; j += 8 * width)
+                wide_rows<8>(x, lda, y + j, ldb, c + j, ldc, m, rows, k > 0);
+            for (; j + 4 * width <= whole; j += 4 * width)
+                wide_rows<4>(x, lda, y + j, ldb, c + j, ldc, m, rows, k > 0);
+            for (; j < whole; j += width) wide_rows<1>(x, lda, y + j, ldb, c + j, ldc, m, rows, k > 0);
+        }
         for (Index i = 0; i < m; ++i)
-            for (Index j = whole; j < n; ++j) c[i * ldc + j] += multiply_cell(a + i * lda, b + j, ldb, depth);
+            for (Index j = whole; j < n; ++j) c[i * ldc + j] = multiply_cell(a + i * lda, b + j, ldb, depth);
     }
 };
 

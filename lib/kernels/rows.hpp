@@ -8,8 +8,8 @@ template <class T, class Arch>
 struct RowKernels : Vectors<T, Arch> {
     using Base = Vectors<T, Arch>;
     using Batch = typename Base::Batch;
-    using Base::least, Base::load, Base::sum_of, Base::tile_rows, Base::tile_vectors, Base::vectors_of,
-        Base::width;
+    using Base::least, Base::load, Base::sum_of, Base::sums_of, Base::tile_rows, Base::tile_vectors,
+        Base::vectors_of, Base::width;
     using Constants = Exp<T>;
     using Bits = typename Constants::Bits;
     using BitBatch = xsimd::batch<Bits, Arch>;
@@ -18,6 +18,12 @@ struct RowKernels : Vectors<T, Arch> {
         Index k = 0;
         for (; k + width <= n; k += width) (load(in + k) * Batch(factor)).store_unaligned(out + k);
         for (; k < n; ++k) out[k] = in[k] * factor;
+    }
+
+    static void add(const T* in, T* out, Index n) {
+        Index k = 0;
+        for (; k + width <= n; k += width) (load(out + k) + load(in + k)).store_unaligned(out + k);
+        for (; k < n; ++k) out[k] += in[k];
     }
 
     static bool all_finite(const T* x, Index n, bool minus_infinity) {
@@ -35,12 +41,12 @@ struct RowKernels : Vectors<T, Arch> {
     }
 
     /// In double, so that a quotient is rounded once. (Compilers vectorise the conversion; xsimd has none.)
-    static void divide(T* x, Index n, double by) {
+    static void divide(const T* in, T* out, Index n, double by) {
         const double inverse = 1 / by;
         if constexpr (sizeof(T) == sizeof(float)) {
-            for (Index k = 0; k < n; ++k) x[k] = static_cast<T>(static_cast<double>(x[k]) * inverse);
+            for (Index k = 0; k < n; ++k) out[k] = static_cast<T>(static_cast<double>(in[k]) * inverse);
         } else {
-            for (Index k = 0; k < n; ++k) x[k] /= by;
+            for (Index k = 0; k < n; ++k) out[k] = in[k] / by;
         }
     }
 
@@ -69,13 +75,13 @@ struct RowKernels : Vectors<T, Arch> {
 
     /// 2^x for x <= 8; 0 below the normal numbers. NaN stays.
     static Batch exponential2(const Batch& x) {
-        const Batch lowest(Constants::lowest_log2), magic(Constants::magic);
-        const Batch bounded = xsimd::select(x < lowest, lowest, x);
+        // The smallest exponent's bits are 0: 2^-127 is 0 here.
+        const Batch magic(Constants::magic), bounded = xsimd::max(Batch(Constants::lowest_log2), x);
         const Batch shifted = bounded + magic;
         const Batch r = bounded - (shifted - magic);
         Batch p(Constants::two[Constants::degree2]);
         for (int k = Constants::degree2; k-- > 0;) p = fused(p, r, Batch(Constants::two[k]));
-        return xsimd::select(x < lowest, Batch(T{0}), p * power_of_two(shifted));
+        return p * power_of_two(shifted);
     }
 
     static T max_of(const T* x, Index n) {
@@ -121,20 +127,25 @@ struct RowKernels : Vectors<T, Arch> {
     static void weigh(T* scores, Index stride, Index m, Index n, T factor, const Running<T>& state) {
         constexpr T infinity = static_cast<T>(__builtin_inf());
         const Index whole = vectors_of(n) * width;
+        Batch sums[Batch::size];
+        for (Batch& s : sums) s = Batch(T{0});
         for (Index i = 0; i < m; ++i) {
             T* x = scores + i * stride;
             for (Index j = n; j < whole; ++j) x[j] = -infinity;
-            const T top = max_of(x, whole) * factor;
+            const Batch f(factor);
             T& max = state.max[i];
-            if (top > max + 8 || (max == -infinity && top > max)) {
-                const T by = max == -infinity ? T{0} : scalar_exponential2(max - top);
+            Batch most = load(x);
+            for (Index j = width; j < whole; j += width) most = xsimd::max(most, load(x + j));
+            if (xsimd::any(most * f > Batch(max + 8))) {
+                const T top = max_of(x, whole) * factor,
+                        by = max == -infinity ? T{0} : scalar_exponential2(max - top);
                 state.sum[i] *= static_cast<double>(by);
                 T* c = state.context + i * state.stride;
                 for (Index j = 0; j < state.width; ++j) c[j] *= by;
                 max = top;
             }
             // A row that has seen no key yet: every score is -inf (or NaN, which goes through).
-            const Batch f(factor), shift(max == -infinity ? T{0} : -max);
+            const Batch shift(max == -infinity ? T{0} : -max);
             Batch s0(T{0}), s1(T{0});
             Index j = 0;
             for (; j + 2 * width <= whole; j += 2 * width) {
@@ -150,7 +161,13 @@ struct RowKernels : Vectors<T, Arch> {
                 e0.store_unaligned(x + j);
                 s0 = s0 + e0;
             }
-            state.sum[i] += static_cast<double>(sum_of(s0 + s1));
+            sums[i % width] = s0 + s1;
+            if (i % width == width - 1 || i == m - 1) {
+                T row_sums[Batch::size];
+                sums_of(sums, row_sums);
+                for (Index r = i - i % width; r <= i; ++r)
+                    state.sum[r] += static_cast<double>(row_sums[r % width]);
+            }
         }
     }
 

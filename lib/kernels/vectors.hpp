@@ -20,7 +20,7 @@ struct Exp<float> {
     static constexpr int mantissa = 23, bias = 127;
     static constexpr float log2e = 1.44269504F, ln2_high = 0.693145752F, ln2_low = 1.42860677e-6F;
     static constexpr float lowest = -104.5F;  ///< e^x rounds to 0 below
-    static constexpr float lowest_log2 = -126.0F;
+    static constexpr float lowest_log2 = -127.0F;
     static constexpr int degree = 7, degree2 = 6;
     /// Taylor's: the rest is below 6e-9 for |x| <= ln(2) / 2.
     static constexpr float e[degree + 1] = {1,         1,          0.5F,       1.0F / 6,
@@ -38,7 +38,7 @@ struct Exp<double> {
     static constexpr double log2e = 1.4426950408889634, ln2_high = 0.69314718036912381649,
                             ln2_low = 1.90821492927058770002e-10;
     static constexpr double lowest = -746.0;
-    static constexpr double lowest_log2 = -1022.0;
+    static constexpr double lowest_log2 = -1023.0;
     static constexpr int degree = 13, degree2 = 13;
     static constexpr double e[degree + 1] = {1,
                                              1,
@@ -97,6 +97,40 @@ inline xsimd::batch<double, xsimd::avx512f> fused(const xsimd::batch<double, xsi
 }
 #endif
 
+/// Lane i of the result is the sum of the lanes of x[i].
+template <class T, class Arch>
+xsimd::batch<T, Arch> lane_sums(const xsimd::batch<T, Arch>* x) {
+    return xsimd::haddp(x);
+}
+#if XSIMD_WITH_AVX512F
+// xsimd 8 uses instructions of AVX-512 DQ here.
+inline xsimd::batch<float, xsimd::avx512f> lane_sums(const xsimd::batch<float, xsimd::avx512f>* x) {
+    __m512 pairs[8], fours[4];
+    for (int i = 0; i < 8; ++i)
+        pairs[i] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]),
+                                 _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
+    for (int i = 0; i < 4; ++i) {
+        const __m512d a = _mm512_castps_pd(pairs[2 * i]), b = _mm512_castps_pd(pairs[2 * i + 1]);
+        fours[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+                                 _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    }
+    const auto halves = [](__m512 a, __m512 b) {
+        return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    };
+    return halves(halves(fours[0], fours[1]), halves(fours[2], fours[3]));
+}
+inline xsimd::batch<double, xsimd::avx512f> lane_sums(const xsimd::batch<double, xsimd::avx512f>* x) {
+    __m512d pairs[4];
+    for (int i = 0; i < 4; ++i)
+        pairs[i] = _mm512_add_pd(_mm512_unpacklo_pd(x[2 * i], x[2 * i + 1]),
+                                 _mm512_unpackhi_pd(x[2 * i], x[2 * i + 1]));
+    const auto halves = [](__m512d a, __m512d b) {
+        return _mm512_add_pd(_mm512_shuffle_f64x2(a, b, 0x88), _mm512_shuffle_f64x2(a, b, 0xdd));
+    };
+    return halves(halves(pairs[0], pairs[1]), halves(pairs[2], pairs[3]));
+}
+#endif
+
 /// What every kernel of an instruction set builds on.
 template <class T, class Arch>
 struct Vectors {
@@ -108,6 +142,7 @@ struct Vectors {
 
     static Batch load(const T* p) { return Batch::load_unaligned(p); }
     static Index least(Index a, Index b) { return a < b ? a : b; }
+    static Index most(Index a, Index b) { return a > b ? a : b; }
     static Index vectors_of(Index n) { return (n + width - 1) / width; }
 
     /// xsimd calls this hadd or reduce_add, depending on its version.
@@ -118,6 +153,9 @@ struct Vectors {
         for (const T lane : lanes) sum += lane;
         return sum;
     }
+
+    /// out[i] = sum of the lanes of x[i], for `width` vectors.
+    static void sums_of(const Batch* x, T* out) { lane_sums(x).store_unaligned(out); }
 };
 
 }  // namespace attn::kernels

@@ -23,6 +23,8 @@ struct Builder {
 };
 
 void choose_variant(Builder&);
+/// Heads of keys and values divide the heads of queries. `found`: "keys have"
+void check_groups(Builder&, const std::string& pointer, std::string_view found);
 void resolve_inputs(Builder&);
 void resolve_weights(Builder&);
 void resolve_masks(Builder&);

@@ -91,6 +91,13 @@ std::string_view name_of(Path path) {
     return names[static_cast<std::size_t>(path)];
 }
 
+std::string_view meaning_of(Path path) {
+    constexpr std::array<std::string_view, 4> meanings{
+        "no scores", "blocks of rows by blocks of keys, no scores kept",
+        "blocks of rows with all their keys, stage by stage", "a few rows, the keys read once"};
+    return meanings[static_cast<std::size_t>(path)];
+}
+
 void resolve_cost(Builder& b) {
     Plan& plan = b.plan;
     const auto d = [](Index n) { return static_cast<double>(n); };

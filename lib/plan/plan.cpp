@@ -112,7 +112,7 @@ Shape Plan::shown_shape(const PlannedStage& stage) const {
     const auto axes = axes_of(stage.family);
     for (std::size_t k = 0; k < axes.size(); ++k) {
         const AxisSelection* s = axes[k] == Axis::batch   ? &batch_shown
-                                 : axes[k] == Axis::head  ? &heads_shown
+                                 : axes[k] == Axis::head  ? &heads_of(stage.family)
                                  : axes[k] == Axis::query ? &queries_shown
                                  : axes[k] == Axis::key   ? &keys_shown
                                                           : nullptr;
@@ -127,7 +127,6 @@ Plan make_plan(Problem problem, const Request& request) {
     choose_variant(b);
     resolve_inputs(b);
     resolve_weights(b);
-    b.plan.kv_heads = b.plan.heads;
     choose_scale(b);
     resolve_masks(b);
     resolve_tokens(b);

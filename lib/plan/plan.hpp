@@ -84,6 +84,8 @@ struct MaskRule {
 /// How contexts are computed: see lib/run. none: no stage that is shown needs scores.
 enum class Path { none, fused, traced, single_rows };
 std::string_view name_of(Path path);
+/// In words: "blocks of keys, no scores kept".
+std::string_view meaning_of(Path path);
 
 /// Everything decided, nothing computed. Nothing can be refused any more but for memory and the output.
 struct Plan {
@@ -125,6 +127,7 @@ struct Plan {
 
     std::vector<PlannedStage> stages;  ///< in order; also those that are not shown
     AxisSelection batch_shown, heads_shown, queries_shown, keys_shown;
+    AxisSelection kv_heads_shown;  ///< those that the shown query heads read
     bool merge_heads_shown = true;
 
     std::vector<std::string> warnings;  ///< of planning
@@ -137,6 +140,10 @@ struct Plan {
 
     Index kv_head_of(Index head) const {
         return kv_interleaved ? head / (heads / kv_heads) : head % kv_heads;
+    }
+    /// The heads of a stage that are shown: of queries, or of keys and values.
+    const AxisSelection& heads_of(StageShape family) const {
+        return family == StageShape::key_dim ? kv_heads_shown : heads_shown;
     }
     const PlannedStage* find(Stage stage) const;
     bool shows_part() const;  ///< some axis is restricted

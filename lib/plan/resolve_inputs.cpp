@@ -15,6 +15,22 @@ void refuse_both(const Builder& b, std::string_view projected) {
                                            "\": queries, keys and values are given, or made from embeddings");
 }
 
+}  // namespace
+
+void check_groups(Builder& b, const std::string& pointer, std::string_view found) {
+    const Plan& plan = b.plan;
+    if (plan.heads % plan.kv_heads != 0)
+        fail(pointer,
+             std::string(found) + " " + std::to_string(plan.kv_heads) +
+                 " heads of keys and values, which do not divide the " + std::to_string(plan.heads) +
+                 " heads of queries",
+             "each head of keys and values serves the same number of query heads");
+    b.plan.kv_interleaved =
+        b.problem.kv_head_order.value_or(KvHeadOrder::interleave) == KvHeadOrder::interleave;
+}
+
+namespace {
+
 /// Queries, keys and values as given: [token, dim], [head, token, dim] or [batch, head, token, dim].
 void take_projected(Builder& b) {
     Problem& p = b.problem;
@@ -42,10 +58,6 @@ void take_projected(Builder& b) {
     if (k[0] != q[0]) differ(*p.keys, "batch items", *p.queries, "queries");
     if (v[0] != k[0]) differ(*p.values, "batch items", *p.keys, "keys");
     if (v[1] != k[1]) differ(*p.values, "heads", *p.keys, "keys");
-    if (k[1] != q[1])
-        fail(p.keys->pointer,
-             "have " + std::to_string(k[1]) + " heads, but queries have " + std::to_string(q[1]),
-             "heads that share keys and values (grouped-query) are not supported by this release");
     if (k[3] != q[3]) differ(*p.keys, "widths", *p.queries, "queries");
     if (v[2] != k[2]) differ(*p.values, "numbers of tokens", *p.keys, "keys");
     if (p.num_heads && *p.num_heads != q[1])
@@ -55,6 +67,12 @@ void take_projected(Builder& b) {
     plan.projected_given = true;
     plan.batch = q[0];
     plan.heads = q[1];
+    plan.kv_heads = k[1];
+    if (p.num_kv_heads && *p.num_kv_heads != k[1])
+        fail("/num_kv_heads", "is " + std::to_string(*p.num_kv_heads) + ", but keys " +
+                                  to_string(p.keys->shape) + " have " + std::to_string(k[1]) +
+                                  (k[1] == 1 ? " head" : " heads"));
+    check_groups(b, p.keys->pointer, "keys have");
     plan.queries = q[2];
     plan.keys = k[2];
     plan.dim = q[3];

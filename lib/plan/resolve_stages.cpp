@@ -33,8 +33,9 @@ Shape shape_of(const Plan& plan, Stage stage) {
                                                                                : plan.value_dim;
     Shape shape;
     for (const Axis a : axes_of(info_of(stage).shape)) {
-        shape.push_back(a == Axis::batch   ? plan.batch
-                        : a == Axis::head  ? plan.heads
+        shape.push_back(a == Axis::batch ? plan.batch
+                        : a == Axis::head
+                            ? (info_of(stage).shape == StageShape::key_dim ? plan.kv_heads : plan.heads)
                         : a == Axis::query ? plan.queries
                         : a == Axis::key   ? plan.keys
                                            : dim);

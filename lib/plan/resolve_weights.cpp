@@ -194,7 +194,8 @@ class Resolver {
             }
         }
         const Index width = plan_.query_projection.d_out - before;
-        if (plan_.key_projection.d_out != plan_.query_projection.d_out) {
+        // With heads that are shared the keys are narrower; split_heads knows how much.
+        if (!b_.problem.num_kv_heads && plan_.key_projection.d_out != plan_.query_projection.d_out) {
             const NamedTensor* k = slots.weight[slot(WeightRole::key)];
             const NamedTensor* q = slots.weight[slot(WeightRole::query)];
             fail(child(set.pointer, k->name),
@@ -274,14 +275,25 @@ class Resolver {
 
     void split_heads() {
         plan_.heads = b_.problem.num_heads.value_or(1);
-        for (const auto& [p, what] : {std::pair{&plan_.query_projection, "queries and keys"},
-                                      std::pair{&plan_.value_projection, "values"}})
-            if (p->d_out % plan_.heads != 0)
-                fail("/num_heads", "is " + std::to_string(plan_.heads) +
-                                       " heads, which does not divide the width " + std::to_string(p->d_out) +
-                                       " of the " + what);
-        plan_.dim = plan_.query_projection.d_out / plan_.heads;
-        plan_.value_dim = plan_.value_projection.d_out / plan_.heads;
+        plan_.kv_heads = b_.problem.num_kv_heads.value_or(plan_.heads);
+        check_groups(b_, b_.problem.num_kv_heads ? "/num_kv_heads" : "/num_heads", "asks for");
+        const auto split = [&](const Projection& p, Index heads, const char* key, const char* what) {
+            if (p.d_out % heads != 0)
+                fail(heads == plan_.heads ? "/num_heads" : key,
+                     "is " + std::to_string(heads) + " heads, which does not divide the width " +
+                         std::to_string(p.d_out) + " of the " + what);
+            return p.d_out / heads;
+        };
+        const bool grouped = plan_.kv_heads != plan_.heads;
+        plan_.dim = split(plan_.query_projection, plan_.heads, "/num_heads",
+                          grouped ? "queries" : "queries and keys");
+        plan_.value_dim = split(plan_.value_projection, plan_.kv_heads, "/num_kv_heads", "values");
+        if (grouped && plan_.key_projection.d_out != plan_.kv_heads * plan_.dim)
+            fail("/num_kv_heads", "is " + std::to_string(plan_.kv_heads) + ": keys of " +
+                                      std::to_string(plan_.dim) +
+                                      " (the width of a query head) have the width " +
+                                      std::to_string(plan_.kv_heads * plan_.dim) + ", but it is " +
+                                      std::to_string(plan_.key_projection.d_out));
     }
 
     void output(NamedWeights& set) {
@@ -323,6 +335,13 @@ class Resolver {
                     shape);
     }
 
+    /// d_out is the width of the queries; keys and values that are shared between heads are narrower.
+    Index drawn_width(WeightRole role, Index d_out) const {
+        const Index heads = b_.problem.num_heads.value_or(1), kv = b_.problem.num_kv_heads.value_or(heads);
+        if (role == WeightRole::query || kv == heads || d_out % heads != 0) return d_out;
+        return d_out / heads * kv;
+    }
+
     void drawn_heads(const WeightsInit& init) {
         const bool list = plan_.variant->weights_list;
         const bool linear = init.kind == WeightsInit::Kind::linear;
@@ -334,7 +353,8 @@ class Resolver {
             fail(child(init.pointer, "d_out"), "is " + std::to_string(*init.d_out) + ": too large");
         for (Index k = 0; k < sets; ++k)
             for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value})
-                place_drawn_linear(init, r, *init.d_out, linear, linear && init.bias.value_or(false));
+                place_drawn_linear(init, r, drawn_width(r, *init.d_out), linear,
+                                   linear && init.bias.value_or(false));
         split_heads();
         if (!init.out_proj.value_or(false)) return;
         plan_.output_projection.d_in = plan_.heads * plan_.value_dim;

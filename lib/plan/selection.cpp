@@ -120,6 +120,12 @@ void resolve_selection(Builder& b) {
     choose_stages(plan, r.stages);
     plan.batch_shown = select(r.batch, plan.batch, nullptr, {"--batch", "batch item", "batch items"});
     plan.heads_shown = select(r.heads, plan.heads, nullptr, {"--heads", "head", "heads"});
+    plan.kv_heads_shown.asked = plan.heads_shown.asked;
+    for (const Index h : plan.heads_shown.indices) plan.kv_heads_shown.indices.push_back(plan.kv_head_of(h));
+    auto& kv = plan.kv_heads_shown.indices;
+    std::sort(kv.begin(), kv.end());
+    kv.erase(std::unique(kv.begin(), kv.end()), kv.end());
+    plan.kv_heads_shown.all = static_cast<Index>(kv.size()) == plan.kv_heads;
     plan.queries_shown = select(r.rows, plan.queries, &plan.query_tokens, {"--rows", "row", "query rows"});
     plan.keys_shown = select(r.cols, plan.keys, &plan.key_tokens, {"--cols", "column", "keys"});
 }

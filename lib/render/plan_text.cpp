@@ -201,7 +201,8 @@ void write_plan(Format format, const Plan& plan, Output& output, const RenderOpt
                 (stages.empty() ? "" : ",") + std::string(options.compact ? " " : "\n    ") + json_object(m);
         }
         members.back() = {"stages", "[" + stages + (options.compact ? "]" : "\n  ]")};
-        members.emplace_back("cost", json_object({{"flops", json_number(plan.flops)},
+        members.emplace_back("cost", json_object({{"path", json_string(name_of(plan.path))},
+                                                  {"flops", json_number(plan.flops)},
                                                   {"peak_bytes", std::to_string(plan.peak_bytes)}}));
         members.emplace_back("warnings", json_strings(plan.warnings));
         bytes.text = json_object(members, options.compact ? 0 : 2) + "\n";
@@ -222,10 +223,12 @@ void write_plan(Format format, const Plan& plan, Output& output, const RenderOpt
             bytes.text += apart(said(std::string(s.name) + " = " + s.formula, options),
                                 named_shape(s, plan.shown_shape(s)), width) +
                           "\n";
-    bytes.text +=
-        "\n" + joined_lines({short_number(plan.flops) + " floating-point operations, about " +
-                             bytes_text(static_cast<double>(plan.peak_bytes)) + " of tensors in memory"},
-                            options.width, 2, options);
+    std::vector<std::string> cost{short_number(plan.flops) + " floating-point operations",
+                                  "about " + bytes_text(static_cast<double>(plan.peak_bytes)) + " of memory"};
+    if (plan.path != Path::none)
+        cost.push_back("path: " + std::string(name_of(plan.path)) + " (" +
+                       std::string(meaning_of(plan.path)) + ")");
+    bytes.text += "\n" + joined_lines(cost, options.width, 2, options);
     bytes.flush();
 }
 

@@ -8,21 +8,38 @@
 
 namespace attn {
 
-/// The contexts of the shown rows, heads side by side: [batch, row, head, value_dim].
+/// The contexts of the shown rows: heads side by side, [batch, row, head, value_dim], where stages after them
+/// need it so; otherwise head by head, [batch, head, row, value_dim].
 template <class T>
 class Contexts {
   public:
-    Contexts(const Plan& plan, Arena& arena, Findings& findings)
+    Contexts(const Plan& plan, Findings& findings, bool side_by_side)
         : plan_(plan),
           findings_(findings),
           rows_(static_cast<Index>(plan.queries_shown.indices.size())),
-          data_(arena.take<T>(plan.batch * rows_ * plan.heads * plan.value_dim)) {}
+          stride_(side_by_side ? plan.heads * plan.value_dim : plan.value_dim),
+          heads_(static_cast<std::size_t>(plan.batch * plan.heads)) {}
+
+    /// Memory for all of them.
+    void take(Arena& arena) {
+        T* data = arena.take<T>(plan_.batch * rows_ * plan_.heads * plan_.value_dim);
+        const bool side_by_side = stride_ != plan_.value_dim || plan_.heads == 1;
+        for (Index b = 0; b < plan_.batch; ++b)
+            for (Index h = 0; h < plan_.heads; ++h)
+                set_place(b, h,
+                          side_by_side ? data + (b * rows_ * plan_.heads + h) * plan_.value_dim
+                                       : data + (b * plan_.heads + h) * rows_ * plan_.value_dim);
+    }
+    /// The rows of a head go here.
+    void set_place(Index batch, Index head, T* at) {
+        heads_[static_cast<std::size_t>(batch * plan_.heads + head)] = at;
+    }
 
     T* row(Index batch, Index place, Index head) {
-        return data_ + ((batch * rows_ + place) * plan_.heads + head) * plan_.value_dim;
+        return heads_[static_cast<std::size_t>(batch * plan_.heads + head)] + place * stride_;
     }
     /// Elements from row to row.
-    Index stride() const { return plan_.heads * plan_.value_dim; }
+    Index stride() const { return stride_; }
 
     /// A row that sees no key; may be called by several threads at once.
     void is_empty(Index batch, Index head, Index query) {
@@ -33,8 +50,8 @@ class Contexts {
   private:
     const Plan& plan_;
     Findings& findings_;
-    Index rows_;
-    T* data_;
+    Index rows_, stride_;
+    std::vector<T*> heads_;
     std::mutex mutex_;
 };
 

@@ -24,7 +24,7 @@ DropoutRows::DropoutRows(const Plan& plan, const Tensors<T>& tensors) : plan_(pl
     Shape s(4 - shape.size(), 1);
     s.insert(s.end(), shape.begin(), shape.end());
     given_ = tensor4<std::uint8_t>(s[0], s[1], s[2], s[3]);
-    const auto& cells = tensors[*plan.dropout_keep];
+    const auto cells = tensors[*plan.dropout_keep];
     std::transform(cells.begin(), cells.end(), given_.data(),
                    [](T v) { return static_cast<std::uint8_t>(v); });
 }

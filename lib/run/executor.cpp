@@ -58,7 +58,7 @@ template <class T>
 View<T> Executor<T>::project(const Projection& projection, std::size_t input,
                              const std::optional<LinearMap<T>>& map, const std::vector<Index>& tokens,
                              Index heads, Index dim, const std::vector<Index>& wanted) {
-    const std::vector<T>& x = tensors_[input];
+    const std::span<const T> x = tensors_[input];
     const Shape& shape = plan_.tensors[input].shape;
     const Index all_tokens = shape[shape.size() - 2], width = shape.back();
     if (!map) {
@@ -97,7 +97,7 @@ View<T> Executor<T>::project(const Projection& projection, std::size_t input,
 }
 
 template <class T>
-void Executor<T>::prepare() {
+void Executor<T>::prepare(Sink& sink) {
     arena_.rewind();
     findings_.start();
     has_contexts_ = false;
@@ -125,13 +125,29 @@ void Executor<T>::prepare() {
         output_.emplace(*output_map_, 0, plan_.output_dim, plan_.batch * plan_.queries, arena_);
     keeps_contexts_ = wants(Stage::concat, Stage::output) || (context && plan_.path != Path::traced);
     contexts_.reset();
-    if (keeps_contexts_) contexts_ = std::make_unique<Contexts<T>>(plan_, arena_, findings_);
+    if (keeps_contexts_) place_contexts(sink);
     if (plan_.path == Path::traced) traced_ = std::make_unique<Traced<T>>(operands_, dropout_, arena_, pool_);
+}
+
+/// Where only the contexts are shown, a sink that has places gets them there at once.
+template <class T>
+void Executor<T>::place_contexts(Sink& sink) {
+    const bool side_by_side = wants(Stage::concat, Stage::output);
+    contexts_ = std::make_unique<Contexts<T>>(plan_, findings_, side_by_side);
+    contexts_in_place_ =
+        !side_by_side && plan_.path != Path::traced && !sink.stage_by_stage() && sink.has_places();
+    if (!contexts_in_place_) return contexts_->take(arena_);
+    const PlannedStage& stage = *plan_.find(Stage::context);
+    for (const Index b : plan_.batch_shown.indices)
+        for (const Index h : plan_.heads_shown.indices)
+            contexts_->set_place(
+                b, h,
+                static_cast<T*>(sink.place(rows_of(stage, b, h, plan_.queries_shown.indices.front(), 1))));
 }
 
 template <class T>
 std::vector<std::string> Executor<T>::run(Sink& sink) {
-    prepare();
+    prepare(sink);
     std::vector<const PlannedStage*> shown;
     for (const PlannedStage& s : plan_.stages)
         if (s.shown) shown.push_back(&s);
@@ -286,7 +302,7 @@ void Executor<T>::emit_projected(Sink& sink, const PlannedStage& stage) {
                           : stage.stage == Stage::keys ? operands_.keys
                                                        : operands_.values;
     for (const Index b : plan_.batch_shown.indices) {
-        for (const Index h : plan_.heads_shown.indices) {
+        for (const Index h : plan_.heads_of(stage.family).indices) {
             const auto& rows = is_query ? plan_.queries_shown.indices : plan_.keys_shown.indices;
             for_ranges(rows, [&](Index k, Index end) {
                 const Index first = rows[static_cast<std::size_t>(k)];
@@ -302,8 +318,11 @@ void Executor<T>::emit_contexts(Sink& sink, const PlannedStage& stage) {
     for (const Index b : plan_.batch_shown.indices)
         for (const Index h : plan_.heads_shown.indices)
             for_blocks(plan_, b, h, plan_.row_block, [&](const RowBlock& r) {
-                emit(sink, rows_of(stage, b, h, r.query, r.rows), contexts_->row(b, r.first, h),
-                     contexts_->stride(), nullptr);
+                Rows rows = rows_of(stage, b, h, r.query, r.rows);
+                if (!contexts_in_place_)
+                    return emit(sink, rows, contexts_->row(b, r.first, h), contexts_->stride(), nullptr);
+                rows.data = contexts_->row(b, r.first, h);
+                findings_.look_at(rows);
             });
 }
 

@@ -24,7 +24,8 @@ class Executor {
     std::vector<std::string> run(Sink& sink);
 
   private:
-    void prepare();
+    void prepare(Sink& sink);
+    void place_contexts(Sink& sink);
     View<T> project(const Projection& projection, std::size_t input, const std::optional<LinearMap<T>>& map,
                     const std::vector<Index>& tokens, Index heads, Index dim,
                     const std::vector<Index>& wanted);
@@ -59,7 +60,7 @@ class Executor {
     std::optional<Linear<T>> output_;
     std::unique_ptr<Contexts<T>> contexts_;
     std::unique_ptr<Traced<T>> traced_;
-    bool keeps_contexts_ = false, has_contexts_ = false;
+    bool contexts_in_place_ = false, keeps_contexts_ = false, has_contexts_ = false;
     std::vector<T> gathered_;
     std::vector<std::uint8_t> gathered_hidden_;
 };

@@ -1,8 +1,6 @@
 #include "lib/run/fused.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <limits>
 
 namespace attn {
@@ -13,18 +11,8 @@ constexpr T infinity = std::numeric_limits<T>::infinity();
 
 constexpr Index block_keys = blocking::block, unit_keys = blocking::unit, job_rows = blocking::fused_rows;
 
-/// Rows begin ... end - 1 of a block.
-struct Part {
-    Index begin = 0, end = 0;
-};
-
-/// Rows that see some key of k0 ... k1 - 1: both ends of what a row sees grow from row to row.
-Part seeing(const std::vector<Visible>& rows, Index k0, Index k1) {
-    const auto first =
-        std::partition_point(rows.begin(), rows.end(), [&](const Visible& v) { return v.to <= k0; });
-    const auto last = std::partition_point(first, rows.end(), [&](const Visible& v) { return v.from < k1; });
-    return {first - rows.begin(), last - rows.begin()};
-}
+/// What a row sees of a block of keys is rounded outward to so many keys.
+constexpr Index grain = 16;
 
 }  // namespace
 
@@ -101,53 +89,47 @@ void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts) const {
     finish(job, w, contexts);
 }
 
-/// One step of the running softmax over keys k0 ... k1 - 1.
+/// One step of the running softmax over keys k0 ... k1 - 1. Rows that see the same of them go together; which
+/// keys a row is computed with depends on that row alone.
 template <class T>
 void Fused<T>::key_block(const Job& job, Space& w, Index k0, Index k1) const {
-    const RowBlock& block = job.block;
-    const Part all = seeing(w.visible, k0, k1);
-    if (all.begin >= all.end) return;
-    const T* queries = operands_.queries_of(block);
-    const Index stride = operands_.queries.token;
-    // Each half of the block is computed for the rows that see some of it.
-    const Index middle = std::min(k0 + unit_keys, k1);
-    const std::array<Index, 3> ends{k0, middle, k1};
-    std::array<Part, 2> seen;
-    for (std::size_t u = 0; u < 2; ++u) {
-        const Index u0 = ends[u], u1 = ends[u + 1];
-        if (u0 == u1) continue;
-        seen[u] = seeing(w.visible, u0, u1);
-        const Part& s = seen[u];
-        T* scores = w.scores + (u0 - k0);
-        for (Index i = all.begin; i < all.end; ++i)
-            if (i < s.begin || i >= s.end) std::fill_n(scores + i * block_keys, u1 - u0, -infinity<T>);
-        if (s.begin < s.end)
-            packs_.scores(job.place, u0, queries + s.begin * stride, stride, scores + s.begin * block_keys,
-                          block_keys, s.end - s.begin);
-    }
-    for (Index i = all.begin; i < all.end; ++i) {
+    const auto seen = [&](Index i) {
         const Visible& v = w.visible[static_cast<std::size_t>(i)];
-        if (rules_.changes_all() || v.from > k0 || v.to < k1)
-            rules_.apply(block.batch, block.head, block.query + i, k0, k1, w.scores + i * block_keys);
+        if (v.from >= k1 || v.to <= k0) return Visible{0, 0};
+        const Index from = std::max(v.from, k0) / grain * grain, to = std::min(v.to, k1);
+        return Visible{from, std::min(blocking::parts(to, grain) * grain, k1)};
+    };
+    if (w.visible.back().from <= k0 && w.visible.front().to >= k1)
+        return step(job, w, 0, job.block.rows, {k0, k1});
+    for (Index i = 0; i < job.block.rows;) {
+        const Visible keys = seen(i);
+        Index end = i + 1;
+        for (; end < job.block.rows; ++end) {
+            const Visible other = seen(end);
+            if (other.from != keys.from || other.to != keys.to) break;
+        }
+        if (keys.from < keys.to) step(job, w, i, end - i, keys);
+        i = end;
     }
-    kernel_.weigh(w.scores + all.begin * block_keys, block_keys, all.end - all.begin, k1 - k0,
-                  rules_.factor(),
-                  {w.max + all.begin, w.sum + all.begin, w.context + all.begin * plan_.value_dim,
-                   plan_.value_dim, plan_.value_dim});
-    // Rows that see the same halves go together; a hidden half would only add zeros.
-    std::array<Index, 4> cuts{seen[0].begin, seen[0].end, seen[1].begin, seen[1].end};
-    if (middle == k1) cuts[2] = cuts[3] = seen[0].end;
-    std::sort(cuts.begin(), cuts.end());
-    for (std::size_t c = 0; c + 1 < cuts.size(); ++c) {
-        const Index begin = cuts[c], end = cuts[c + 1];
-        if (begin >= end) continue;
-        const bool first = begin >= seen[0].begin && begin < seen[0].end;
-        const bool second = middle < k1 && begin >= seen[1].begin && begin < seen[1].end;
-        if (!first && !second) continue;
-        const Index from = first ? k0 : middle, to = second ? k1 : middle;
-        packs_.add_values(job.place, from, to, w.scores + begin * block_keys + (from - k0), block_keys,
-                          w.context + begin * plan_.value_dim, plan_.value_dim, end - begin);
+}
+
+/// Rows first ... first + rows - 1 with all of `keys`.
+template <class T>
+void Fused<T>::step(const Job& job, Space& w, Index first, Index rows, Visible keys) const {
+    const RowBlock& block = job.block;
+    const Index stride = operands_.queries.token, width = plan_.value_dim;
+    packs_.scores(job.place, keys.from, keys.to, operands_.queries_of(block) + first * stride, stride,
+                  w.scores, block_keys, rows);
+    for (Index i = 0; i < rows; ++i) {
+        const Visible& v = w.visible[static_cast<std::size_t>(first + i)];
+        if (rules_.changes_all() || v.from > keys.from || v.to < keys.to)
+            rules_.apply(block.batch, block.head, block.query + first + i, keys.from, keys.to,
+                         w.scores + i * block_keys);
     }
+    T* context = w.context + first * width;
+    kernel_.weigh(w.scores, block_keys, rows, keys.to - keys.from, rules_.factor(),
+                  {w.max + first, w.sum + first, context, width, width});
+    packs_.add_values(job.place, keys.from, keys.to, w.scores, block_keys, context, width, rows);
 }
 
 template <class T>
@@ -169,7 +151,8 @@ void Fused<T>::finish(const Job& job, Space& w, Contexts<T>& contexts) const {
                             plan_.empty_rows == EmptyRows::zero ? T{0} : std::numeric_limits<T>::quiet_NaN());
             }
         } else {
-            kernel_.divide(context, width, w.sum[i]);
+            kernel_.divide(context, contexts.row(block.batch, block.first + i, block.head), width, w.sum[i]);
+            continue;
         }
         std::copy_n(context, width, contexts.row(block.batch, block.first + i, block.head));
     }

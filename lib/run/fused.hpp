@@ -32,6 +32,7 @@ class Fused {
     std::vector<Job> jobs_of(std::span<const KeyHead> heads) const;
     void compute(const Job& job, Space& w, Contexts<T>& contexts) const;
     void key_block(const Job& job, Space& w, Index k0, Index k1) const;
+    void step(const Job& job, Space& w, Index first, Index rows, Visible keys) const;
     void finish(const Job& job, Space& w, Contexts<T>& contexts) const;
 
     const Operands<T>& operands_;

@@ -32,8 +32,10 @@ void Linear<T>::apply(const T* x, Index ldx, Index rows, T* y, Index ldy, Index 
                       Index depth_end) const {
     if (packed_) {
         for (Index from = depth_begin; from < depth_end; from += chunk)
-            kernel_.multiply_packed(x + (from - depth_begin), ldx, packed_, y, ldy, rows, columns_, depth_,
-                                    from, std::min(from + chunk, depth_end), from > depth_begin);
+            kernel_.multiply_packed(
+                x + (from - depth_begin), ldx, packed_, y, ldy, rows,
+                kernels::Part::of_depth(columns_, depth_, from, std::min(from + chunk, depth_end)),
+                from > depth_begin);
     } else {
         kernel_.multiply(x, ldx, map_.weight.data() + depth_begin * stride_ + begin_, stride_, y, ldy, rows,
                          columns_, depth_end - depth_begin);

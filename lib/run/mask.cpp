@@ -8,7 +8,7 @@ namespace {
 
 /// The cells of a mask with four axes, aligned from the right.
 template <class U, class T>
-Tensor4<U> aligned(const Shape& shape, const std::vector<T>& numbers) {
+Tensor4<U> aligned(const Shape& shape, std::span<const T> numbers) {
     Shape s(4 - shape.size(), 1);
     s.insert(s.end(), shape.begin(), shape.end());
     Tensor4<U> out = tensor4<U>(s[0], s[1], s[2], s[3]);

@@ -11,43 +11,28 @@ namespace {
 std::size_t elements(const TensorSource& t) { return static_cast<std::size_t>(*element_count(t.shape)); }
 
 template <class T>
-std::vector<T> widened(std::vector<float>&& x) {
-    if constexpr (sizeof(T) == sizeof(float))
-        return std::move(x);
-    else
-        return std::vector<T>(x.begin(), x.end());
-}
-
-template <class T>
-std::vector<T> literal(const TensorSource& t) {
-    std::vector<T> out(t.values.size());
+void fill_literal(const TensorSource& t, std::span<T> out) {
     std::transform(t.values.begin(), t.values.end(), out.begin(), [](double v) { return static_cast<T>(v); });
     if constexpr (sizeof(T) == sizeof(float))
         for (const auto& [k, v] : t.float32_exceptions) out[k] = v;
-    return out;
 }
 
 /// torch.rand, torch.randn, torch.nn.Embedding(num_embeddings, dim)(ids).
-std::vector<float> drawn(const TensorSource& t) {
+void draw(const TensorSource& t, std::span<float> out) {
     torch::Generator generator(t.seed);
     if (t.kind == TensorSource::Kind::embedding) {
         const auto dim = static_cast<std::size_t>(t.shape.back());
-        std::vector<float> table(static_cast<std::size_t>(t.num_embeddings) * dim), out;
+        std::vector<float> table(static_cast<std::size_t>(t.num_embeddings) * dim);
         torch::embedding(generator, table);
-        out.reserve(elements(t));
-        for (const Index id : t.ids) {
-            const auto from = table.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(id) * dim);
-            out.insert(out.end(), from, from + static_cast<std::ptrdiff_t>(dim));
-        }
-        return out;
-    }
-    std::vector<float> out(elements(t));
-    if (t.kind == TensorSource::Kind::rand) {
+        auto to = out.begin();
+        for (const Index id : t.ids)
+            to = std::copy_n(table.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(id) * dim),
+                             dim, to);
+    } else if (t.kind == TensorSource::Kind::rand) {
         torch::uniform(generator, out, 0, 1);
     } else {
         torch::normal(generator, out);
     }
-    return out;
 }
 
 /// The drawn weights of a plan, in the order in which their tensors stand.
@@ -95,18 +80,20 @@ Tensors<T>::Tensors(const Plan& plan) {
     if (plan.init) weights = draw_weights(plan);
     std::size_t next = 0;
     for (const TensorSource& t : plan.tensors) {
-        switch (t.kind) {
-            case TensorSource::Kind::literal:
-                numbers_.push_back(literal<T>(t));
-                break;
-            case TensorSource::Kind::drawn_weight:
-                numbers_.push_back(widened<T>(std::move(weights[next++])));
-                break;
-            case TensorSource::Kind::rand:
-            case TensorSource::Kind::randn:
-            case TensorSource::Kind::embedding:
-                numbers_.push_back(widened<T>(drawn(t)));
-                break;
+        const std::span<T> out(memory_.take<T>(*element_count(t.shape)), elements(t));
+        numbers_.push_back(out);
+        if (t.kind == TensorSource::Kind::literal) {
+            fill_literal(t, out);
+        } else if (t.kind == TensorSource::Kind::drawn_weight) {
+            std::vector<float>& from = weights[next++];
+            std::copy(from.begin(), from.end(), out.begin());
+            from = {};
+        } else if constexpr (sizeof(T) == sizeof(float)) {
+            draw(t, out);
+        } else {
+            std::vector<float> singles(elements(t));
+            draw(t, singles);
+            std::copy(singles.begin(), singles.end(), out.begin());
         }
     }
 }
@@ -115,7 +102,7 @@ template <class T>
 LinearMap<T> assemble(const Projection& projection, const Plan& plan, const Tensors<T>& tensors) {
     LinearMap<T> out{matrix<T>(projection.d_in, projection.d_out), {}};
     for (const WeightPiece& p : projection.weight) {
-        const std::vector<T>& from = tensors[p.tensor];
+        const std::span<const T> from = tensors[p.tensor];
         const Index columns = plan.tensors[p.tensor].shape.back();
         for (Index i = 0; i < projection.d_in; ++i) {
             T* to = out.weight.data() + i * projection.d_out + p.target_begin;

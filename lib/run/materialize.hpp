@@ -1,7 +1,9 @@
 #pragma once
+#include <span>
 #include <vector>
 
 #include "lib/plan/plan.hpp"
+#include "lib/run/arena.hpp"
 #include "lib/tensor.hpp"
 
 namespace attn {
@@ -14,10 +16,11 @@ class Tensors {
     explicit Tensors(const Plan& plan);
 
     /// Row-major elements of tensor `k` of the plan.
-    const std::vector<T>& operator[](std::size_t k) const { return numbers_[k]; }
+    std::span<const T> operator[](std::size_t k) const { return numbers_[k]; }
 
   private:
-    std::vector<std::vector<T>> numbers_;
+    Arena memory_;
+    std::vector<std::span<const T>> numbers_;
 };
 
 /// W [d_in, d_out] and b [d_out] of a projection, put together from their pieces. Absent biases are zero.

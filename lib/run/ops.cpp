@@ -49,7 +49,7 @@ bool sees_a_key(const T* scores, Index keys) {
 template <class T>
 void softmax(const T* in, T* out, Index keys) {
     const auto& kernel = kernels::table<T>();
-    kernel.divide(out, keys, kernel.exponentials(in, out, keys));
+    kernel.divide(out, out, keys, kernel.exponentials(in, out, keys));
 }
 
 template <class T>

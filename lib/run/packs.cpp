@@ -52,11 +52,17 @@ void Packs<T>::hold(std::span<const KeyHead> heads, bool with_values) {
 }
 
 template <class T>
-void Packs<T>::scores(Index place, Index k0, const T* a, Index lda, T* c, Index ldc, Index m) const {
-    const T* packed = keys_ + (place * blocks_ * 2 + k0 / unit) * unit_size_;
-    for (Index from = 0; from < plan_.dim; from += longest_chain)
-        kernel_.multiply_packed(a + from, lda, packed, c, ldc, m, keys_of_unit(k0), plan_.dim, from,
-                                std::min(from + longest_chain, plan_.dim), from > 0);
+void Packs<T>::scores(Index place, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc,
+                      Index m) const {
+    for (Index u0 = k0 / unit * unit; u0 < k1; u0 += unit) {
+        const T* packed = keys_ + (place * blocks_ * 2 + u0 / unit) * unit_size_;
+        const Index begin = std::max(k0, u0), end = std::min(k1, u0 + unit);
+        for (Index from = 0; from < plan_.dim; from += longest_chain)
+            kernel_.multiply_packed(a + from, lda, packed, c + (begin - k0), ldc, m,
+                                    {keys_of_unit(u0), plan_.dim, from,
+                                     std::min(from + longest_chain, plan_.dim), begin - u0, end - u0},
+                                    from > 0);
+    }
 }
 
 template <class T>
@@ -64,7 +70,8 @@ void Packs<T>::add_values(Index place, Index k0, Index k1, const T* weights, Ind
                           Index m) const {
     const Index b = k0 / block, depth = std::min(block, plan_.keys - b * block);
     kernel_.multiply_packed(weights, stride, values_ + (place * blocks_ + b) * block_size_, c, ldc, m,
-                            plan_.value_dim, depth, k0 - b * block, k1 - b * block, true);
+                            kernels::Part::of_depth(plan_.value_dim, depth, k0 - b * block, k1 - b * block),
+                            true);
 }
 
 template class Packs<float>;

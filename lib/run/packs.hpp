@@ -28,9 +28,9 @@ class Packs {
     /// Packs these heads (no more than capacity()), unless they are held already.
     void hold(std::span<const KeyHead> heads, bool with_values);
 
-    /// c[m, columns] = a[m, dim] · keysᵀ of the unit that begins at key k0; `place` of the head among those
-    /// held.
-    void scores(Index place, Index k0, const T* a, Index lda, T* c, Index ldc, Index m) const;
+    /// c[m, k1 - k0] = a[m, dim] · keysᵀ of keys k0 ... k1 - 1, k0 a multiple of 16; `place` of the head
+    /// among those held.
+    void scores(Index place, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m) const;
     /// c[m, value_dim] += weights[m, k1 - k0] · values of keys k0 ... k1 - 1, all of one block.
     void add_values(Index place, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
                     Index m) const;

@@ -39,7 +39,8 @@ SingleRows<T>::SingleRows(const Operands<T>& operands, Arena& arena, Pool& pool)
             groups_.push_back(std::move(group));
         }
     }
-    for (int w = 0; w < pool.workers(); ++w) scores_.push_back(arena.take<T>(most_rows * block));
+    for (int w = 0; w < pool.workers(); ++w)
+        spaces_.push_back({arena.take<T>(most_rows * block), arena.take<T>(most_rows * plan_.value_dim)});
 }
 
 template <class T>
@@ -47,7 +48,7 @@ void SingleRows<T>::run(Contexts<T>& contexts) {
     pool_.run(static_cast<Index>(groups_.size()) * pieces_of_group_, [&](Index job, int worker) {
         const Index k0 = job % pieces_of_group_ * keys_of_a_piece;
         compute(groups_[static_cast<std::size_t>(job / pieces_of_group_)], k0,
-                std::min(k0 + keys_of_a_piece, plan_.keys), scores_[static_cast<std::size_t>(worker)],
+                std::min(k0 + keys_of_a_piece, plan_.keys), spaces_[static_cast<std::size_t>(worker)],
                 pieces_[static_cast<std::size_t>(job)]);
     });
     pool_.run(static_cast<Index>(groups_.size()), [&](Index g, int) {
@@ -56,7 +57,8 @@ void SingleRows<T>::run(Contexts<T>& contexts) {
 }
 
 template <class T>
-void SingleRows<T>::compute(const Group& group, Index k0, Index k1, T* scores, const Piece& piece) const {
+void SingleRows<T>::compute(const Group& group, Index k0, Index k1, const Space& w,
+                            const Piece& piece) const {
     const auto rows = static_cast<Index>(group.rows.size());
     const Index width = plan_.value_dim;
     std::fill_n(piece.max, rows, -std::numeric_limits<T>::infinity());
@@ -71,17 +73,18 @@ void SingleRows<T>::compute(const Group& group, Index k0, Index k1, T* scores, c
         }
         if (!touched) continue;
         kernel_.dot_stream(group.queries, plan_.dim, operands_.keys.row(group.batch, group.kv_head, from),
-                           operands_.keys.token, scores, block, rows, to - from, plan_.dim);
+                           operands_.keys.token, w.scores, block, rows, to - from, plan_.dim);
         for (Index i = 0; i < rows; ++i) {
             const RowBlock& r = group.rows[static_cast<std::size_t>(i)];
             const Visible v = operands_.mask.visible(group.batch, r.query);
             if (rules_.changes_all() || v.from > from || v.to < to)
-                rules_.apply(r.batch, r.head, r.query, from, to, scores + i * block);
+                rules_.apply(r.batch, r.head, r.query, from, to, w.scores + i * block);
         }
-        kernel_.weigh(scores, block, rows, to - from, rules_.factor(),
+        kernel_.weigh(w.scores, block, rows, to - from, rules_.factor(),
                       {piece.max, piece.sum, piece.context, width, width});
-        kernel_.add_stream(scores, block, operands_.values.row(group.batch, group.kv_head, from),
-                           operands_.values.token, piece.context, width, rows, width, to - from);
+        kernel_.multiply_stream(w.scores, block, operands_.values.row(group.batch, group.kv_head, from),
+                                operands_.values.token, w.context, width, rows, width, to - from);
+        kernel_.add(w.context, piece.context, rows * width);
     }
 }
 

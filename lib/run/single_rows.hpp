@@ -27,7 +27,11 @@ class SingleRows {
         T *max, *context;
         double* sum;
     };
-    void compute(const Group& group, Index k0, Index k1, T* scores, const Piece& piece) const;
+    struct Space {
+        T* scores;   ///< [rows, keys of a block]
+        T* context;  ///< [rows, value_dim], what one block adds
+    };
+    void compute(const Group& group, Index k0, Index k1, const Space& w, const Piece& piece) const;
     void merge(const Group& group, const Piece* pieces, Contexts<T>& contexts) const;
 
     const Operands<T>& operands_;
@@ -38,7 +42,7 @@ class SingleRows {
     std::vector<Group> groups_;
     std::vector<Piece> pieces_;  ///< of the first group, then of the second ...
     Index pieces_of_group_;
-    std::vector<T*> scores_;  ///< of each worker
+    std::vector<Space> spaces_;  ///< of each worker
 };
 
 }  // namespace attn

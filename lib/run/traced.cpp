@@ -95,9 +95,7 @@ void Traced<T>::scores(const RowBlock& block, T* out) const {
     const T* queries = operands_.queries_of(block);
     const Index stride = operands_.queries.token;
     if (packs_) {
-        const Index at = place_of(block);
-        for (Index k0 = 0; k0 < plan_.keys; k0 += blocking::unit)
-            packs_->scores(at, k0, queries, stride, out + k0, plan_.keys, block.rows);
+        packs_->scores(place_of(block), 0, plan_.keys, queries, stride, out, plan_.keys, block.rows);
         return;
     }
     kernel_.dot_rows(queries, stride, operands_.keys.row(block.batch, plan_.kv_head_of(block.head), 0),
