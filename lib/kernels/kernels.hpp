@@ -26,8 +26,8 @@ struct Part {
 /// State of some rows of a running softmax: see Table::weigh.
 template <class T>
 struct Running {
-    T* max;       ///< per row, in units of log2; -inf before anything was seen
-    double* sum;  ///< per row, of 2^(score - max)
+    T* max;       ///< per row, a score; -inf before anything was seen
+    double* sum;  ///< per row, of 2^((score - max) * factor)
     T* context;   ///< [rows, width], not divided by the sum yet
     Index stride, width;
 };
@@ -61,7 +61,8 @@ struct Table {
     /// dense.
     void (*dot_stream)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
                        Index depth);
-    /// c[m, n] = a[m, depth] · b[depth, n] for few rows of a, the same; one chain of `depth` products.
+    /// c[m, n] = a[m, depth] · b[depth, n] for few rows of a, the same; one chain of `depth`
+    /// products, at least one.
     void (*multiply_stream)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
                             Index depth);
 
@@ -79,7 +80,7 @@ struct Table {
     double (*exponentials)(const T* in, T* out, Index n);
 
     /// One step of a running softmax (Milakov and Gimelshein 2018; Dao et al. 2022, section 3.1) over
-    /// scores[m, n], which become 2^(score * factor - max). `factor` is the scale times log2(e), above 0.
+    /// scores[m, n], which become 2^((score - max) * factor). `factor` is the scale times log2(e), above 0.
     /// Where a maximum grows by more than 8 the sum and the context are rescaled, otherwise the old one
     /// stays: nothing overflows, the sums are exact.
     void (*weigh)(T* scores, Index stride, Index m, Index n, T factor, const Running<T>& state);

@@ -60,25 +60,43 @@ struct RowKernels : Vectors<T, Arch> {
                                           << Constants::mantissa);
     }
 
-    /// e^x for x <= 0 or NaN. 2^n is applied in two halves, so that subnormal results are rounded once.
-    static Batch exponential(const Batch& given) {
+    /// e^(x - max) for x <= max or NaN. What the difference loses by rounding is added to the reduced
+    /// argument; 2^n is applied in two halves, so that subnormal results are rounded once.
+    static Batch exponential(const Batch& from, const Batch& max) {
+        const Batch given = from - max;
         const Batch lowest(Constants::lowest), magic(Constants::magic);
-        const Batch x = xsimd::select(given < lowest, lowest, given);  // NaN stays
+        const auto below = given < lowest;
+        const Batch x = xsimd::select(below, lowest, given);  // NaN stays
+        const Batch lost = xsimd::select(below, Batch(T{0}), (from - given) - max);
         const Batch n = fused(x, Batch(Constants::log2e), magic) - magic;
         Batch r = fused(n, Batch(-Constants::ln2_high), x);
-        r = fused(n, Batch(-Constants::ln2_low), r);
+        r = fused(n, Batch(-Constants::ln2_low), r) + lost;
         Batch p(Constants::e[Constants::degree]);
         for (int k = Constants::degree; k-- > 0;) p = fused(p, r, Batch(Constants::e[k]));
         const Batch half = fused(n, Batch(T(0.5)), magic);
         return p * power_of_two(half) * power_of_two(n - (half - magic) + magic);
     }
 
-    /// 2^x for x <= 8; 0 below the normal numbers. NaN stays.
-    static Batch exponential2(const Batch& x) {
+    /// 2^(x * f + shift), at most 2^9; 0 below the normal numbers. NaN stays. The whole part of the exponent
+    /// is taken off before the product is rounded, so the result is as exact as the polynomial.
+    static Batch exponential2(const Batch& x, const Batch& f, const Batch& shift) {
         // The smallest exponent's bits are 0: 2^-127 is 0 here.
-        const Batch magic(Constants::magic), bounded = xsimd::max(Batch(Constants::lowest_log2), x);
-        const Batch shifted = bounded + magic;
-        const Batch r = bounded - (shifted - magic);
+        const Batch magic(Constants::magic), lowest(Constants::lowest_log2);
+        const Batch shifted = xsimd::max(lowest, fused(x, f, shift)) + magic;
+        return power2(fused(x, f, shift - (shifted - magic)), shifted);
+    }
+
+    /// The same for any x <= max with shift = -max, for products too large to be exact.
+    static Batch exponential2_of_difference(const Batch& x, const Batch& f, const Batch& shift) {
+        const Batch magic(Constants::magic), lowest(Constants::lowest_log2);
+        const Batch bounded = xsimd::max(lowest, (x + shift) * f), shifted = bounded + magic;
+        return power2(bounded - (shifted - magic), shifted);
+    }
+
+    /// 2^(r + n) for |r| <= 1/2 and n in the low bits of `shifted`. Far below 0 r is anything: the power is
+    /// 0.
+    static Batch power2(const Batch& given, const Batch& shifted) {
+        const Batch r = xsimd::max(Batch(T{-1}), given);
         Batch p(Constants::two[Constants::degree2]);
         for (int k = Constants::degree2; k-- > 0;) p = fused(p, r, Batch(Constants::two[k]));
         return p * power_of_two(shifted);
@@ -107,15 +125,15 @@ struct RowKernels : Vectors<T, Arch> {
             Batch s(T{0});
             Index k = from;
             for (; k + width <= to; k += width) {
-                const Batch e = exponential(load(in + k) - Batch(max));
+                const Batch e = exponential(load(in + k), Batch(max));
                 e.store_unaligned(out + k);
                 s = s + e;
             }
             sum += static_cast<double>(sum_of(s));
             if (k == to) continue;
             T lanes[Batch::size] = {};
-            for (Index j = k; j < to; ++j) lanes[j - k] = in[j] - max;
-            exponential(load(lanes)).store_unaligned(lanes);
+            for (Index j = k; j < to; ++j) lanes[j - k] = in[j];
+            exponential(load(lanes), Batch(max)).store_unaligned(lanes);
             for (Index j = k; j < to; ++j) {
                 out[j] = lanes[j - k];
                 sum += static_cast<double>(out[j]);
@@ -134,34 +152,23 @@ struct RowKernels : Vectors<T, Arch> {
             for (Index j = n; j < whole; ++j) x[j] = -infinity;
             const Batch f(factor);
             T& max = state.max[i];
-            Batch most = load(x);
-            for (Index j = width; j < whole; j += width) most = xsimd::max(most, load(x + j));
-            if (xsimd::any(most * f > Batch(max + 8))) {
-                const T top = max_of(x, whole) * factor,
-                        by = max == -infinity ? T{0} : scalar_exponential2(max - top);
+            Batch top = load(x);
+            for (Index j = width; j < whole; j += width) top = xsimd::max(top, load(x + j));
+            if (xsimd::any((top - Batch(max)) * f > Batch(T{8}))) {
+                const T new_max = max_of(x, whole);
+                const T by = max == -infinity ? T{0} : scalar_exponential2((max - new_max) * factor);
                 state.sum[i] *= static_cast<double>(by);
                 T* c = state.context + i * state.stride;
                 for (Index j = 0; j < state.width; ++j) c[j] *= by;
-                max = top;
+                max = new_max;
             }
-            // A row that has seen no key yet: every score is -inf (or NaN, which goes through).
-            const Batch shift(max == -infinity ? T{0} : -max);
-            Batch s0(T{0}), s1(T{0});
-            Index j = 0;
-            for (; j + 2 * width <= whole; j += 2 * width) {
-                const Batch e0 = exponential2(fused(load(x + j), f, shift));
-                const Batch e1 = exponential2(fused(load(x + j + width), f, shift));
-                e0.store_unaligned(x + j);
-                e1.store_unaligned(x + j + width);
-                s0 = s0 + e0;
-                s1 = s1 + e1;
-            }
-            if (j < whole) {
-                const Batch e0 = exponential2(fused(load(x + j), f, shift));
-                e0.store_unaligned(x + j);
-                s0 = s0 + e0;
-            }
-            sums[i % width] = s0 + s1;
+            // A row that has seen no key yet: every score is -inf (or NaN, which goes through). The shift's
+            // own rounding is the same for all of a row's keys and goes out with the sum, as long as it is
+            // small.
+            const T seen = max == -infinity ? T{0} : max;
+            const bool is_large = seen * factor > Constants::exact || seen * factor < -Constants::exact;
+            sums[i % width] = is_large ? powers<exponential2_of_difference>(x, whole, f, Batch(-seen))
+                                       : powers<exponential2>(x, whole, f, Batch(-seen * factor));
             if (i % width == width - 1 || i == m - 1) {
                 T row_sums[Batch::size];
                 sums_of(sums, row_sums);
@@ -171,9 +178,29 @@ struct RowKernels : Vectors<T, Arch> {
         }
     }
 
+    /// Replaces x[whole] by powers of 2; returns the lanes' sums.
+    template <Batch (*power)(const Batch&, const Batch&, const Batch&)>
+    static Batch powers(T* x, Index whole, const Batch& f, const Batch& shift) {
+        Batch s0(T{0}), s1(T{0});
+        Index j = 0;
+        for (; j + 2 * width <= whole; j += 2 * width) {
+            const Batch e0 = power(load(x + j), f, shift), e1 = power(load(x + j + width), f, shift);
+            e0.store_unaligned(x + j);
+            e1.store_unaligned(x + j + width);
+            s0 = s0 + e0;
+            s1 = s1 + e1;
+        }
+        if (j < whole) {
+            const Batch e0 = power(load(x + j), f, shift);
+            e0.store_unaligned(x + j);
+            s0 = s0 + e0;
+        }
+        return s0 + s1;
+    }
+
     static T scalar_exponential2(T x) {
         T lanes[Batch::size];
-        exponential2(Batch(x)).store_unaligned(lanes);
+        exponential2(Batch(x), Batch(T{1}), Batch(T{0})).store_unaligned(lanes);
         return lanes[0];
     }
 };

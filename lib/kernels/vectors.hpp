@@ -21,6 +21,7 @@ struct Exp<float> {
     static constexpr float log2e = 1.44269504F, ln2_high = 0.693145752F, ln2_low = 1.42860677e-6F;
     static constexpr float lowest = -104.5F;  ///< e^x rounds to 0 below
     static constexpr float lowest_log2 = -127.0F;
+    static constexpr float exact = 1 << 18;  ///< a product of this size is off by 2^-7 at most
     static constexpr int degree = 7, degree2 = 6;
     /// Taylor's: the rest is below 6e-9 for |x| <= ln(2) / 2.
     static constexpr float e[degree + 1] = {1,         1,          0.5F,       1.0F / 6,
@@ -39,6 +40,7 @@ struct Exp<double> {
                             ln2_low = 1.90821492927058770002e-10;
     static constexpr double lowest = -746.0;
     static constexpr double lowest_log2 = -1023.0;
+    static constexpr double exact = 1LL << 46;
     static constexpr int degree = 13, degree2 = 13;
     static constexpr double e[degree + 1] = {1,
                                              1,
@@ -70,12 +72,6 @@ struct Exp<double> {
                                                 2.5678435993488205141e-11,
                                                 1.3691488853904124400e-12};
 };
-
-#if defined(__aarch64__)
-constexpr bool has_32_registers = true;
-#else
-constexpr bool has_32_registers = false;
-#endif
 
 /// a * b + c, rounded once where the instruction set can.
 template <class T, class Arch>
@@ -136,9 +132,14 @@ template <class T, class Arch>
 struct Vectors {
     using Batch = xsimd::batch<T, Arch>;
     static constexpr Index width = static_cast<Index>(Batch::size);
-    /// 6 x 4 vectors where there are 32 registers (24 sums, 4 of b, 1 of a), else 6 x 2 (12, 2, 1 of 16).
-    static constexpr Index tile_rows = 6,
-                           tile_vectors = sizeof(T) * Batch::size == 64 || has_32_registers ? 4 : 2;
+#if defined(__aarch64__)
+    static constexpr bool has_32_registers = true;
+#else
+    static constexpr bool has_32_registers = sizeof(T) * Batch::size == 64;
+#endif
+    /// Rows and vectors of a tile. It has two sums for each: 24 of 32 registers (2 more for b, 1 for a), or
+    /// 12 of 16.
+    static constexpr Index tile_rows = has_32_registers ? 6 : 3, tile_vectors = 2;
 
     static Batch load(const T* p) { return Batch::load_unaligned(p); }
     static Index least(Index a, Index b) { return a < b ? a : b; }

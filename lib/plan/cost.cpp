@@ -68,7 +68,8 @@ double memory_of(const Plan& plan) {
         bytes += element * d(packed) * d(held);
     const double workers = d(plan.threads);
     if (plan.path == Path::fused)
-        bytes += workers * d(blocking::fused_rows) * (element * d(blocking::block + plan.value_dim + 1) + 24);
+        bytes +=
+            workers * d(blocking::fused_rows) * (element * d(blocking::block + 2 * plan.value_dim + 1) + 24);
     if (plan.path == Path::single_rows)
         bytes += d(blocking::parts(plan.keys, blocking::piece)) * batch * rows * d(plan.heads) *
                  (element * d(1 + plan.value_dim) + 8);
@@ -79,7 +80,7 @@ double memory_of(const Plan& plan) {
             }));
         bytes += workers * d(plan.row_block) *
                  (keys * (element * cells + (plan.masked ? 1 : 0) + (plan.dropout ? 1 : 0)) +
-                  element * d(plan.value_dim));
+                  2 * element * d(plan.value_dim));
     }
     return bytes;
 }

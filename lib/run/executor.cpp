@@ -326,13 +326,17 @@ void Executor<T>::emit_contexts(Sink& sink, const PlannedStage& stage) {
             });
 }
 
+/// Rows of the output that are computed before they are pushed: some jobs for each worker.
+template <class T>
+Index Executor<T>::merged_rows() const {
+    return Linear<T>::rows_of_a_job * pool_.workers() * 8;
+}
+
 /// Stages after the context, from the contexts of all heads.
 template <class T>
 void Executor<T>::emit_merged(Sink& sink, const PlannedStage& stage, Index batch) {
     const Index width = contexts_->stride(), out = plan_.output_dim;
-    const auto each_block = [&](auto&& f) {
-        for_blocks(plan_, batch, 0, Linear<T>::rows_of_a_job * pool_.workers(), f);
-    };
+    const auto each_block = [&](auto&& f) { for_blocks(plan_, batch, 0, merged_rows(), f); };
     if (stage.stage == Stage::concat) {
         each_block([&](const RowBlock& r) {
             emit(sink, rows_of(stage, batch, 0, r.query, r.rows), contexts_->row(batch, r.first, 0), width,
@@ -340,24 +344,29 @@ void Executor<T>::emit_merged(Sink& sink, const PlannedStage& stage, Index batch
         });
         return;
     }
-    std::vector<T> result(static_cast<std::size_t>(Linear<T>::rows_of_a_job * pool_.workers() * out));
-    const auto multiply = [&](const RowBlock& r, Index head, Index from, Index to) {
+    std::vector<T> result(static_cast<std::size_t>(std::min(merged_rows(), plan_.queries) * out));
+    const auto multiply = [&](const RowBlock& r, Index head, auto&& part) {
         const Index jobs = (r.rows + Linear<T>::rows_of_a_job - 1) / Linear<T>::rows_of_a_job;
         pool_.run(jobs, [&](Index j, int) {
             const Index first = j * Linear<T>::rows_of_a_job;
-            output_->apply(contexts_->row(batch, r.first + first, 0) + from, width,
-                           std::min(Linear<T>::rows_of_a_job, r.rows - first), result.data() + first * out,
-                           out, from, to);
+            part(contexts_->row(batch, r.first + first, 0),
+                 std::min(Linear<T>::rows_of_a_job, r.rows - first), result.data() + first * out);
         });
         emit(sink, rows_of(stage, batch, head, r.query, r.rows), result.data(), out, nullptr);
     };
     if (stage.stage == Stage::head_outputs) {
+        const Index dim = plan_.value_dim;
         for (const Index h : plan_.heads_shown.indices)
-            each_block(
-                [&](const RowBlock& r) { multiply(r, h, h * plan_.value_dim, (h + 1) * plan_.value_dim); });
+            each_block([&](const RowBlock& r) {
+                multiply(r, h, [&](const T* x, Index rows, T* y) {
+                    output_->multiply(x + h * dim, width, rows, y, out, h * dim, (h + 1) * dim);
+                });
+            });
         return;
     }
-    each_block([&](const RowBlock& r) { multiply(r, 0, 0, width); });
+    each_block([&](const RowBlock& r) {
+        multiply(r, 0, [&](const T* x, Index rows, T* y) { output_->apply(x, width, rows, y, out); });
+    });
 }
 
 /// Rows without numbers: where they stand, with the columns that are shown (keys where the columns are keys).

@@ -39,6 +39,7 @@ class Executor {
     void take_block(const RowBlock& block, const TraceSpace<T>& w);
     void emit_projected(Sink& sink, const PlannedStage& stage);
     void emit_contexts(Sink& sink, const PlannedStage& stage);
+    Index merged_rows() const;
     void emit_merged(Sink& sink, const PlannedStage& stage, Index batch);
     Rows rows_of(const PlannedStage& stage, Index batch, Index head, Index row_begin, Index rows) const;
     void emit(Sink& sink, Rows rows, const T* data, Index stride, const std::uint8_t* hidden);

@@ -11,6 +11,14 @@ constexpr T infinity = std::numeric_limits<T>::infinity();
 
 constexpr Index block_keys = blocking::block, unit_keys = blocking::unit, job_rows = blocking::fused_rows;
 
+/// A chain of more products is cut, so that its rounding does not grow with the width.
+constexpr Index longest_chain = 128;
+
+/// Contexts of so many blocks of keys are added up before they are added to the whole: a long row of
+/// additions would round at the size of the whole each time. A row of Space::context is the whole, then the
+/// sum under way.
+constexpr Index blocks_of_a_sum = 4;
+
 /// What a row sees of a block of keys is rounded outward to so many keys.
 constexpr Index grain = 16;
 
@@ -26,7 +34,7 @@ Fused<T>::Fused(const Operands<T>& operands, Arena& arena, Pool& pool)
       packs_(operands, arena, pool) {
     for (int k = 0; k < pool.workers(); ++k)
         spaces_.push_back({arena.take<T>(job_rows * block_keys),
-                           arena.take<T>(job_rows * plan_.value_dim),
+                           arena.take<T>(job_rows * 2 * plan_.value_dim),
                            arena.take<T>(job_rows),
                            arena.take<double>(job_rows),
                            {}});
@@ -80,12 +88,14 @@ void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts) const {
     w.visible.resize(static_cast<std::size_t>(block.rows));
     for (Index i = 0; i < block.rows; ++i)
         w.visible[static_cast<std::size_t>(i)] = operands_.mask.visible(block.batch, block.query + i);
-    std::fill_n(w.context, block.rows * plan_.value_dim, T{0});
+    std::fill_n(w.context, block.rows * 2 * plan_.value_dim, T{0});
     std::fill_n(w.max, block.rows, -infinity<T>);
     std::fill_n(w.sum, block.rows, 0.0);
     const Index from = w.visible.front().from / block_keys * block_keys, to = w.visible.back().to;
-    for (Index k0 = from; k0 < to; k0 += block_keys)
+    for (Index k0 = from; k0 < to; k0 += block_keys) {
         key_block(job, w, k0, std::min(k0 + block_keys, plan_.keys));
+        if ((k0 / block_keys + 1) % blocks_of_a_sum == 0 || k0 + block_keys >= to) add_sums(block.rows, w);
+    }
     finish(job, w, contexts);
 }
 
@@ -119,17 +129,27 @@ void Fused<T>::step(const Job& job, Space& w, Index first, Index rows, Visible k
     const RowBlock& block = job.block;
     const Index stride = operands_.queries.token, width = plan_.value_dim;
     packs_.scores(job.place, keys.from, keys.to, operands_.queries_of(block) + first * stride, stride,
-                  w.scores, block_keys, rows);
+                  w.scores, block_keys, rows, longest_chain);
     for (Index i = 0; i < rows; ++i) {
         const Visible& v = w.visible[static_cast<std::size_t>(first + i)];
         if (rules_.changes_all() || v.from > keys.from || v.to < keys.to)
             rules_.apply(block.batch, block.head, block.query + first + i, keys.from, keys.to,
                          w.scores + i * block_keys);
     }
-    T* context = w.context + first * width;
+    T* context = w.context + first * 2 * width;
     kernel_.weigh(w.scores, block_keys, rows, keys.to - keys.from, rules_.factor(),
-                  {w.max + first, w.sum + first, context, width, width});
-    packs_.add_values(job.place, keys.from, keys.to, w.scores, block_keys, context, width, rows);
+                  {w.max + first, w.sum + first, context, 2 * width, 2 * width});
+    packs_.add_values(job.place, keys.from, keys.to, w.scores, block_keys, context + width, 2 * width, rows);
+}
+
+template <class T>
+void Fused<T>::add_sums(Index rows, Space& w) const {
+    const Index width = plan_.value_dim;
+    for (Index i = 0; i < rows; ++i) {
+        T* context = w.context + i * 2 * width;
+        kernel_.add(context + width, context, width);
+        std::fill_n(context + width, width, T{0});
+    }
 }
 
 template <class T>
@@ -137,7 +157,7 @@ void Fused<T>::finish(const Job& job, Space& w, Contexts<T>& contexts) const {
     const RowBlock& block = job.block;
     const Index width = plan_.value_dim;
     for (Index i = 0; i < block.rows; ++i) {
-        T* context = w.context + i * width;
+        T* context = w.context + i * 2 * width;
         if (plan_.masked && w.max[i] == -infinity<T> && w.sum[i] == 0) {
             contexts.is_empty(block.batch, block.head, block.query + i);
             if (plan_.empty_rows == EmptyRows::uniform) {

@@ -33,6 +33,7 @@ class Fused {
     void compute(const Job& job, Space& w, Contexts<T>& contexts) const;
     void key_block(const Job& job, Space& w, Index k0, Index k1) const;
     void step(const Job& job, Space& w, Index first, Index rows, Visible keys) const;
+    void add_sums(Index rows, Space& w) const;
     void finish(const Job& job, Space& w, Contexts<T>& contexts) const;
 
     const Operands<T>& operands_;

@@ -28,8 +28,8 @@ Linear<T>::Linear(const LinearMap<T>& map, Index begin, Index end, Index rows, A
 }
 
 template <class T>
-void Linear<T>::apply(const T* x, Index ldx, Index rows, T* y, Index ldy, Index depth_begin,
-                      Index depth_end) const {
+void Linear<T>::multiply(const T* x, Index ldx, Index rows, T* y, Index ldy, Index depth_begin,
+                         Index depth_end) const {
     if (packed_) {
         for (Index from = depth_begin; from < depth_end; from += chunk)
             kernel_.multiply_packed(
@@ -40,7 +40,12 @@ void Linear<T>::apply(const T* x, Index ldx, Index rows, T* y, Index ldy, Index 
         kernel_.multiply(x, ldx, map_.weight.data() + depth_begin * stride_ + begin_, stride_, y, ldy, rows,
                          columns_, depth_end - depth_begin);
     }
-    if (map_.bias.empty() || depth_begin != 0 || depth_end != depth_) return;
+}
+
+template <class T>
+void Linear<T>::apply(const T* x, Index ldx, Index rows, T* y, Index ldy) const {
+    multiply(x, ldx, rows, y, ldy, 0, depth_);
+    if (map_.bias.empty()) return;
     for (Index i = 0; i < rows; ++i)
         for (Index j = 0; j < columns_; ++j)
             y[i * ldy + j] += map_.bias[static_cast<std::size_t>(begin_ + j)];

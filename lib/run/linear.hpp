@@ -14,15 +14,15 @@ class Linear {
     /// must not depend on how many are asked for).
     Linear(const LinearMap<T>& map, Index begin, Index end, Index rows, Arena& arena);
 
-    /// y[rows, end - begin] = x[rows, depth_end - depth_begin] · W[depth_begin ... depth_end - 1, :]; the
-    /// bias is added where the whole depth is used.
-    void apply(const T* x, Index ldx, Index rows, T* y, Index ldy, Index depth_begin, Index depth_end) const;
-    void apply(const T* x, Index ldx, Index rows, T* y, Index ldy) const {
-        apply(x, ldx, rows, y, ldy, 0, depth_);
-    }
+    /// y[rows, end - begin] = x[rows, :] · W + b
+    void apply(const T* x, Index ldx, Index rows, T* y, Index ldy) const;
+    /// y[rows, end - begin] = x[rows, depth_end - depth_begin] · W[depth_begin ... depth_end - 1, :], without
+    /// the bias.
+    void multiply(const T* x, Index ldx, Index rows, T* y, Index ldy, Index depth_begin,
+                  Index depth_end) const;
 
     /// Rows of one job, when the rows are shared between workers.
-    static constexpr Index rows_of_a_job = 96;
+    static constexpr Index rows_of_a_job = 48;
 
   private:
     const LinearMap<T>& map_;

@@ -6,8 +6,6 @@ namespace attn {
 namespace {
 
 constexpr Index blocks_of_a_job = 16;
-/// A chain of more products is cut, so that its rounding does not grow with the width.
-constexpr Index longest_chain = 256;
 
 using blocking::block, blocking::unit;
 
@@ -52,16 +50,16 @@ void Packs<T>::hold(std::span<const KeyHead> heads, bool with_values) {
 }
 
 template <class T>
-void Packs<T>::scores(Index place, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc,
-                      Index m) const {
+void Packs<T>::scores(Index place, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m,
+                      Index chain) const {
     for (Index u0 = k0 / unit * unit; u0 < k1; u0 += unit) {
         const T* packed = keys_ + (place * blocks_ * 2 + u0 / unit) * unit_size_;
         const Index begin = std::max(k0, u0), end = std::min(k1, u0 + unit);
-        for (Index from = 0; from < plan_.dim; from += longest_chain)
-            kernel_.multiply_packed(a + from, lda, packed, c + (begin - k0), ldc, m,
-                                    {keys_of_unit(u0), plan_.dim, from,
-                                     std::min(from + longest_chain, plan_.dim), begin - u0, end - u0},
-                                    from > 0);
+        for (Index from = 0; from < plan_.dim; from += chain)
+            kernel_.multiply_packed(
+                a + from, lda, packed, c + (begin - k0), ldc, m,
+                {keys_of_unit(u0), plan_.dim, from, std::min(from + chain, plan_.dim), begin - u0, end - u0},
+                from > 0);
     }
 }
 

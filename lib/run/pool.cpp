@@ -1,8 +1,30 @@
 #include "lib/run/pool.hpp"
 
+#include <chrono>
 #include <utility>
 
 namespace attn {
+namespace {
+
+/// Waking a thread that sleeps takes about 50 microseconds.
+constexpr std::chrono::microseconds patience{50};
+
+/// Looks at `ready` for a while; what it returns is only a hint.
+template <class F>
+bool spin(F&& ready) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    do {
+        for (int k = 0; k < 64; ++k) {
+            if (ready()) return true;
+#if defined(__x86_64__)
+            __builtin_ia32_pause();
+#endif
+        }
+    } while (std::chrono::steady_clock::now() < end);
+    return false;
+}
+
+}  // namespace
 
 Pool::Pool(int workers) {
     for (int k = 1; k < workers; ++k) threads_.emplace_back([this, k] { work(k); });
@@ -12,6 +34,7 @@ Pool::~Pool() {
     {
         const std::lock_guard lock(mutex_);
         stop_ = true;
+        ++calls_;
     }
     wake_.notify_all();
     for (std::thread& t : threads_) t.join();
@@ -20,7 +43,6 @@ Pool::~Pool() {
 void Pool::take_jobs(std::unique_lock<std::mutex>& lock, int worker) {
     while (next_ < count_) {
         const Index k = next_++;
-        ++running_;
         lock.unlock();
         std::exception_ptr failure;
         try {
@@ -30,28 +52,40 @@ void Pool::take_jobs(std::unique_lock<std::mutex>& lock, int worker) {
         }
         lock.lock();
         if (failure && !failure_) failure_ = failure;
-        --running_;
+        if (--unfinished_ == 0) done_.notify_all();
     }
-    if (running_ == 0) done_.notify_all();
 }
 
 void Pool::work(int worker) {
-    std::unique_lock lock(mutex_);
+    unsigned seen = 0;
     while (true) {
-        wake_.wait(lock, [this] { return stop_ || next_ < count_; });
+        spin([&] { return calls_ != seen; });
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return stop_ || calls_ != seen; });
         if (stop_) return;
+        seen = calls_;
         take_jobs(lock, worker);
     }
 }
 
 void Pool::run(Index count, const std::function<void(Index, int)>& job) {
+    if (count == 0) return;
     std::unique_lock lock(mutex_);
     job_ = &job;
     next_ = 0;
     count_ = count;
-    if (count > 1) wake_.notify_all();
+    unfinished_ = count;
+    if (count > 1 && !threads_.empty()) {
+        ++calls_;
+        wake_.notify_all();
+    }
     take_jobs(lock, 0);
-    done_.wait(lock, [this] { return next_ >= count_ && running_ == 0; });
+    if (unfinished_ != 0) {
+        lock.unlock();
+        spin([this] { return unfinished_ == 0; });
+        lock.lock();
+        done_.wait(lock, [this] { return unfinished_ == 0; });
+    }
     count_ = next_ = 0;
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }

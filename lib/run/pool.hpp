@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <functional>
@@ -27,11 +28,14 @@ class Pool {
     void work(int worker);
     void take_jobs(std::unique_lock<std::mutex>& lock, int worker);
 
+    /// Counts the calls of run() and the end: what a worker looks at for some microseconds before it sleeps,
+    /// since the next call often comes at once.
+    std::atomic<unsigned> calls_{0};
+    std::atomic<Index> unfinished_{0};  ///< jobs of the call under way
     std::mutex mutex_;
     std::condition_variable wake_, done_;
     const std::function<void(Index, int)>* job_ = nullptr;
     Index next_ = 0, count_ = 0;
-    int running_ = 0;
     bool stop_ = false;
     std::exception_ptr failure_;
     std::vector<std::thread> threads_;

@@ -105,7 +105,8 @@ void SingleRows<T>::merge(const Group& group, const Piece* pieces, Contexts<T>& 
             const bool hidden =
                 pieces[p].max[i] == -std::numeric_limits<T>::infinity() && pieces[p].sum[i] == 0;
             if (hidden) continue;
-            const double by = std::exp2(static_cast<double>(pieces[p].max[i]) - static_cast<double>(max));
+            const double by = std::exp2((static_cast<double>(pieces[p].max[i]) - static_cast<double>(max)) *
+                                        static_cast<double>(rules_.factor()));
             sum += pieces[p].sum[i] * by;
             for (Index j = 0; j < width; ++j)
                 context[static_cast<std::size_t>(j)] +=

@@ -8,6 +8,9 @@
 namespace attn {
 namespace {
 
+/// Shorter chains than on the fused path: here memory sets the pace, and stages are rounded on their way.
+constexpr Index chain = 16, key_step = blocking::unit, sum_keys = 8 * key_step;
+
 bool is_cells(const PlannedStage& s) { return s.family == StageShape::query_key; }
 
 std::size_t place(Stage s) { return static_cast<std::size_t>(s); }
@@ -27,6 +30,7 @@ Traced<T>::Traced(const Operands<T>& operands, const DropoutRows& dropout, Arena
         for (const PlannedStage& s : plan_.stages)
             if (is_cells(s)) w.own[place(s.stage)] = arena.take<T>(plan_.row_block * plan_.keys);
         w.own[place(Stage::context)] = arena.take<T>(plan_.row_block * plan_.value_dim);
+        w.sums = arena.take<T>(plan_.row_block * plan_.value_dim);
         w.at = w.own;
     }
 }
@@ -95,7 +99,7 @@ void Traced<T>::scores(const RowBlock& block, T* out) const {
     const T* queries = operands_.queries_of(block);
     const Index stride = operands_.queries.token;
     if (packs_) {
-        packs_->scores(place_of(block), 0, plan_.keys, queries, stride, out, plan_.keys, block.rows);
+        packs_->scores(place_of(block), 0, plan_.keys, queries, stride, out, plan_.keys, block.rows, chain);
         return;
     }
     kernel_.dot_rows(queries, stride, operands_.keys.row(block.batch, plan_.kv_head_of(block.head), 0),
@@ -116,11 +120,16 @@ void Traced<T>::context(const RowBlock& block, const T* weights, T* out, const T
         seen = {operands_.mask.visible(block.batch, block.query).from,
                 operands_.mask.visible(block.batch, block.query + block.rows - 1).to};
     }
+    // Sums of sums: a long row of additions would round at the size of the whole each time.
     const Index at = place_of(block);
     std::fill_n(out, block.rows * width, T{0});
-    for (Index k0 = seen.from / blocking::block * blocking::block; k0 < seen.to; k0 += blocking::block)
-        packs_->add_values(at, k0, std::min(k0 + blocking::block, keys), weights + k0, keys, out, width,
-                           block.rows);
+    for (Index from = seen.from / sum_keys * sum_keys; from < seen.to; from += sum_keys) {
+        std::fill_n(w.sums, block.rows * width, T{0});
+        for (Index k0 = from; k0 < std::min(from + sum_keys, seen.to); k0 += key_step)
+            packs_->add_values(at, k0, std::min(k0 + key_step, keys), weights + k0, keys, w.sums, width,
+                               block.rows);
+        kernel_.add(w.sums, out, block.rows * width);
+    }
 }
 
 template <class T>

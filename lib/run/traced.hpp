@@ -15,6 +15,7 @@ template <class T>
 struct TraceSpace {
     std::array<T*, stage_count> own{};  ///< [row_block, keys]; context: [row_block, value_dim]
     std::array<T*, stage_count> at{};
+    T* sums = nullptr;                       ///< [row_block, value_dim]
     std::vector<std::uint8_t> hidden, keep;  ///< [rows, keys]
     std::vector<T> added;                    ///< [keys]
     std::vector<std::uint8_t> empty;         ///< [rows]
