@@ -1,5 +1,5 @@
 #!/bin/sh
-# sh tests/run.sh: everything, with the sanitizers and clang-tidy too. The last line is `N passed, N failed`.
+# sh tests/run.sh: everything, with the sanitizers (addresses, undefined behaviour, threads) and clang-tidy too. The last line is `N passed, N failed`.
 # sh tests/run.sh ARGUMENTS...: what `ctest ARGUMENTS...` chooses (such as -R cases), from the release build alone.
 set -eu
 root=$(CDPATH='' cd -P -- "$(dirname -- "$0")/.." && pwd -P)
@@ -11,6 +11,11 @@ need python3 python3
 need python3-jsonschema python:jsonschema
 need jq jq
 need libbenchmark-dev benchmark/benchmark.h
+need binutils nm
+if [ "$(uname -m)" = x86_64 ]; then
+    need qemu-user qemu-x86_64
+    need g++-aarch64-linux-gnu aarch64-linux-gnu-g++
+fi
 install_missing || true
 # Another version would format and warn otherwise, so these are of one version or left out.
 need clang-format-14 clang-format-14
@@ -73,8 +78,17 @@ lock
 keep_going=yes
 if configure sanitize -DATTN_TIDY=$tidy && build sanitize attn-tests all; then
     unlock
-    count sanitize --exclude-regex '^(structure|format)$'
+    count sanitize --exclude-regex '^(structure|format|instruction_sets|neon|threads)$'
 else
+    unlock
     fail "the build with sanitizers and clang-tidy failed"
+fi
+
+lock
+if configure thread && build thread attn-tests attn-tests; then
+    unlock
+    count thread --tests-regex '^threads$'
+else
+    fail "the build with the thread sanitizer failed"
 fi
 finish

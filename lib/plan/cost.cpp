@@ -7,6 +7,9 @@
 namespace attn {
 namespace {
 
+/// Below this much arithmetic starting threads costs more than it gives.
+constexpr double worth_threads = 2e7;
+
 bool shows(const Plan& plan, StageShape family) {
     return std::any_of(plan.stages.begin(), plan.stages.end(),
                        [&](const PlannedStage& s) { return s.shown && s.family == family; });
@@ -42,47 +45,66 @@ double memory_of(const Plan& plan) {
     const auto d = [](Index n) { return static_cast<double>(n); };
     const double element = d(size_of(plan.dtype));
     const double rows = count(plan.queries_shown), keys = d(plan.keys), batch = d(plan.batch);
-    double bytes = 0;
+    const auto shown = [&](Stage stage) {
+        const PlannedStage* s = plan.find(stage);
+        return s && s->shown;
+    };
+    const bool scores = shows_at_or_after(plan, Stage::scores),
+               contexts_wanted = shows_at_or_after(plan, Stage::context);
+    double bytes = 0, widened = 0;
     for (const TensorSource& t : plan.tensors) {
         const double n = d(*element_count(t.shape));
         bytes += 8 * d(static_cast<Index>(t.values.size())) + n * element;
         if (t.kind == TensorSource::Kind::embedding) bytes += 4 * d(t.num_embeddings) * d(t.shape.back());
-        if (t.kind != TensorSource::Kind::literal && plan.dtype == DType::float64) bytes += 4 * n;
+        // Drawn in float32, one after another, and widened.
+        if (t.kind != TensorSource::Kind::literal && plan.dtype == DType::float64)
+            widened = std::max(widened, 4 * n);
     }
     for (const MaskRule& m : plan.masks)
         bytes += d(*element_count(plan.tensors[m.tensor].shape)) * (m.kind == MaskKind::add ? element : 1);
-    for (const auto& [p, tokens] :
-         {std::pair{&plan.query_projection, rows}, std::pair{&plan.key_projection, keys},
-          std::pair{&plan.value_projection, keys}, std::pair{&plan.output_projection, 0.0}})
-        if (!p->weight.empty())
-            bytes += element * (batch * tokens * d(p->d_out) + 2 * d(p->d_in) * d(p->d_out));
-    bytes += element * rows * d(plan.output_dim);
+    struct Use {
+        const Projection& projection;
+        double rows;
+        bool used;
+    };
+    // A projection is put together from its pieces, and packed where it is used.
+    for (const auto& [p, tokens, used] :
+         {Use{plan.query_projection, rows, scores || shown(Stage::queries)},
+          Use{plan.key_projection, keys, scores || shown(Stage::keys)},
+          Use{plan.value_projection, keys, contexts_wanted || shown(Stage::values)},
+          Use{plan.output_projection, 0, shown(Stage::output) || shown(Stage::head_outputs)}})
+        if (!p.weight.empty())
+            bytes += element * (d(p.d_in) * d(p.d_out) +
+                                (used ? batch * tokens * d(p.d_out) + d(p.d_in) * d(p.d_out) : 0));
+    if (shown(Stage::output) || shown(Stage::head_outputs))
+        bytes += element * std::min(rows, 384 * d(plan.threads)) * d(plan.output_dim);
     // A number and a place of each row and key, for labels and selections.
     bytes += (sizeof(std::string) + sizeof(Index)) * (d(plan.queries) + keys) + sizeof(Index) * (rows + keys);
-    if (plan.path == Path::none) return bytes;
+    if (plan.path == Path::none) return bytes + widened;
     const double contexts = element * batch * rows * d(plan.heads) * d(plan.value_dim);
-    if (plan.path != Path::traced || shows_at_or_after(plan, Stage::concat)) bytes += contexts;
-    const Index packed = blocking::packed_head(plan.keys, plan.dim, plan.value_dim);
+    double work = 0;
+    if (plan.path != Path::traced || shows_at_or_after(plan, Stage::concat)) work += contexts;
+    const Index packed = blocking::packed_head(plan.keys, plan.dim, contexts_wanted ? plan.value_dim : 0);
     const Index held = blocking::packed_heads(plan.batch * plan.kv_heads, packed, size_of(plan.dtype));
     if (plan.path == Path::fused || (plan.path == Path::traced && plan.packed))
-        bytes += element * d(packed) * d(held);
+        work += element * d(packed) * d(held);
     const double workers = d(plan.threads);
     if (plan.path == Path::fused)
-        bytes +=
+        work +=
             workers * d(blocking::fused_rows) * (element * d(blocking::block + 2 * plan.value_dim + 1) + 24);
     if (plan.path == Path::single_rows)
-        bytes += d(blocking::parts(plan.keys, blocking::piece)) * batch * rows * d(plan.heads) *
-                 (element * d(1 + plan.value_dim) + 8);
+        work += d(blocking::parts(plan.keys, blocking::piece)) * batch * rows * d(plan.heads) *
+                (element * d(1 + plan.value_dim) + 8);
     if (plan.path == Path::traced) {
         const auto cells =
             static_cast<double>(std::count_if(plan.stages.begin(), plan.stages.end(), [](const auto& s) {
                 return s.family == StageShape::query_key;
             }));
-        bytes += workers * d(plan.row_block) *
-                 (keys * (element * cells + (plan.masked ? 1 : 0) + (plan.dropout ? 1 : 0)) +
-                  2 * element * d(plan.value_dim));
+        work += workers * d(plan.row_block) *
+                (keys * (element * cells + (plan.masked ? 1 : 0) + (plan.dropout ? 1 : 0)) +
+                 2 * element * d(plan.value_dim));
     }
-    return bytes;
+    return bytes + std::max(work, widened);
 }
 
 }  // namespace
@@ -115,7 +137,6 @@ void resolve_cost(Builder& b) {
                    Index{1}, Index{96});
     if (plan.row_block >= 6) plan.row_block -= plan.row_block % 6;
     plan.row_block = std::min(plan.row_block, plan.queries);
-    plan.threads = b.request.threads > 0 ? b.request.threads : processors_available();
 
     if (shows_at_or_after(plan, Stage::scores))
         plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.dim);
@@ -126,6 +147,9 @@ void resolve_cost(Builder& b) {
           std::pair{&plan.value_projection, d(plan.keys)}, std::pair{&plan.output_projection, rows}})
         if (!p->weight.empty()) plan.flops += 2 * batches * tokens * d(p->d_in) * d(p->d_out);
 
+    plan.threads = b.request.threads > 0        ? b.request.threads
+                   : plan.flops < worth_threads ? 1
+                                                : processors_available();
     const double bytes = memory_of(plan);
     const Index allowed = b.request.max_memory ? *b.request.max_memory : memory_available();
     if (bytes > d(allowed))

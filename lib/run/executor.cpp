@@ -6,9 +6,6 @@
 namespace attn {
 namespace {
 
-/// Below this much arithmetic starting threads costs more than it gives.
-constexpr double worth_threads = 2e7;
-
 std::vector<Index> counted(Index n) {
     std::vector<Index> v(static_cast<std::size_t>(n));
     std::iota(v.begin(), v.end(), Index{0});
@@ -29,14 +26,14 @@ template <class T>
 Executor<T>::Executor(const Plan& plan)
     : plan_(plan),
       findings_(plan),
-      tensors_(plan),
+      pool_(plan.threads),
+      tensors_(plan, pool_),
       mask_(plan, tensors_),
       dropout_(plan, tensors_),
       query_map_(map_of(plan.query_projection, plan, tensors_)),
       key_map_(map_of(plan.key_projection, plan, tensors_)),
       value_map_(map_of(plan.value_projection, plan, tensors_)),
       output_map_(plan.has_output ? map_of(plan.output_projection, plan, tensors_) : std::nullopt),
-      pool_(plan.flops < worth_threads ? 1 : plan.threads),
       dims_(counted(std::max({plan.dim, plan.value_dim, plan.heads * plan.value_dim, plan.output_dim}))),
       operands_{plan, mask_, {}, true, {}, {}, {}} {}
 

@@ -48,11 +48,11 @@ class Executor {
 
     const Plan& plan_;
     Findings findings_;
+    Pool pool_;
     Tensors<T> tensors_;
     Mask<T> mask_;
     DropoutRows dropout_;
     std::optional<LinearMap<T>> query_map_, key_map_, value_map_, output_map_;
-    Pool pool_;
     Arena arena_;
     std::vector<Index> dims_;  ///< 0, 1, 2, ... as column numbers
 

@@ -9,7 +9,7 @@ namespace {
 template <class T>
 constexpr T infinity = std::numeric_limits<T>::infinity();
 
-constexpr Index block_keys = blocking::block, unit_keys = blocking::unit, job_rows = blocking::fused_rows;
+constexpr Index block_keys = blocking::block, job_rows = blocking::fused_rows;
 
 /// A chain of more products is cut, so that its rounding does not grow with the width.
 constexpr Index longest_chain = 128;

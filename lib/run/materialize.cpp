@@ -75,12 +75,15 @@ std::vector<std::vector<float>> draw_weights(const Plan& plan) {
 }  // namespace
 
 template <class T>
-Tensors<T>::Tensors(const Plan& plan) {
+Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
     std::vector<std::vector<float>> weights;
     if (plan.init) weights = draw_weights(plan);
     std::size_t next = 0;
+    std::vector<std::size_t> to_draw;
+    std::vector<std::span<T>> places;
     for (const TensorSource& t : plan.tensors) {
         const std::span<T> out(memory_.take<T>(*element_count(t.shape)), elements(t));
+        places.push_back(out);
         numbers_.push_back(out);
         if (t.kind == TensorSource::Kind::literal) {
             fill_literal(t, out);
@@ -88,14 +91,20 @@ Tensors<T>::Tensors(const Plan& plan) {
             std::vector<float>& from = weights[next++];
             std::copy(from.begin(), from.end(), out.begin());
             from = {};
-        } else if constexpr (sizeof(T) == sizeof(float)) {
-            draw(t, out);
         } else {
-            std::vector<float> singles(elements(t));
-            draw(t, singles);
-            std::copy(singles.begin(), singles.end(), out.begin());
+            to_draw.push_back(places.size() - 1);
         }
     }
+    pool.run(static_cast<Index>(to_draw.size()), [&](Index job, int) {
+        const std::size_t k = to_draw[static_cast<std::size_t>(job)];
+        if constexpr (sizeof(T) == sizeof(float)) {
+            draw(plan.tensors[k], places[k]);
+        } else {
+            std::vector<float> singles(places[k].size());
+            draw(plan.tensors[k], singles);
+            std::copy(singles.begin(), singles.end(), places[k].begin());
+        }
+    });
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 
 #include "lib/plan/plan.hpp"
 #include "lib/run/arena.hpp"
+#include "lib/run/pool.hpp"
 #include "lib/tensor.hpp"
 
 namespace attn {
@@ -13,7 +14,8 @@ namespace attn {
 template <class T>
 class Tensors {
   public:
-    explicit Tensors(const Plan& plan);
+    /// Drawn by the pool's workers, each tensor from a generator of its own.
+    Tensors(const Plan& plan, Pool& pool);
 
     /// Row-major elements of tensor `k` of the plan.
     std::span<const T> operator[](std::size_t k) const { return numbers_[k]; }

@@ -1,0 +1,81 @@
+"""The peak of memory that `check` expects against what a run takes, and the two promises about long sequences."""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+PROGRAM = os.environ["ATTN_PROGRAM"]
+if os.environ.get("ATTN_SANITIZE") == "ON":
+    print("sanitizers take memory of their own")
+    sys.exit(77)
+
+
+def drawn(shape, seed):
+    return {"init": "torch.randn", "seed": seed, "shape": shape}
+
+
+def given(n, heads=1, **options):
+    return {"variant": "scaled_dot_product"} | {
+        name: drawn([1, heads, n, 64], seed) for seed, name in enumerate(("queries", "keys", "values"), 1)} | options
+
+
+def module(n, width, heads):
+    return {"variant": "multi_head", "num_heads": heads, "causal": True, "embeddings": drawn([1, n, width], 1),
+            "weights": {"init": "torch.nn.Linear", "seed": 2, "d_out": width, "out_proj": True}}
+
+
+def program_alone():
+    """Bytes of the program while it waits for its input. (The peak of a finished child says nothing about a small
+    process: it counts this interpreter, which it was forked from.)"""
+    with subprocess.Popen([PROGRAM, "check", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:
+        time.sleep(0.2)
+        with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+            found = re.search(r"VmHWM:\s+(\d+) kB", file.read())
+    return int(found[1]) * 1024
+
+
+def peak(arguments):
+    """Bytes of a whole process."""
+    with subprocess.Popen([PROGRAM] + arguments, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = status
+    assert status == 0, arguments
+    return usage.ru_maxrss * 1024
+
+
+CASES = [  # name, document, arguments, bytes at most
+    ("context of 65536 tokens, a window", given(65536, causal=True, window={"left": 255}), ["--stages", "context"], 200e6),
+    ("one row of 131072 keys", given(131072), ["--stages", "context", "--rows", "7"], 200e6),
+    ("one row of weights of 131072 keys", given(131072), ["--stages", "weights", "--rows", "7"], 200e6),
+    ("12 heads", given(4096, 12, causal=True), ["--stages", "context"], None),
+    ("double", given(16384, dtype="float64"), ["--stages", "context", "--rows", "0:512"], None),
+    ("a module", module(2048, 768, 12), ["--stages", "output"], None),
+    ("weights of a module", module(4096, 512, 8), ["--stages", "weights", "--rows", "0:64"], None),
+]
+
+
+def main():
+    failed = 0
+    program = program_alone()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "document.json")
+        for name, document, arguments, limit in CASES:
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(document, file)
+            plan = subprocess.run([PROGRAM, "check", "-f", "json", path] + arguments, capture_output=True, check=True)
+            cost = json.loads(plan.stdout)["cost"]
+            measured = peak([path, "-f", "ndjson"] + arguments)
+            ratio = (measured - program) / cost["peak_bytes"]
+            good = 0.8 <= ratio <= 1.2 and (limit is None or measured < limit)
+            failed += not good
+            print(f"{'ok  ' if good else 'FAIL'} {name} ({cost['path']}): expected {cost['peak_bytes'] / 1e6:.0f} MB, measured "
+                  f"{(measured - program) / 1e6:.0f} MB beside the program's {program / 1e6:.0f} MB")
+    print(f"{len(CASES) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+sys.exit(main())
