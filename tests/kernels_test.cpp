@@ -269,9 +269,11 @@ TEST_CASE_TEMPLATE("kernels: a running softmax of blocks is the softmax of the w
                         const double found =
                             static_cast<double>(context[static_cast<std::size_t>(i * width + v)]) /
                             sum[static_cast<std::size_t>(i)];
-                        // A score's own rounding moves its weight by |score| units in the last place.
-                        const double loose = (50 + 8 * scale) * std::numeric_limits<T>::epsilon();
-                        if (scale < 1e4) CHECK(std::abs(found - truth) <= loose);
+                        // A score's own rounding moves its weight by |score| units in the last place;
+                        // products are exact where they are small, and large differences leave one key.
+                        const double loose =
+                            (50 + 8 * std::min(scale, 100.0)) * std::numeric_limits<T>::epsilon();
+                        CHECK(std::abs(found - truth) <= loose);
                         CHECK_MESSAGE(std::isfinite(found),
                                       t->name << " " << scale << " " << keys << " " << i);
                     }

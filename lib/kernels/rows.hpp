@@ -52,12 +52,9 @@ struct RowKernels : Vectors<T, Arch> {
 
     // --- exponentials
 
-    /// 2^n of an integer n that stands in the low bits of magic + n, for a normal result.
+    /// 2^n of an integer n that was added to `biased`: its low bits are n + bias, all that the shift leaves.
     static Batch power_of_two(const Batch& shifted) {
-        const BitBatch bits =
-            xsimd::bitwise_cast<BitBatch>(shifted) - xsimd::bitwise_cast<BitBatch>(Batch(Constants::magic));
-        return xsimd::bitwise_cast<Batch>((bits + BitBatch(static_cast<Bits>(Constants::bias)))
-                                          << Constants::mantissa);
+        return xsimd::bitwise_cast<Batch>(xsimd::bitwise_cast<BitBatch>(shifted) << Constants::mantissa);
     }
 
     /// e^(x - max) for x <= max or NaN. What the difference loses by rounding is added to the reduced
@@ -73,30 +70,28 @@ struct RowKernels : Vectors<T, Arch> {
         r = fused(n, Batch(-Constants::ln2_low), r) + lost;
         Batch p(Constants::e[Constants::degree]);
         for (int k = Constants::degree; k-- > 0;) p = fused(p, r, Batch(Constants::e[k]));
-        const Batch half = fused(n, Batch(T(0.5)), magic);
-        return p * power_of_two(half) * power_of_two(n - (half - magic) + magic);
+        const Batch biased(Constants::biased), half = fused(n, Batch(T(0.5)), biased);
+        return p * power_of_two(half) * power_of_two(n - (half - biased) + biased);
     }
 
-    /// 2^(x * f + shift), at most 2^9; 0 below the normal numbers. NaN stays. The whole part of the exponent
-    /// is taken off before the product is rounded, so the result is as exact as the polynomial.
+    /// 2^(x * f + shift), at most 2^9, for x * f + shift >= lowest_log2, where it is 0. NaN stays. The whole
+    /// part of the exponent is taken off before the product is rounded, so the result is as exact as the
+    /// polynomial.
     static Batch exponential2(const Batch& x, const Batch& f, const Batch& shift) {
-        // The smallest exponent's bits are 0: 2^-127 is 0 here.
-        const Batch magic(Constants::magic), lowest(Constants::lowest_log2);
-        const Batch shifted = xsimd::max(lowest, fused(x, f, shift)) + magic;
-        return power2(fused(x, f, shift - (shifted - magic)), shifted);
+        const Batch biased(Constants::biased), shifted = fused(x, f, shift) + biased;
+        return power2(fused(x, f, shift - (shifted - biased)), shifted);
     }
 
-    /// The same for any x <= max with shift = -max, for products too large to be exact.
+    /// The same with shift = -max, for products too large to be exact.
     static Batch exponential2_of_difference(const Batch& x, const Batch& f, const Batch& shift) {
-        const Batch magic(Constants::magic), lowest(Constants::lowest_log2);
-        const Batch bounded = xsimd::max(lowest, (x + shift) * f), shifted = bounded + magic;
-        return power2(bounded - (shifted - magic), shifted);
+        const Batch biased(Constants::biased),
+            product = xsimd::max(Batch(Constants::lowest_log2), (x + shift) * f);
+        const Batch shifted = product + biased;
+        return power2(product - (shifted - biased), shifted);
     }
 
-    /// 2^(r + n) for |r| <= 1/2 and n in the low bits of `shifted`. Far below 0 r is anything: the power is
-    /// 0.
-    static Batch power2(const Batch& given, const Batch& shifted) {
-        const Batch r = xsimd::max(Batch(T{-1}), given);
+    /// 2^(r + n) for |r| <= 1/2 and the n that `shifted` holds.
+    static Batch power2(const Batch& r, const Batch& shifted) {
         Batch p(Constants::two[Constants::degree2]);
         for (int k = Constants::degree2; k-- > 0;) p = fused(p, r, Batch(Constants::two[k]));
         return p * power_of_two(shifted);
@@ -167,8 +162,12 @@ struct RowKernels : Vectors<T, Arch> {
             // small.
             const T seen = max == -infinity ? T{0} : max;
             const bool is_large = seen * factor > Constants::exact || seen * factor < -Constants::exact;
-            sums[i % width] = is_large ? powers<exponential2_of_difference>(x, whole, f, Batch(-seen))
-                                       : powers<exponential2>(x, whole, f, Batch(-seen * factor));
+            // Below this score a power is 0: the smallest exponent's bits are 0. Large scores are bounded
+            // later.
+            const Batch lowest(seen + Constants::lowest_log2 / factor);
+            sums[i % width] =
+                is_large ? powers<exponential2_of_difference>(x, whole, f, Batch(-seen), Batch(-infinity))
+                         : powers<exponential2>(x, whole, f, Batch(-seen * factor), lowest);
             if (i % width == width - 1 || i == m - 1) {
                 T row_sums[Batch::size];
                 sums_of(sums, row_sums);
@@ -180,18 +179,19 @@ struct RowKernels : Vectors<T, Arch> {
 
     /// Replaces x[whole] by powers of 2; returns the lanes' sums.
     template <Batch (*power)(const Batch&, const Batch&, const Batch&)>
-    static Batch powers(T* x, Index whole, const Batch& f, const Batch& shift) {
+    static Batch powers(T* x, Index whole, const Batch& f, const Batch& shift, const Batch& lowest) {
         Batch s0(T{0}), s1(T{0});
         Index j = 0;
         for (; j + 2 * width <= whole; j += 2 * width) {
-            const Batch e0 = power(load(x + j), f, shift), e1 = power(load(x + j + width), f, shift);
+            const Batch e0 = power(xsimd::max(lowest, load(x + j)), f, shift);
+            const Batch e1 = power(xsimd::max(lowest, load(x + j + width)), f, shift);
             e0.store_unaligned(x + j);
             e1.store_unaligned(x + j + width);
             s0 = s0 + e0;
             s1 = s1 + e1;
         }
         if (j < whole) {
-            const Batch e0 = power(load(x + j), f, shift);
+            const Batch e0 = power(xsimd::max(lowest, load(x + j)), f, shift);
             e0.store_unaligned(x + j);
             s0 = s0 + e0;
         }
@@ -200,7 +200,8 @@ struct RowKernels : Vectors<T, Arch> {
 
     static T scalar_exponential2(T x) {
         T lanes[Batch::size];
-        exponential2(Batch(x), Batch(T{1}), Batch(T{0})).store_unaligned(lanes);
+        const T bounded = x > Constants::lowest_log2 ? x : Constants::lowest_log2;
+        exponential2(Batch(bounded), Batch(T{1}), Batch(T{0})).store_unaligned(lanes);
         return lanes[0];
     }
 };

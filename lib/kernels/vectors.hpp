@@ -17,7 +17,8 @@ struct Exp<float> {
     using Bits = std::int32_t;
     static constexpr float magic =
         12582912.0F;  ///< 1.5 * 2^23: adding it rounds to an integer, left in the low bits
-    static constexpr int mantissa = 23, bias = 127;
+    static constexpr float biased = magic + 127;  ///< leaves n + 127, an exponent's bits
+    static constexpr int mantissa = 23;
     static constexpr float log2e = 1.44269504F, ln2_high = 0.693145752F, ln2_low = 1.42860677e-6F;
     static constexpr float lowest = -104.5F;  ///< e^x rounds to 0 below
     static constexpr float lowest_log2 = -127.0F;
@@ -35,7 +36,8 @@ template <>
 struct Exp<double> {
     using Bits = std::int64_t;
     static constexpr double magic = 6755399441055744.0;  ///< 1.5 * 2^52
-    static constexpr int mantissa = 52, bias = 1023;
+    static constexpr double biased = magic + 1023;
+    static constexpr int mantissa = 52;
     static constexpr double log2e = 1.4426950408889634, ln2_high = 0.69314718036912381649,
                             ln2_low = 1.90821492927058770002e-10;
     static constexpr double lowest = -746.0;

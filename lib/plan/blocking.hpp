@@ -19,6 +19,9 @@ constexpr Index packed_bytes = Index{64} << 20;
 /// Packed columns are filled up to whole vectors: this many numbers for any instruction set.
 constexpr Index widest = 16;
 
+/// A packed head that stays in a worker's own cache.
+constexpr Index small_head_bytes = Index{1} << 20;
+
 constexpr Index parts(Index n, Index size) { return (n + size - 1) / size; }
 constexpr Index filled(Index n) { return parts(n, widest) * widest; }
 

@@ -85,7 +85,9 @@ double memory_of(const Plan& plan) {
     double work = 0;
     if (plan.path != Path::traced || shows_at_or_after(plan, Stage::concat)) work += contexts;
     const Index packed = blocking::packed_head(plan.keys, plan.dim, contexts_wanted ? plan.value_dim : 0);
-    const Index held = blocking::packed_heads(plan.batch * plan.kv_heads, packed, size_of(plan.dtype));
+    const Index held = plan.packs_by_worker
+                           ? plan.threads
+                           : blocking::packed_heads(plan.batch * plan.kv_heads, packed, size_of(plan.dtype));
     if (plan.path == Path::fused || (plan.path == Path::traced && plan.packed))
         work += element * d(packed) * d(held);
     const double workers = d(plan.threads);
@@ -150,6 +152,9 @@ void resolve_cost(Builder& b) {
     plan.threads = b.request.threads > 0        ? b.request.threads
                    : plan.flops < worth_threads ? 1
                                                 : processors_available();
+    const Index head_bytes = blocking::packed_head(plan.keys, plan.dim, plan.value_dim) * size_of(plan.dtype);
+    plan.packs_by_worker = plan.path == Path::fused && head_bytes <= blocking::small_head_bytes &&
+                           plan.batch * plan.kv_heads >= 4 * plan.threads;
     const double bytes = memory_of(plan);
     const Index allowed = b.request.max_memory ? *b.request.max_memory : memory_available();
     if (bytes > d(allowed))

@@ -133,7 +133,8 @@ struct Plan {
     std::vector<std::string> warnings;  ///< of planning
     Index row_block = 64;               ///< rows of one unit of work
     Path path = Path::none;
-    bool packed = false;  ///< keys and values are packed: worth it for this many
+    bool packed = false;           ///< keys and values are packed: worth it for this many
+    bool packs_by_worker = false;  ///< fused: each worker packs a head for itself
     int threads = 1;
     double flops = 0;      ///< of what is shown
     Index peak_bytes = 0;  ///< estimate of memory, the sinks not counted

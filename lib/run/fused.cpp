@@ -26,18 +26,16 @@ constexpr Index grain = 16;
 
 template <class T>
 Fused<T>::Fused(const Operands<T>& operands, Arena& arena, Pool& pool)
-    : operands_(operands),
-      plan_(operands.plan),
-      pool_(pool),
-      kernel_(kernels::table<T>()),
-      rules_(operands),
-      packs_(operands, arena, pool) {
+    : operands_(operands), plan_(operands.plan), pool_(pool), kernel_(kernels::table<T>()), rules_(operands) {
+    for (int k = 0; k < (plan_.packs_by_worker ? pool.workers() : 1); ++k)
+        packs_.emplace_back(operands, arena, plan_.packs_by_worker);
     for (int k = 0; k < pool.workers(); ++k)
         spaces_.push_back({arena.take<T>(job_rows * block_keys),
                            arena.take<T>(job_rows * 2 * plan_.value_dim),
                            arena.take<T>(job_rows),
                            arena.take<double>(job_rows),
-                           {}});
+                           {},
+                           &packs_.front()});
 }
 
 template <class T>
@@ -48,10 +46,21 @@ void Fused<T>::run(Contexts<T>& contexts) {
             if (std::any_of(operands_.heads.begin(), operands_.heads.end(),
                             [&](Index h) { return plan_.kv_head_of(h) == k; }))
                 heads.push_back({b, k});
-    const auto at_once = static_cast<std::size_t>(packs_.capacity());
+    if (plan_.packs_by_worker) {
+        // Short heads: a worker packs one and computes all of it while it is in its own cache.
+        pool_.run(static_cast<Index>(heads.size()), [&](Index k, int worker) {
+            const auto at = static_cast<std::size_t>(k), own = static_cast<std::size_t>(worker);
+            packs_[own].hold(heads[at]);
+            spaces_[own].packs = &packs_[own];
+            for (const Job& job : jobs_of({&heads[at], 1})) compute(job, spaces_[own], contexts);
+        });
+        return;
+    }
+    Packs<T>& packs = packs_.front();
+    const auto at_once = static_cast<std::size_t>(packs.capacity());
     for (std::size_t from = 0; from < heads.size(); from += at_once) {
         const std::span group(heads.data() + from, std::min(at_once, heads.size() - from));
-        packs_.hold(group, true);
+        packs.hold(group, true, pool_);
         const std::vector<Job> jobs = jobs_of(group);
         pool_.run(static_cast<Index>(jobs.size()), [&](Index k, int worker) {
             compute(jobs[static_cast<std::size_t>(k)], spaces_[static_cast<std::size_t>(worker)], contexts);
@@ -128,8 +137,8 @@ template <class T>
 void Fused<T>::step(const Job& job, Space& w, Index first, Index rows, Visible keys) const {
     const RowBlock& block = job.block;
     const Index stride = operands_.queries.token, width = plan_.value_dim;
-    packs_.scores(job.place, keys.from, keys.to, operands_.queries_of(block) + first * stride, stride,
-                  w.scores, block_keys, rows, longest_chain);
+    w.packs->scores(job.place, keys.from, keys.to, operands_.queries_of(block) + first * stride, stride,
+                    w.scores, block_keys, rows, longest_chain);
     for (Index i = 0; i < rows; ++i) {
         const Visible& v = w.visible[static_cast<std::size_t>(first + i)];
         if (rules_.changes_all() || v.from > keys.from || v.to < keys.to)
@@ -139,7 +148,8 @@ void Fused<T>::step(const Job& job, Space& w, Index first, Index rows, Visible k
     T* context = w.context + first * 2 * width;
     kernel_.weigh(w.scores, block_keys, rows, keys.to - keys.from, rules_.factor(),
                   {w.max + first, w.sum + first, context, 2 * width, 2 * width});
-    packs_.add_values(job.place, keys.from, keys.to, w.scores, block_keys, context + width, 2 * width, rows);
+    w.packs->add_values(job.place, keys.from, keys.to, w.scores, block_keys, context + width, 2 * width,
+                        rows);
 }
 
 template <class T>
@@ -164,8 +174,8 @@ void Fused<T>::finish(const Job& job, Space& w, Contexts<T>& contexts) const {
                 std::fill_n(context, width, T{0});
                 std::fill_n(w.scores, block_keys, T{1} / static_cast<T>(plan_.keys));
                 for (Index k0 = 0; k0 < plan_.keys; k0 += block_keys)
-                    packs_.add_values(job.place, k0, std::min(k0 + block_keys, plan_.keys), w.scores,
-                                      block_keys, context, width, 1);
+                    w.packs->add_values(job.place, k0, std::min(k0 + block_keys, plan_.keys), w.scores,
+                                        block_keys, context, width, 1);
             } else {
                 std::fill_n(context, width,
                             plan_.empty_rows == EmptyRows::zero ? T{0} : std::numeric_limits<T>::quiet_NaN());

@@ -22,6 +22,7 @@ class Fused {
         T *scores, *context, *max;
         double* sum;
         std::vector<Visible> visible;
+        const Packs<T>* packs;
     };
     struct Job {
         RowBlock block;
@@ -41,7 +42,8 @@ class Fused {
     Pool& pool_;
     const kernels::Table<T>& kernel_;
     ScoreRules<T> rules_;
-    Packs<T> packs_;
+    /// One that all workers read, or one for each worker.
+    std::vector<Packs<T>> packs_;
     std::vector<Space> spaces_;
 };
 

@@ -12,41 +12,52 @@ using blocking::block, blocking::unit;
 }  // namespace
 
 template <class T>
-Packs<T>::Packs(const Operands<T>& operands, Arena& arena, Pool& pool)
+Packs<T>::Packs(const Operands<T>& operands, Arena& arena, bool one_head)
     : operands_(operands),
       plan_(operands.plan),
-      pool_(pool),
       kernel_(kernels::table<T>()),
       unit_size_(unit * plan_.dim),
       block_size_(block * blocking::filled(plan_.value_dim)),
       blocks_(blocking::parts(plan_.keys, block)),
-      capacity_(blocking::packed_heads(plan_.batch * plan_.kv_heads,
-                                       blocking::packed_head(plan_.keys, plan_.dim, plan_.value_dim),
-                                       static_cast<Index>(sizeof(T)))),
+      capacity_(one_head
+                    ? 1
+                    : blocking::packed_heads(plan_.batch * plan_.kv_heads,
+                                             blocking::packed_head(plan_.keys, plan_.dim, plan_.value_dim),
+                                             static_cast<Index>(sizeof(T)))),
       keys_(arena.take<T>(capacity_ * blocks_ * 2 * unit_size_)),
       values_(arena.take<T>(capacity_ * blocks_ * block_size_)) {}
 
 template <class T>
-void Packs<T>::hold(std::span<const KeyHead> heads, bool with_values) {
+void Packs<T>::hold(std::span<const KeyHead> heads, bool with_values, Pool& pool) {
     if (std::equal(heads.begin(), heads.end(), held_.begin(), held_.end()) && (holds_values_ || !with_values))
         return;
     held_.assign(heads.begin(), heads.end());
     holds_values_ = with_values;
     const Index jobs_of_head = (blocks_ + blocks_of_a_job - 1) / blocks_of_a_job;
-    pool_.run(static_cast<Index>(heads.size()) * jobs_of_head, [&](Index job, int) {
+    pool.run(static_cast<Index>(heads.size()) * jobs_of_head, [&](Index job, int) {
         const Index place = job / jobs_of_head, first = job % jobs_of_head * blocks_of_a_job;
-        const KeyHead& head = heads[static_cast<std::size_t>(place)];
-        for (Index b = first; b < std::min(first + blocks_of_a_job, blocks_); ++b) {
-            for (Index k0 = b * block; k0 < std::min((b + 1) * block, plan_.keys); k0 += unit)
-                kernel_.pack_rows(operands_.keys.row(head.batch, head.head, k0), operands_.keys.token,
-                                  keys_of_unit(k0), plan_.dim,
-                                  keys_ + (place * blocks_ * 2 + k0 / unit) * unit_size_);
-            if (!with_values) continue;
-            const Index k0 = b * block, n = std::min(block, plan_.keys - k0);
-            kernel_.pack_columns(operands_.values.row(head.batch, head.head, k0), operands_.values.token,
-                                 plan_.value_dim, n, values_ + (place * blocks_ + b) * block_size_);
-        }
+        pack(heads[static_cast<std::size_t>(place)], place, first, std::min(first + blocks_of_a_job, blocks_),
+             with_values);
     });
+}
+
+template <class T>
+void Packs<T>::hold(const KeyHead& head) {
+    pack(head, 0, 0, blocks_, true);
+}
+
+template <class T>
+void Packs<T>::pack(const KeyHead& head, Index place, Index first_block, Index end_block, bool with_values) {
+    for (Index b = first_block; b < end_block; ++b) {
+        for (Index k0 = b * block; k0 < std::min((b + 1) * block, plan_.keys); k0 += unit)
+            kernel_.pack_rows(operands_.keys.row(head.batch, head.head, k0), operands_.keys.token,
+                              keys_of_unit(k0), plan_.dim,
+                              keys_ + (place * blocks_ * 2 + k0 / unit) * unit_size_);
+        if (!with_values) continue;
+        const Index k0 = b * block, n = std::min(block, plan_.keys - k0);
+        kernel_.pack_columns(operands_.values.row(head.batch, head.head, k0), operands_.values.token,
+                             plan_.value_dim, n, values_ + (place * blocks_ + b) * block_size_);
+    }
 }
 
 template <class T>

@@ -21,12 +21,15 @@ struct KeyHead {
 template <class T>
 class Packs {
   public:
-    Packs(const Operands<T>& operands, Arena& arena, Pool& pool);
+    /// Room for as many heads as fit into 64 MB, or for one.
+    Packs(const Operands<T>& operands, Arena& arena, bool one_head);
 
     /// Heads that are held at once: all of them, or as many as fit into 64 MB.
     Index capacity() const { return capacity_; }
     /// Packs these heads (no more than capacity()), unless they are held already.
-    void hold(std::span<const KeyHead> heads, bool with_values);
+    void hold(std::span<const KeyHead> heads, bool with_values, Pool& pool);
+    /// Packs one head, by the caller alone.
+    void hold(const KeyHead& head);
 
     /// c[m, k1 - k0] = a[m, dim] · keysᵀ of keys k0 ... k1 - 1, k0 a multiple of 16; `place` of the head
     /// among those held.
@@ -37,13 +40,13 @@ class Packs {
                     Index m) const;
 
   private:
+    void pack(const KeyHead& head, Index place, Index first_block, Index end_block, bool with_values);
     Index keys_of_unit(Index k0) const {
         return k0 + blocking::unit <= plan_.keys ? blocking::unit : plan_.keys - k0;
     }
 
     const Operands<T>& operands_;
     const Plan& plan_;
-    Pool& pool_;
     const kernels::Table<T>& kernel_;
     Index unit_size_, block_size_, blocks_, capacity_;
     T *keys_, *values_;

@@ -24,7 +24,7 @@ Traced<T>::Traced(const Operands<T>& operands, const DropoutRows& dropout, Arena
       dropout_(dropout),
       pool_(pool),
       kernel_(kernels::table<T>()) {
-    if (plan_.packed) packs_.emplace(operands, arena, pool);
+    if (plan_.packed) packs_.emplace(operands, arena, false);
     spaces_.resize(static_cast<std::size_t>(pool.workers()));
     for (TraceSpace<T>& w : spaces_) {
         for (const PlannedStage& s : plan_.stages)
@@ -56,7 +56,7 @@ auto Traced<T>::groups() const -> std::vector<Group> {
 template <class T>
 void Traced<T>::hold(const Group& group, bool with_values) {
     held_ = group.keys;
-    if (packs_) packs_->hold(held_, with_values);
+    if (packs_) packs_->hold(held_, with_values, pool_);
 }
 
 template <class T>
