@@ -12,7 +12,8 @@ constexpr std::string_view input_text = R"json({
   "properties": {
     "comment": true,
     "variant": {"enum": ["simplified", "self_attention", "causal_attention", "multi_head", "stacked_heads",
-                         "cross_attention", "scaled_dot_product"]},
+                         "cross_attention", "scaled_dot_product", "grouped_query", "multi_query", "sliding_window",
+                         "gated"]},
     "tokens": {"$ref": "#/$defs/labels"},
     "key_tokens": {"$ref": "#/$defs/labels"},
     "embeddings": {"$ref": "#/$defs/embeddings"},
@@ -21,9 +22,12 @@ constexpr std::string_view input_text = R"json({
     "queries": {"$ref": "#/$defs/projected"},
     "keys": {"$ref": "#/$defs/projected"},
     "values": {"$ref": "#/$defs/projected"},
+    "past_keys": {"$ref": "#/$defs/projected"},
+    "past_values": {"$ref": "#/$defs/projected"},
     "weights": {
       "anyOf": [
         {"$ref": "#/$defs/drawn_weights"},
+        {"type": "object", "properties": {"prefix": {"type": "string", "minLength": 1}}, "required": ["prefix"]},
         {"$ref": "#/$defs/named_weights"},
         {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/named_weights"}}
       ]
@@ -32,6 +36,31 @@ constexpr std::string_view input_text = R"json({
     "num_kv_heads": {"type": "integer", "minimum": 1},
     "kv_head_order": {"enum": ["interleave", "tile"]},
     "scale": {"anyOf": [{"type": "number"}, {"const": "none"}]},
+    "softcap": {"type": "number", "exclusiveMinimum": 0},
+    "rope": {
+      "type": "object",
+      "properties": {"base": {"type": "number", "exclusiveMinimum": 0}, "pairs": {"enum": ["half", "interleaved"]},
+                     "dims": {"type": "integer", "minimum": 2}, "positions": {"$ref": "#/$defs/places"},
+                     "query_positions": {"$ref": "#/$defs/places"}, "key_positions": {"$ref": "#/$defs/places"},
+                     "cos": {"$ref": "#/$defs/embeddings"}, "sin": {"$ref": "#/$defs/embeddings"}, "comment": true},
+      "patternProperties": {"^[$_]": true}, "additionalProperties": false
+    },
+    "alibi": {"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/per_head"}]},
+    "position_bias": {"anyOf": [{"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/object_tensor"}]},
+    "qk_norm": {
+      "type": "object",
+      "properties": {"type": {"enum": ["rms", "layer", "l2"]}, "eps": {"type": "number", "minimum": 0},
+                     "over": {"enum": ["head", "width"]}, "plus_one": {"type": "boolean"}, "comment": true},
+      "required": ["type"], "patternProperties": {"^[$_]": true}, "additionalProperties": false
+    },
+    "sinks": {"$ref": "#/$defs/per_head"},
+    "gate": {
+      "type": "object",
+      "properties": {"activation": {"enum": ["sigmoid", "silu"]}, "norm": {"const": "rms"}, "from": {"const": "queries"},
+                     "comment": true},
+      "patternProperties": {"^[$_]": true}, "additionalProperties": false
+    },
+    "add_zero_attn": {"type": "boolean"},
     "causal": {
       "anyOf": [
         {"type": "boolean"},
@@ -52,7 +81,7 @@ constexpr std::string_view input_text = R"json({
     "key_lengths": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/count"}},
     "mask": {"anyOf": [{"$ref": "#/$defs/mask"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/mask"}}]},
     "mask_at": {"enum": ["scaled_scores", "scores", "weights"]},
-    "normalize": {"enum": ["softmax", "sum"]},
+    "normalize": {"enum": ["softmax", "sum", "sigmoid"]},
     "empty_rows": {"enum": ["zero", "nan", "uniform"]},
     "dropout": {
       "anyOf": [
@@ -81,6 +110,8 @@ constexpr std::string_view input_text = R"json({
     "size": {"type": "integer", "minimum": 1, "maximum": 9223372036854775807},
     "shape": {"type": "array", "minItems": 1, "maxItems": 4, "items": {"$ref": "#/$defs/size"}},
     "labels": {"type": "array", "items": {"type": "string"}},
+    "places": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/int64"}},
+    "per_head": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/flat_numbers"}]},
     "numbers1": {"type": "array", "minItems": 1, "items": {"type": "number"}},
     "numbers2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers1"}},
     "numbers3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers2"}},
@@ -106,6 +137,9 @@ constexpr std::string_view input_text = R"json({
     "object_tensor": {"anyOf": [{"$ref": "#/$defs/flat_numbers"}, {"$ref": "#/$defs/drawn"}]},
     "vector": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/object_tensor"}]},
     "matrix": {"anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/object_tensor"}]},
+    "blocks": {"anyOf": [{"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/object_tensor"}]},
+    "one_key": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"},
+                          {"$ref": "#/$defs/object_tensor"}]},
     "embeddings": {
       "anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/object_tensor"}]
     },
@@ -181,7 +215,19 @@ constexpr std::string_view input_text = R"json({
         "in_proj_bias": {"$ref": "#/$defs/vector"},
         "q_proj_weight": {"$ref": "#/$defs/matrix"}, "k_proj_weight": {"$ref": "#/$defs/matrix"},
         "v_proj_weight": {"$ref": "#/$defs/matrix"},
-        "weight_layout": {"enum": ["in_out", "out_in"]}, "comment": true
+        "W_Q": {"$ref": "#/$defs/blocks"}, "W_K": {"$ref": "#/$defs/blocks"}, "W_V": {"$ref": "#/$defs/blocks"},
+        "W_O": {"$ref": "#/$defs/blocks"},
+        "b_Q": {"$ref": "#/$defs/matrix"}, "b_K": {"$ref": "#/$defs/matrix"}, "b_V": {"$ref": "#/$defs/matrix"},
+        "b_O": {"$ref": "#/$defs/vector"},
+        "c_attn.weight": {"$ref": "#/$defs/matrix"}, "c_attn.bias": {"$ref": "#/$defs/vector"},
+        "c_proj.weight": {"$ref": "#/$defs/matrix"}, "c_proj.bias": {"$ref": "#/$defs/vector"},
+        "W_gate": {"$ref": "#/$defs/matrix"}, "b_gate": {"$ref": "#/$defs/vector"},
+        "W_gate.weight": {"$ref": "#/$defs/matrix"}, "W_gate.bias": {"$ref": "#/$defs/vector"},
+        "bias_k": {"$ref": "#/$defs/one_key"}, "bias_v": {"$ref": "#/$defs/one_key"},
+        "q_norm.weight": {"$ref": "#/$defs/vector"}, "k_norm.weight": {"$ref": "#/$defs/vector"},
+        "q_norm.scale": {"$ref": "#/$defs/vector"}, "k_norm.scale": {"$ref": "#/$defs/vector"},
+        "norm.weight": {"$ref": "#/$defs/vector"}, "norm.scale": {"$ref": "#/$defs/vector"},
+        "weight_layout": {"enum": ["in_out", "out_in"]}, "prefix": {"const": ""}, "comment": true
       },
       "patternProperties": {"^[$_]": true}, "additionalProperties": false
     }
@@ -202,7 +248,8 @@ constexpr std::string_view trace_text = R"json({
       "required": ["name", "version"], "additionalProperties": false
     },
     "variant": {"enum": ["simplified", "self_attention", "causal_attention", "multi_head", "stacked_heads",
-                         "cross_attention", "scaled_dot_product"]},
+                         "cross_attention", "scaled_dot_product", "grouped_query", "multi_query", "sliding_window",
+                         "gated"]},
     "plan": {
       "type": "object",
       "properties": {
@@ -215,6 +262,34 @@ constexpr std::string_view trace_text = R"json({
                          "dim": {"$ref": "#/$defs/size"}, "value_dim": {"$ref": "#/$defs/size"}},
           "required": ["batch", "head", "query", "key", "dim", "value_dim"], "additionalProperties": false
         },
+        "kv_heads": {
+          "type": "object",
+          "properties": {"count": {"$ref": "#/$defs/size"}, "order": {"enum": ["interleave", "tile"]}},
+          "required": ["count", "order"], "additionalProperties": false
+        },
+        "cached_keys": {"$ref": "#/$defs/size"},
+        "appended_keys": {"$ref": "#/$defs/size"},
+        "qk_norm": {
+          "type": "object",
+          "properties": {"type": {"enum": ["rms", "layer", "l2"]}, "eps": {"type": "number"}, "over": {"enum": ["head", "width"]}},
+          "required": ["type", "eps", "over"], "additionalProperties": false
+        },
+        "rope": {
+          "type": "object",
+          "properties": {"dims": {"$ref": "#/$defs/size"}, "pairs": {"enum": ["half", "interleaved"]}, "base": {"type": "number"},
+                         "query_positions": {"type": "array", "items": {"type": "integer"}},
+                         "key_positions": {"type": "array", "items": {"type": "integer"}}},
+          "required": ["dims", "pairs"], "additionalProperties": false
+        },
+        "softcap": {"type": "number", "exclusiveMinimum": 0},
+        "alibi": {"type": "array", "items": {"type": "number"}},
+        "sinks": {"type": "array", "items": {"type": "number"}},
+        "gate": {
+          "type": "object",
+          "properties": {"activation": {"enum": ["sigmoid", "silu"]}, "norm": {"enum": ["rms", false]},
+                         "from": {"enum": ["queries", "weights"]}},
+          "required": ["activation", "norm", "from"], "additionalProperties": false
+        },
         "scale": {"anyOf": [{"type": "number"}, {"const": "none"}]},
         "mask": {
           "type": "object",
@@ -225,7 +300,7 @@ constexpr std::string_view trace_text = R"json({
           },
           "required": ["at", "rules"], "additionalProperties": false
         },
-        "normalize": {"enum": ["softmax", "sum"]},
+        "normalize": {"enum": ["softmax", "sum", "sigmoid"]},
         "empty_rows": {"enum": ["zero", "nan", "uniform"]},
         "dropout": {
           "type": "object",
@@ -279,8 +354,10 @@ constexpr std::string_view trace_text = R"json({
     "size": {"type": "integer", "minimum": 1},
     "labels": {"type": "array", "items": {"type": "string"}},
     "indices": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "integer", "minimum": 0}},
-    "stage_name": {"enum": ["queries", "keys", "values", "scores", "scaled_scores", "masked_scores", "weights",
-                            "masked_weights", "renormalized_weights", "dropped_weights", "context", "concat",
+    "stage_name": {"enum": ["queries", "keys", "values", "normed_queries", "normed_keys", "rotated_queries",
+                            "rotated_keys", "all_keys", "all_values", "scores", "scaled_scores", "capped_scores",
+                            "biased_scores", "masked_scores", "weights", "masked_weights", "renormalized_weights",
+                            "dropped_weights", "context", "normed_context", "gated_context", "concat",
                             "head_outputs", "output"]},
     "stage": {
       "type": "object",

@@ -16,10 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 /// Cases whose keys belong to a later release, with the key. The list fails when one of them is accepted.
-const std::map<std::string, std::string> waiting{
-    {"torch/mha_add_bias_kv", "bias_k"},
-    {"torch/mha_add_bias_kv_causal_kpm", "bias_k"},
-};
+const std::map<std::string, std::string> waiting{};
 
 double number(const Json& j) {
     if (j.is_boolean()) return j.get<bool>() ? 1 : 0;

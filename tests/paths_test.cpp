@@ -268,6 +268,93 @@ TEST_CASE("paths: the same bits for any number of threads, any choice of rows an
     }
 }
 
+TEST_CASE("paths: options between the scores and the softmax give the same on every path") {
+    using Change = void (*)(Problem&);
+    const std::pair<const char*, Change> changes[] = {
+        {"softcap", [](Problem& p) { p.softcap = 2.0; }},
+        {"alibi", [](Problem& p) { p.alibi = Alibi{}; }},
+        {"position bias",
+         [](Problem& p) {
+             p.position_bias = drawn({p.queries->shape[1], p.queries->shape[2], p.keys->shape[2]}, 9);
+         }},
+        {"sinks",
+         [](Problem& p) {
+             p.sinks = std::vector<double>{3.0, -2.0};
+         }},
+        {"a key of zeros", [](Problem& p) { p.add_zero_attn = true; }},
+        {"a cache",
+         [](Problem& p) {
+             p.past_keys = drawn({1, 2, 70, 12}, 6);
+             p.past_values = drawn({1, 2, 70, 9}, 7);
+         }},
+        {"rope and a norm",
+         [](Problem& p) {
+             p.rope = Rope{};
+             p.qk_norm = QkNorm{};
+         }},
+        {"all together",
+         [](Problem& p) {
+             p.softcap = 5.0;
+             p.alibi = Alibi{{0.25, 0.5}};
+             p.sinks = std::vector<double>{0.5, 1.0};
+             p.past_keys = drawn({1, 2, 70, 12}, 6);
+             p.past_values = drawn({1, 2, 70, 9}, 7);
+             p.add_zero_attn = true;
+             p.rope = Rope{};
+         }},
+    };
+    const std::pair<const char*, Change> masks[] = {
+        {"no mask", [](Problem&) {}},
+        {"causal",
+         [](Problem& p) {
+             p.causal = Causal{Causal::Kind::cache, {}, false};
+         }},
+        {"window",
+         [](Problem& p) {
+             p.window = Window{Index{20}, Index{1}};
+         }},
+        {"lengths", [](Problem& p) { p.key_lengths = std::vector<Index>{0}; }},
+        {"an added mask",
+         [](Problem& p) {
+             MaskInput m;
+             m.kind = MaskKind::add;
+             m.tensor.shape = {1};
+             m.tensor.values = {-0.5};
+             p.masks.push_back(m);
+         }},
+    };
+    for (const Index queries : {1, 3, 150}) {
+        for (const auto& [change_name, change] : changes) {
+            for (const auto& [mask_name, mask] : masks) {
+                Case c;
+                c.sizes = {1, 2, 2, queries, queries == 150 ? Index{150} : Index{5000}, 12, 9};
+                const auto context = [&](bool traced) {
+                    Problem p = problem_of(c);
+                    change(p);
+                    mask(p);
+                    Request request;
+                    request.dtype = DType::float64;
+                    request.threads = 2;
+                    request.stages = {"context"};
+                    if (traced) request.stages.emplace_back("weights");
+                    const Plan plan = make_plan(std::move(p), request);
+                    CHECK((plan.path == Path::traced) == traced);
+                    Recorder r;
+                    run(plan, r);
+                    return r.stages().find("context")->second.values;
+                };
+                INFO(change_name << ", " << mask_name << ", " << queries << " queries");
+                const auto fast = context(false), traced = context(true);
+                REQUIRE(fast.size() == traced.size());
+                double worst = 0;
+                for (std::size_t k = 0; k < fast.size(); ++k)
+                    worst = std::max(worst, std::isfinite(fast[k]) ? std::abs(fast[k] - traced[k]) : 1e300);
+                CHECK(worst <= 1e-13);
+            }
+        }
+    }
+}
+
 TEST_CASE("paths: within 10 units in the last place at n 4096, for every instruction set") {
     Case c;
     c.sizes = {1, 1, 1, 4096, 4096, 64, 64};

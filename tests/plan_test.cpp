@@ -138,7 +138,15 @@ TEST_CASE("plans: masks that no one can use are refused") {
     CHECK(refusal(x + R"(,"mask_at":"scores","causal":true,"scale":0})").pointer == "/mask_at");
     CHECK(refusal(x + R"(,"mask":{"keep":[[true,true,true]]}})").pointer == "/mask/keep");
     CHECK(refusal(x + R"(,"num_heads":2})").pointer == "/num_heads");
-    CHECK(refusal(x + R"(,"softcap":30})").pointer == "/softcap");
+    CHECK(refusal(x + R"(,"softcap":0})").pointer == "/softcap");
+    CHECK(refusal(x + R"(,"softcap":30,"causal":true,"mask_at":"scores"})").pointer == "/softcap");
+    CHECK(refusal(x + R"(,"normalizer":true})").pointer == "/normalizer");
+    CHECK(refusal(x + R"(,"sinks":[0],"empty_rows":"nan"})").pointer == "/empty_rows");
+    CHECK(refusal(x + R"(,"sinks":[0],"normalize":"sum"})").pointer == "/sinks");
+    CHECK(refusal(x + R"(,"alibi":[1,2]})").pointer == "/alibi");
+    CHECK(refusal(x + R"(,"past_keys":[[1,2]]})").pointer == "/past_keys");
+    CHECK(refusal(x + R"(,"rope":{"dims":3}})").pointer == "/rope/dims");
+    CHECK(refusal(x + R"(,"gate":{}})").pointer == "/gate");
 }
 
 TEST_CASE("plans: empty rows in the three ways, under each place of the mask") {

@@ -9,6 +9,7 @@ need_to_build
 need doctest-dev doctest/doctest.h
 need python3 python3
 need python3-jsonschema python:jsonschema
+need python3-numpy python:numpy
 need jq jq
 need libbenchmark-dev benchmark/benchmark.h
 need binutils nm

@@ -65,8 +65,36 @@ struct Window {
 /// Query head h reads kv head h / group, or h mod num_kv_heads.
 enum class KvHeadOrder { interleave, tile };
 
+/// Rotary position embedding (Su et al. 2021, section 3.2.2).
+struct Rope {
+    double base = 10000;
+    bool interleaved = false;   ///< pairs 2n, 2n + 1; else n, n + dims/2
+    std::optional<Index> dims;  ///< columns that turn; all of them
+    std::optional<std::vector<Index>> positions, query_positions, key_positions;
+    std::optional<TensorSource> cos, sin;  ///< [token, dims/2] or [batch, token, dims/2]
+};
+
+enum class NormType { rms, layer, l2 };
+struct QkNorm {
+    NormType type = NormType::rms;
+    double eps = 1e-6;
+    bool over_width = false;  ///< over all heads together, before they are split
+    bool plus_one = false;    ///< weights are stored less one
+};
+
+/// Press, Smith and Lewis 2022.
+struct Alibi {
+    std::vector<double> slopes;  ///< one per head; empty: the paper's
+};
+
+struct Gate {
+    bool silu = false;          ///< else sigmoid
+    bool norm = false;          ///< the context is normalised per head first
+    bool from_queries = false;  ///< W_query holds query and gate, head by head
+};
+
 enum class MaskAt { scaled_scores, scores, weights };
-enum class Normalize { softmax, sum };
+enum class Normalize { softmax, sum, sigmoid };
 enum class EmptyRows { zero, nan, uniform };
 enum class DropoutKind { torch, torch_mkl, given };
 
@@ -84,6 +112,7 @@ struct Problem {
     std::optional<std::vector<std::string>> tokens, key_tokens;
     std::optional<TensorSource> embeddings, key_embeddings, value_embeddings;
     std::optional<TensorSource> queries, keys, values;
+    std::optional<TensorSource> past_keys, past_values;
     bool has_weights = false;
     bool weights_are_a_list = false;
     std::vector<NamedWeights> weights;  ///< one; or one per head where a list was given
@@ -92,6 +121,7 @@ struct Problem {
     std::optional<KvHeadOrder> kv_head_order;
     bool scale_none = false;
     std::optional<double> scale;
+    std::optional<double> softcap;
     std::optional<Causal> causal;
     std::optional<Window> window;
     std::optional<std::vector<Index>> key_lengths;
@@ -100,6 +130,13 @@ struct Problem {
     std::optional<Normalize> normalize;
     std::optional<EmptyRows> empty_rows;
     std::optional<DropoutInput> dropout;
+    std::optional<Rope> rope;
+    std::optional<Alibi> alibi;
+    std::optional<TensorSource> position_bias;
+    std::optional<QkNorm> qk_norm;
+    std::optional<std::vector<double>> sinks;
+    std::optional<Gate> gate;
+    bool add_zero_attn = false;
     std::optional<DType> dtype;
 };
 

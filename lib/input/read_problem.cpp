@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "lib/input/problem.hpp"
+#include "lib/input/read_options.hpp"
 #include "lib/input/read_tensor.hpp"
 #include "lib/input/weight_names.hpp"
 
@@ -154,7 +155,7 @@ E read_enum(const Value& v, const std::string& at, const std::array<std::string_
 
 constexpr std::array<std::string_view, 2> kv_head_order_names{"interleave", "tile"};
 constexpr std::array<std::string_view, 3> mask_at_names{"scaled_scores", "scores", "weights"};
-constexpr std::array<std::string_view, 2> normalize_names{"softmax", "sum"};
+constexpr std::array<std::string_view, 3> normalize_names{"softmax", "sum", "sigmoid"};
 constexpr std::array<std::string_view, 3> empty_rows_names{"zero", "nan", "uniform"};
 constexpr std::array<std::string_view, 2> dtype_names{"float32", "float64"};
 
@@ -203,6 +204,28 @@ constexpr std::array keys_table{
                 p.scale = read_number(v, at, "a factor of the scores, or \"none\"");
             }
         }},
+    Key{"softcap",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.softcap = read_number(v, at, "the bound c of c * tanh(x / c)");
+            if (!(*p.softcap > 0)) fail(at, "is not above 0: scores become c * tanh(x / c)");
+        }},
+    Key{"past_keys", [](const Value& v, const std::string& at,
+                        Problem& p) { p.past_keys = read_tensor(v, at, projected_rule); }},
+    Key{"past_values", [](const Value& v, const std::string& at,
+                          Problem& p) { p.past_values = read_tensor(v, at, projected_rule); }},
+    Key{"rope", [](const Value& v, const std::string& at, Problem& p) { p.rope = read_rope(v, at); }},
+    Key{"alibi", [](const Value& v, const std::string& at, Problem& p) { p.alibi = read_alibi(v, at); }},
+    Key{"position_bias",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.position_bias = read_tensor(v, at, {3, 3, Elements::finite, "a bias [head, query, key]"});
+        }},
+    Key{"qk_norm",
+        [](const Value& v, const std::string& at, Problem& p) { p.qk_norm = read_qk_norm(v, at); }},
+    Key{"sinks", [](const Value& v, const std::string& at,
+                    Problem& p) { p.sinks = read_per_head(v, at, "one number per head"); }},
+    Key{"gate", [](const Value& v, const std::string& at, Problem& p) { p.gate = read_gate(v, at); }},
+    Key{"add_zero_attn", [](const Value& v, const std::string& at,
+                            Problem& p) { p.add_zero_attn = read_boolean(v, at, "true or false"); }},
     Key{"causal", [](const Value& v, const std::string& at, Problem& p) { p.causal = read_causal(v, at); }},
     Key{"window", [](const Value& v, const std::string& at, Problem& p) { p.window = read_window(v, at); }},
     Key{"key_lengths",
@@ -212,12 +235,8 @@ constexpr std::array keys_table{
     Key{"mask", read_masks},
     Key{"mask_at", [](const Value& v, const std::string& at,
                       Problem& p) { p.mask_at = read_enum<MaskAt>(v, at, mask_at_names); }},
-    Key{"normalize",
-        [](const Value& v, const std::string& at, Problem& p) {
-            if (v.kind == Value::Kind::string && v.text == "sigmoid")
-                fail(at, "is \"sigmoid\", which is not supported by this release");
-            p.normalize = read_enum<Normalize>(v, at, normalize_names);
-        }},
+    Key{"normalize", [](const Value& v, const std::string& at,
+                        Problem& p) { p.normalize = read_enum<Normalize>(v, at, normalize_names); }},
     Key{"empty_rows", [](const Value& v, const std::string& at,
                          Problem& p) { p.empty_rows = read_enum<EmptyRows>(v, at, empty_rows_names); }},
     Key{"dropout",
@@ -227,10 +246,8 @@ constexpr std::array keys_table{
 };
 
 /// Keys of the contract that this release does not read yet: refused by name, never ignored.
-constexpr std::array<std::string_view, 17> later_keys{
-    "past_keys",  "past_values", "softcap",    "rope",          "alibi",       "position_bias",
-    "qk_norm",    "sinks",       "gate",       "add_zero_attn", "past_latent", "past_rope_keys",
-    "past_state", "feature_map", "normalizer", "decay",         "beta"};
+constexpr std::array<std::string_view, 7> later_keys{
+    "past_latent", "past_rope_keys", "past_state", "feature_map", "normalizer", "decay", "beta"};
 
 }  // namespace
 

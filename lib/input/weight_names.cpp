@@ -1,5 +1,6 @@
 #include "lib/input/weight_names.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "lib/input/read_tensor.hpp"
@@ -48,13 +49,41 @@ constexpr std::array names_table{
     WeightName{"q_proj_weight", query, multihead, false},
     WeightName{"k_proj_weight", key, multihead, false},
     WeightName{"v_proj_weight", value, multihead, false},
+    WeightName{"W_Q", query, lens, false},
+    WeightName{"W_K", key, lens, false},
+    WeightName{"W_V", value, lens, false},
+    WeightName{"W_O", output, lens, false},
+    WeightName{"b_Q", query, lens, true},
+    WeightName{"b_K", key, lens, true},
+    WeightName{"b_V", value, lens, true},
+    WeightName{"b_O", output, lens, true},
+    WeightName{"c_attn.weight", packed, gpt2, false},
+    WeightName{"c_attn.bias", packed, gpt2, true},
+    WeightName{"c_proj.weight", output, gpt2, false},
+    WeightName{"c_proj.bias", output, gpt2, true},
+    WeightName{"W_gate", gate, mathematics, false},
+    WeightName{"b_gate", gate, mathematics, true},
+    WeightName{"W_gate.weight", gate, linear, false},
+    WeightName{"W_gate.bias", gate, linear, true},
+    WeightName{"bias_k", bias_k, multihead, true},
+    WeightName{"bias_v", bias_v, multihead, true},
+    WeightName{"q_norm.weight", query_norm, linear, true},
+    WeightName{"k_norm.weight", key_norm, linear, true},
+    WeightName{"q_norm.scale", query_norm, linear, true},
+    WeightName{"k_norm.scale", key_norm, linear, true},
+    WeightName{"norm.weight", context_norm, linear, true},
+    WeightName{"norm.scale", context_norm, linear, true},
 };
 
 /// Names of the contract that this release does not read yet: refused by name, never ignored.
-constexpr std::array<std::string_view, 24> later_names{
-    "bias_k", "bias_v", "c_attn.weight", "c_attn.bias", "c_proj.weight", "c_proj.bias", "W_Q",    "W_K",
-    "W_V",    "W_O",    "b_Q",           "b_K",         "b_V",           "b_O",         "W_gate", "W_score",
-    "W_DKV",  "W_UK",   "W_UV",          "W_KR",        "W_decay",       "W_beta",      "prefix", "file"};
+constexpr std::array<std::string_view, 24> later_names{"W_score",        "W_score.weight", "v",
+                                                       "W_DQ",           "W_DQ.weight",    "W_UQ",
+                                                       "W_UQ.weight",    "W_DKV",          "W_DKV.weight",
+                                                       "W_UK",           "W_UK.weight",    "W_UV",
+                                                       "W_UV.weight",    "W_KR",           "W_KR.weight",
+                                                       "W_decay",        "W_decay.weight", "W_alpha",
+                                                       "W_alpha.weight", "W_beta",         "W_beta.weight",
+                                                       "A_log",          "dt_bias",        "file"};
 
 void read_named(const Value& object, const std::string& pointer, NamedWeights& out) {
     static const auto known = [] {
@@ -63,27 +92,47 @@ void read_named(const Value& object, const std::string& pointer, NamedWeights& o
         v.insert(v.end(), later_names.begin(), later_names.end());
         return v;
     }();
-    // A prefix changes what the other names are called, so it is looked at before them.
-    if (object.find("prefix")) fail(child(pointer, "prefix"), "is not supported by this release");
-    check_members(object, pointer, known);
-    for (const auto& later : later_names)
-        if (object.find(later)) fail(child(pointer, later), "is not supported by this release");
+    const Value* asked = object.find("prefix");
+    const std::string prefix =
+        asked ? read_string(*asked, child(pointer, "prefix"), "a prefix of names") : std::string{};
+    if (prefix.empty()) {
+        std::vector<std::string_view> names = known;
+        names.emplace_back("prefix");
+        check_members(object, pointer, names);
+    }
     out.pointer = pointer;
-    for (const auto& [name, member] : object.members) {
-        if (is_ignored(name)) continue;
-        const std::string here = child(pointer, name);
-        if (name == "weight_layout") {
+    for (const auto& [full_name, member] : object.members) {
+        if (is_ignored(full_name) || full_name == "prefix") continue;
+        const std::string here = child(pointer, full_name);
+        if (full_name == "weight_layout") {
             static constexpr std::array<std::string_view, 2> layouts{"in_out", "out_in"};
             out.out_in = read_choice(member, here, layouts) == 1;
             continue;
         }
+        // Names that are not below the prefix belong to other layers.
+        if (!full_name.starts_with(prefix)) continue;
+        const std::string name = full_name.substr(prefix.size());
+        if (std::find(later_names.begin(), later_names.end(), name) != later_names.end())
+            fail(here, "is not supported by this release");
+        if (!weight_named(name))
+            fail_at_key(here, "\"" + name + "\" is no name of a weight", did_you_mean(name, known));
         const WeightName& entry = *weight_named(name);
         const TensorRule rule =
-            entry.bias       ? TensorRule{1, 1, Elements::finite, "a vector, one number per output"}
+            entry.role == bias_k || entry.role == bias_v
+                ? TensorRule{1, 3, Elements::finite, "a vector, one number per column (axes of 1 before it)"}
+            : entry.family == lens && !entry.bias
+                ? TensorRule{3, 3, Elements::finite,
+                             entry.role == output ? "a tensor [head, d_head, d_model]"
+                                                  : "a tensor [head, d_model, d_head]"}
+            : entry.family == lens && entry.role != output
+                ? TensorRule{2, 2, Elements::finite, "a matrix [head, d_head]"}
+            : entry.bias     ? TensorRule{1, 1, Elements::finite, "a vector, one number per output"}
             : entry.out_in() ? TensorRule{2, 2, Elements::finite, "a matrix [d_out, d_in]"}
                              : TensorRule{2, 2, Elements::finite, "a matrix [d_in, d_out]"};
         out.tensors.push_back({name, read_tensor(member, here, rule)});
     }
+    if (asked && out.tensors.empty())
+        fail(child(pointer, "prefix"), "is \"" + prefix + "\", but no weight has a name that begins with it");
 }
 
 WeightsInit read_init(const Value& object, const std::string& pointer) {

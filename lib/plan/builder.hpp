@@ -14,6 +14,7 @@ struct Builder {
     Plan plan;
     /// What the inputs are called in the document, for messages: "embeddings", "key_embeddings", ...
     std::string query_name, key_name, value_name;
+    std::string values_name;                                ///< the stage that the context is made of
     Index query_width = 0, key_width = 0, value_width = 0;  ///< last axes of the inputs
 
     std::size_t place(TensorSource&& tensor) {
@@ -27,7 +28,11 @@ void choose_variant(Builder&);
 void check_groups(Builder&, const std::string& pointer, std::string_view found);
 void resolve_inputs(Builder&);
 void resolve_weights(Builder&);
+/// Caches, appended keys, norms and rotary positions: everything between the projections and the scores.
+void resolve_keys(Builder&);
 void resolve_masks(Builder&);
+/// Soft cap, biases and sinks.
+void resolve_scores(Builder&);
 void resolve_tokens(Builder&);
 void resolve_stages(Builder&);
 void resolve_selection(Builder&);

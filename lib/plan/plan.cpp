@@ -9,9 +9,8 @@ namespace attn {
 namespace {
 
 /// Variants of the contract that this release does not have: refused by name.
-constexpr std::array<std::string_view, 9> later_variants{"grouped_query", "multi_query",    "sliding_window",
-                                                         "additive",      "multiplicative", "latent",
-                                                         "gated",         "linear",         "delta"};
+constexpr std::array<std::string_view, 5> later_variants{"additive", "multiplicative", "latent", "linear",
+                                                         "delta"};
 
 const Variant& variant_named(std::string_view name) {
     for (const Variant& v : all_variants())
@@ -114,21 +113,24 @@ Shape Plan::shown_shape(const PlannedStage& stage) const {
         const AxisSelection* s = axes[k] == Axis::batch   ? &batch_shown
                                  : axes[k] == Axis::head  ? &heads_of(stage.family)
                                  : axes[k] == Axis::query ? &queries_shown
-                                 : axes[k] == Axis::key   ? &keys_shown
-                                                          : nullptr;
+                                 : axes[k] == Axis::key
+                                     ? (stage.family == StageShape::key_dim ? &new_keys_shown : &keys_shown)
+                                     : nullptr;
         if (s) shape[k] = static_cast<Index>(s->indices.size());
     }
     return shape;
 }
 
 Plan make_plan(Problem problem, const Request& request) {
-    Builder b{std::move(problem), request, {}, {}, {}, {}};
+    Builder b{std::move(problem), request, {}, {}, {}, {}, {}};
     b.plan.dtype = request.dtype ? *request.dtype : b.problem.dtype.value_or(DType::float32);
     choose_variant(b);
     resolve_inputs(b);
     resolve_weights(b);
+    resolve_keys(b);
     choose_scale(b);
     resolve_masks(b);
+    resolve_scores(b);
     resolve_tokens(b);
     check_ranges(b.plan);
     resolve_stages(b);

@@ -18,9 +18,13 @@ struct Variant {
     bool takes_projected;    ///< queries, keys, values are given
     bool needs_weights;
     bool needs_key_embeddings;
-    bool weights_list;  ///< one set of weights per head
-    bool causal;        ///< default of `causal`
-    bool scaled;        ///< default scale 1/sqrt(head dim), or none
+    bool weights_list;                ///< one set of weights per head
+    bool causal;                      ///< default of `causal`
+    bool scaled;                      ///< default scale 1/sqrt(head dim), or none
+    bool may_take_projected = false;  ///< queries, keys, values may be given in place of embeddings
+    bool one_kv_head = false;         ///< default of `num_kv_heads`
+    bool needs_window = false;
+    bool gated = false;  ///< default of `gate`: a sigmoid
     std::string_view formula;
     std::string_view source;  ///< paper and section
 };
@@ -43,6 +47,7 @@ struct WeightPiece {
     Index source_begin = 0;  ///< first output taken from the source
     Index target_begin = 0;  ///< first output column written
     Index outputs = 0;
+    Index base = 0;  ///< first number of the source: tensors with a head axis
 };
 
 /// y = x · W + b. Empty `weight`: y = x.
@@ -81,6 +86,16 @@ struct MaskRule {
     std::size_t tensor = 0;  ///< of Plan::tensors; its shape is broadcast to [batch, head, query, key]
 };
 
+/// A rotary embedding with everything decided.
+struct PlannedRope {
+    Index dims = 0;
+    double base = 10000;
+    bool interleaved = false;
+    std::vector<Index> query_positions,
+        key_positions;                    ///< of queries, of new keys; empty where tables are given
+    std::optional<std::size_t> cos, sin;  ///< tensors
+};
+
 /// How contexts are computed: see lib/run. none: no stage that is shown needs scores.
 enum class Path { none, fused, traced, single_rows };
 std::string_view name_of(Path path);
@@ -105,6 +120,23 @@ struct Plan {
     std::optional<WeightsInit> init;  ///< drawn weights: tensors of kind drawn_weight, in draw order
     std::vector<WeightNote> weight_notes;
 
+    /// Keys in the order of their axis: the cache, those that are made or given, appended ones.
+    Index past = 0, new_keys = 0;
+    std::optional<std::size_t> past_keys, past_values;  ///< tensors [batch, kv head, past, dim]
+    std::optional<std::size_t> bias_k, bias_v;  ///< tensors of kv heads x dim numbers: one appended key
+    bool zero_key = false;                      ///< one more key and value of zeros
+
+    std::optional<QkNorm> qk_norm;
+    std::optional<std::size_t> query_norm, key_norm;  ///< tensors: weights of the norms
+    std::optional<PlannedRope> rope;
+    std::optional<double> softcap;
+    std::vector<double> alibi;  ///< slopes, one per head; empty: none
+    std::optional<std::size_t> position_bias;
+    std::vector<double> sinks;  ///< one per head; empty: none
+    std::optional<Gate> gate;
+    Projection gate_projection;
+    std::optional<std::size_t> context_norm;  ///< tensor: weight of the norm before the gate
+
     bool scaled = false;
     double scale = 1;
     std::string scale_text;  ///< "1/√2", "0.5", "none"
@@ -128,6 +160,8 @@ struct Plan {
     std::vector<PlannedStage> stages;  ///< in order; also those that are not shown
     AxisSelection batch_shown, heads_shown, queries_shown, keys_shown;
     AxisSelection kv_heads_shown;  ///< those that the shown query heads read
+    AxisSelection
+        new_keys_shown;  ///< those of keys_shown that are neither cached nor appended, counted from 0
     bool merge_heads_shown = true;
 
     std::vector<std::string> warnings;  ///< of planning
@@ -144,8 +178,20 @@ struct Plan {
     }
     /// The heads of a stage that are shown: of queries, or of keys and values.
     const AxisSelection& heads_of(StageShape family) const {
-        return family == StageShape::key_dim ? kv_heads_shown : heads_shown;
+        return has_key_rows(family) ? kv_heads_shown : heads_shown;
     }
+    /// The rows of a stage that are shown, and the token of a row.
+    const AxisSelection& rows_of(StageShape family) const {
+        return family == StageShape::key_dim       ? new_keys_shown
+               : family == StageShape::all_key_dim ? keys_shown
+                                                   : queries_shown;
+    }
+    const std::string& token_of(StageShape family, Index row) const {
+        if (!has_key_rows(family)) return query_tokens[static_cast<std::size_t>(row)];
+        return key_tokens[static_cast<std::size_t>(family == StageShape::key_dim ? row + past : row)];
+    }
+    /// Keys that masks cover: all but the appended ones.
+    Index given_keys() const { return past + new_keys; }
     const PlannedStage* find(Stage stage) const;
     bool shows_part() const;  ///< some axis is restricted
     /// Axis lengths of a stage as shown (after the selection).

@@ -87,7 +87,8 @@ void take_projected(Builder& b) {
 void resolve_inputs(Builder& b) {
     Problem& p = b.problem;
     Plan& plan = b.plan;
-    if (plan.variant->takes_projected) return take_projected(b);
+    if (plan.variant->takes_projected || (plan.variant->may_take_projected && p.queries))
+        return take_projected(b);
     for (const auto* t : {&p.queries, &p.keys, &p.values})
         if (*t)
             fail_at_key((*t)->pointer,
@@ -145,16 +146,19 @@ void resolve_tokens(Builder& b) {
         fail(child("", key), "has " + std::to_string(t.size()) + " tokens, but there are " +
                                  std::to_string(n) + " " + std::string(what));
     };
-    const bool keys_are_embeddings = plan.key_input == plan.query_input && !plan.projected_given;
+    const bool keys_are_embeddings =
+        plan.key_input == plan.query_input && !plan.projected_given && plan.past == 0;
     if (p.tokens) check(*p.tokens, "tokens", plan.queries, "queries");
-    if (p.key_tokens) check(*p.key_tokens, "key_tokens", plan.keys, "keys");
+    if (p.key_tokens) check(*p.key_tokens, "key_tokens", plan.given_keys(), "keys");
     plan.tokens_given = p.tokens.has_value();
     plan.key_tokens_given = p.key_tokens || (p.tokens && keys_are_embeddings);
     if (p.key_tokens) {
         plan.key_tokens = std::move(*p.key_tokens);
     } else {
-        plan.key_tokens = p.tokens && keys_are_embeddings ? *p.tokens : numbers(plan.keys);
+        plan.key_tokens = p.tokens && keys_are_embeddings ? *p.tokens : numbers(plan.given_keys());
     }
+    if (plan.bias_k) plan.key_tokens.emplace_back("bias_k");
+    if (plan.zero_key) plan.key_tokens.emplace_back("zero");
     plan.query_tokens = p.tokens ? std::move(*p.tokens) : numbers(plan.queries);
 }
 

@@ -19,10 +19,11 @@ void resolve_causal(Builder& b) {
     const Causal causal = b.problem.causal.value_or(
         Causal{plan.variant->causal ? Causal::Kind::cache : Causal::Kind::none, {}, false});
     const auto items = static_cast<std::size_t>(plan.batch);
-    plan.offsets.assign(items, 0);
+    plan.offsets.assign(items, causal.kind == Causal::Kind::top_left ? 0 : plan.past);
     plan.causal = causal.kind != Causal::Kind::none;
     const Index reach = 2 * (plan.queries + plan.keys);
-    if (causal.kind == Causal::Kind::bottom_right) plan.offsets.assign(items, plan.keys - plan.queries);
+    if (causal.kind == Causal::Kind::bottom_right)
+        plan.offsets.assign(items, plan.given_keys() - plan.queries);
     if (causal.kind == Causal::Kind::offset) {
         if (causal.per_item && causal.offsets.size() != items)
             fail("/causal/offset", "has " + std::to_string(causal.offsets.size()) +
@@ -63,10 +64,10 @@ void resolve_lengths(Builder& b) {
                                  std::to_string(plan.batch) + " batch items");
     std::string list;
     for (std::size_t k = 0; k < lengths.size(); ++k) {
-        if (lengths[k] > plan.keys)
-            fail(child("/key_lengths", static_cast<Index>(k)), "is " + std::to_string(lengths[k]) +
-                                                                   ", but there are " +
-                                                                   std::to_string(plan.keys) + " keys");
+        if (lengths[k] > plan.given_keys())
+            fail(child("/key_lengths", static_cast<Index>(k)),
+                 "is " + std::to_string(lengths[k]) + ", but there are " + std::to_string(plan.given_keys()) +
+                     " keys");
         list += (list.empty() ? "" : ", ") + std::to_string(lengths[k]);
     }
     plan.key_lengths = lengths;
@@ -76,15 +77,15 @@ void resolve_lengths(Builder& b) {
 }
 
 /// Each axis, from the right, is 1 or as long as its axis of [batch, head, query, key].
-void check_alignment(const TensorSource& t, const Plan& plan) {
-    const std::array<Index, 4> whole{plan.batch, plan.heads, plan.queries, plan.keys};
+void check_alignment(const TensorSource& t, const Plan& plan, Index keys) {
+    const std::array<Index, 4> whole{plan.batch, plan.heads, plan.queries, keys};
     const std::size_t skip = 4 - t.shape.size();
     for (std::size_t k = 0; k < t.shape.size(); ++k) {
         if (t.shape[k] == 1 || t.shape[k] == whole[skip + k]) continue;
         fail(t.pointer,
              "is " + to_string(t.shape) + ", which does not align from the right with [batch " +
                  std::to_string(plan.batch) + ", head " + std::to_string(plan.heads) + ", query " +
-                 std::to_string(plan.queries) + ", key " + std::to_string(plan.keys) + "]",
+                 std::to_string(plan.queries) + ", key " + std::to_string(keys) + "]",
              "every axis is 1 or as long as the axis that it stands for");
     }
 }
@@ -99,7 +100,7 @@ void resolve_masks(Builder& b) {
     constexpr std::array<std::string_view, 3> words{"keep", "drop", "add"};
     bool adds = false;
     for (MaskInput& m : p.masks) {
-        check_alignment(m.tensor, plan);
+        check_alignment(m.tensor, plan, plan.given_keys());
         adds = adds || m.kind == MaskKind::add;
         plan.mask_words.push_back("mask: " + std::string(words[static_cast<std::size_t>(m.kind)]) + " " +
                                   to_string(m.tensor.shape));
@@ -118,7 +119,7 @@ void resolve_masks(Builder& b) {
     if (p.dropout) {
         plan.dropout = std::move(*p.dropout);
         if (plan.dropout->keep) {
-            check_alignment(*plan.dropout->keep, plan);
+            check_alignment(*plan.dropout->keep, plan, plan.keys);
             plan.dropout_keep = b.place(std::move(*plan.dropout->keep));
             plan.dropout->keep.reset();
         }

@@ -128,6 +128,10 @@ void resolve_selection(Builder& b) {
     plan.kv_heads_shown.all = static_cast<Index>(kv.size()) == plan.kv_heads;
     plan.queries_shown = select(r.rows, plan.queries, &plan.query_tokens, {"--rows", "row", "query rows"});
     plan.keys_shown = select(r.cols, plan.keys, &plan.key_tokens, {"--cols", "column", "keys"});
+    plan.new_keys_shown.asked = plan.keys_shown.asked;
+    for (const Index j : plan.keys_shown.indices)
+        if (j >= plan.past && j < plan.given_keys()) plan.new_keys_shown.indices.push_back(j - plan.past);
+    plan.new_keys_shown.all = static_cast<Index>(plan.new_keys_shown.indices.size()) == plan.new_keys;
 }
 
 }  // namespace attn

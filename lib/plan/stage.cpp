@@ -10,14 +10,24 @@ constexpr std::array<StageInfo, stage_count> table{{
     {Stage::queries, "queries", query_dim, false},
     {Stage::keys, "keys", key_dim, false},
     {Stage::values, "values", key_dim, false},
+    {Stage::normed_queries, "normed_queries", query_dim, false},
+    {Stage::normed_keys, "normed_keys", key_dim, false},
+    {Stage::rotated_queries, "rotated_queries", query_dim, false},
+    {Stage::rotated_keys, "rotated_keys", key_dim, false},
+    {Stage::all_keys, "all_keys", all_key_dim, false},
+    {Stage::all_values, "all_values", all_key_dim, false},
     {Stage::scores, "scores", query_key, false},
     {Stage::scaled_scores, "scaled_scores", query_key, false},
+    {Stage::capped_scores, "capped_scores", query_key, false},
+    {Stage::biased_scores, "biased_scores", query_key, false},
     {Stage::masked_scores, "masked_scores", query_key, false},
     {Stage::weights, "weights", query_key, false},
     {Stage::masked_weights, "masked_weights", query_key, false},
     {Stage::renormalized_weights, "renormalized_weights", query_key, false},
     {Stage::dropped_weights, "dropped_weights", query_key, false},
     {Stage::context, "context", query_dim, false},
+    {Stage::normed_context, "normed_context", query_dim, false},
+    {Stage::gated_context, "gated_context", query_dim, false},
     {Stage::concat, "concat", merged, false},
     {Stage::head_outputs, "head_outputs", query_dim, true},
     {Stage::output, "output", merged, false},
@@ -52,6 +62,7 @@ std::span<const Axis> axes_of(StageShape shape) {
         case query_dim:
             return query_dim_axes;
         case key_dim:
+        case all_key_dim:
             return key_dim_axes;
         case query_key:
             return query_key_axes;

@@ -12,29 +12,42 @@ enum class Stage {
     queries,
     keys,
     values,
+    normed_queries,
+    normed_keys,
+    rotated_queries,
+    rotated_keys,
+    all_keys,
+    all_values,
     scores,
     scaled_scores,
+    capped_scores,
+    biased_scores,
     masked_scores,
     weights,
     masked_weights,
     renormalized_weights,
     dropped_weights,
     context,
+    normed_context,
+    gated_context,
     concat,
     head_outputs,
     output
 };
-constexpr std::size_t stage_count = 14;
+constexpr std::size_t stage_count = 24;
 
 enum class Axis { batch, head, query, key, dim };
 
 /// The axes of a stage by its family.
 enum class StageShape {
-    query_dim,  ///< batch, head, query, dim
-    key_dim,    ///< batch, head, key, dim
-    query_key,  ///< batch, head, query, key
-    merged      ///< batch, query, dim
+    query_dim,    ///< batch, head, query, dim
+    key_dim,      ///< batch, head, key, dim: the new keys
+    all_key_dim,  ///< the same of all keys: cache, new, appended
+    query_key,    ///< batch, head, query, key
+    merged        ///< batch, query, dim
 };
+
+constexpr bool has_key_rows(StageShape s) { return s == StageShape::key_dim || s == StageShape::all_key_dim; }
 
 struct StageInfo {
     Stage stage;

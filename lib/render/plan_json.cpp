@@ -37,6 +37,48 @@ std::string mask(const Plan& plan) {
     return json_object(m);
 }
 
+std::string numbers(const std::vector<double>& list) {
+    std::string out = "[";
+    for (const double v : list) out += (out.size() > 1 ? ", " : "") + json_number(v);
+    return out + "]";
+}
+
+/// What was asked for between the projections and the softmax, only where it was.
+void options(const Plan& plan, JsonMembers& m) {
+    if (plan.kv_heads != plan.heads)
+        m.emplace_back("kv_heads",
+                       json_object({{"count", std::to_string(plan.kv_heads)},
+                                    {"order", quoted(plan.kv_interleaved ? "interleave" : "tile")}}));
+    if (plan.past > 0) m.emplace_back("cached_keys", std::to_string(plan.past));
+    if (plan.keys > plan.given_keys())
+        m.emplace_back("appended_keys", std::to_string(plan.keys - plan.given_keys()));
+    if (plan.qk_norm) {
+        constexpr std::array<const char*, 3> types{"rms", "layer", "l2"};
+        m.emplace_back("qk_norm",
+                       json_object({{"type", quoted(types[static_cast<std::size_t>(plan.qk_norm->type)])},
+                                    {"eps", json_number(plan.qk_norm->eps)},
+                                    {"over", quoted(plan.qk_norm->over_width ? "width" : "head")}}));
+    }
+    if (plan.rope) {
+        JsonMembers r{{"dims", std::to_string(plan.rope->dims)},
+                      {"pairs", quoted(plan.rope->interleaved ? "interleaved" : "half")}};
+        if (!plan.rope->cos) {
+            r.emplace_back("base", json_number(plan.rope->base));
+            r.emplace_back("query_positions", json_indices(plan.rope->query_positions));
+            r.emplace_back("key_positions", json_indices(plan.rope->key_positions));
+        }
+        m.emplace_back("rope", json_object(r));
+    }
+    if (plan.softcap) m.emplace_back("softcap", json_number(*plan.softcap));
+    if (!plan.alibi.empty()) m.emplace_back("alibi", numbers(plan.alibi));
+    if (!plan.sinks.empty()) m.emplace_back("sinks", numbers(plan.sinks));
+    if (plan.gate)
+        m.emplace_back("gate",
+                       json_object({{"activation", quoted(plan.gate->silu ? "silu" : "sigmoid")},
+                                    {"norm", plan.gate->norm ? quoted("rms") : "false"},
+                                    {"from", quoted(plan.gate->from_queries ? "queries" : "weights")}}));
+}
+
 std::string dropout(const DropoutInput& d) {
     constexpr std::array<const char*, 3> kinds{"torch", "torch-mkl", "given"};
     JsonMembers m{{"p", json_number(d.p)}, {"generator", quoted(kinds[static_cast<std::size_t>(d.kind)])}};
@@ -93,7 +135,7 @@ std::string json_number(double value) {
 }
 
 JsonMembers plan_members(const Plan& plan) {
-    constexpr std::array<const char*, 2> normalize{"softmax", "sum"};
+    constexpr std::array<const char*, 3> normalize{"softmax", "sum", "sigmoid"};
     constexpr std::array<const char*, 3> empty_rows{"zero", "nan", "uniform"};
     JsonMembers m;
     if (!plan.inferred_because.empty()) m.emplace_back("inferred", quoted(plan.inferred_because));
@@ -105,6 +147,7 @@ JsonMembers plan_members(const Plan& plan) {
                                          {"dim", std::to_string(plan.dim)},
                                          {"value_dim", std::to_string(plan.value_dim)}}));
     m.emplace_back("scale", plan.scaled ? json_number(plan.scale) : "\"none\"");
+    options(plan, m);
     if (plan.masked) m.emplace_back("mask", mask(plan));
     m.emplace_back("normalize", quoted(normalize[static_cast<std::size_t>(plan.normalize)]));
     m.emplace_back("empty_rows", quoted(empty_rows[static_cast<std::size_t>(plan.empty_rows)]));

@@ -61,11 +61,37 @@ std::vector<std::string> main_parts(const Plan& plan) {
     parts.push_back(
         counted(plan.heads, "head", "heads") + " of " + std::to_string(plan.dim) +
         (plan.value_dim != plan.dim ? " (values of " + std::to_string(plan.value_dim) + ")" : ""));
+    if (plan.kv_heads != plan.heads)
+        parts.push_back("on " +
+                        counted(plan.kv_heads, "head of keys and values", "heads of keys and values") +
+                        (plan.kv_interleaved ? "" : ", tiled"));
+    if (plan.past > 0) parts.push_back(counted(plan.past, "cached key", "cached keys"));
+    if (plan.bias_k) parts.emplace_back("bias_k and bias_v appended");
+    if (plan.zero_key) parts.emplace_back("a key of zeros appended");
+    if (plan.qk_norm) {
+        constexpr std::array<const char*, 3> norms{"rms", "layer", "l2"};
+        parts.push_back(std::string(norms[static_cast<std::size_t>(plan.qk_norm->type)]) +
+                        " norm of queries and keys over " +
+                        (plan.qk_norm->over_width ? "the width" : "each head"));
+    }
+    if (plan.rope)
+        parts.push_back("rope: " + counted(plan.rope->dims, "column", "columns") + ", pairs " +
+                        (plan.rope->interleaved ? "interleaved" : "half") +
+                        (plan.rope->cos ? ", given cos and sin" : ", base " + short_number(plan.rope->base)));
     parts.push_back(plan.scaled ? "scale " + plan.scale_text : "no scale");
+    if (plan.softcap) parts.push_back("softcap " + short_number(*plan.softcap));
+    if (!plan.alibi.empty()) parts.emplace_back("ALiBi");
+    if (plan.position_bias) parts.emplace_back("position bias");
+    if (!plan.sinks.empty()) parts.emplace_back("a sink per head");
+    if (plan.gate)
+        parts.push_back(std::string(plan.gate->norm ? "normed and " : "") + "gated by " +
+                        (plan.gate->silu ? "silu" : "a sigmoid") +
+                        (plan.gate->from_queries ? ", from W_query" : ""));
     for (const std::string& w : plan.mask_words) parts.push_back(w);
     if (plan.masked && plan.mask_at == MaskAt::scores) parts.emplace_back("masked before the scale");
     if (plan.masked && plan.mask_at == MaskAt::weights)
         parts.emplace_back("masked after the softmax, renormalised");
+    if (plan.normalize == Normalize::sigmoid) parts.emplace_back("a sigmoid of each score");
     if (plan.normalize == Normalize::sum) parts.emplace_back("divided by the row sum");
     if (plan.empty_rows == EmptyRows::nan) parts.emplace_back("empty rows become NaN");
     if (plan.empty_rows == EmptyRows::uniform) parts.emplace_back("empty rows become uniform");

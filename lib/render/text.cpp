@@ -71,8 +71,7 @@ class TextSink : public Sink {
             tables_.push_back({rows.batch, rows.head, rows.has_head, 0, {}, SIZE_MAX});
         Table& table = tables_.back();
         const Index total = shape_[shape_.size() - 2];
-        const bool asked_for =
-            rows.stage->family == StageShape::key_dim ? plan_->keys_shown.asked : plan_->queries_shown.asked;
+        const bool asked_for = plan_->rows_of(rows.stage->family).asked;
         if (numbers_.empty())
             for (const Index j : kept_) numbers_.push_back(rows.columns[static_cast<std::size_t>(j)]);
         for (Index i = 0; i < rows.row_count(); ++i) {
@@ -96,7 +95,7 @@ class TextSink : public Sink {
         for (const Table& t : tables_) table(stage, t);
         std::vector<std::string> notes;
         const Index rows = shape_[shape_.size() - 2];
-        const bool key_rows = stage.family == StageShape::key_dim;
+        const bool key_rows = has_key_rows(stage.family);
         if (left_out_rows_ > 0)
             notes.push_back(std::to_string(left_out_rows_) + " of " + std::to_string(rows) +
                             " rows left out: " + (key_rows ? "--cols" : "--rows") + " shows them");
@@ -193,13 +192,13 @@ class TextSink : public Sink {
         if (!where.empty())
             bytes_.text +=
                 (&t == &tables_.front() ? "" : "\n") + joined_lines(where, options_.width, 0, options_);
-        const auto& row_tokens =
-            stage.family == StageShape::key_dim ? plan_->key_tokens : plan_->query_tokens;
+        const auto& row_tokens = has_key_rows(stage.family) ? plan_->key_tokens : plan_->query_tokens;
+        const Index first_token = stage.family == StageShape::key_dim ? plan_->past : 0;
         std::vector<std::string> row_labels;
         int label_width = 0;
         for (const Line& l : t.lines) {
             row_labels.push_back(
-                label(row_tokens, l.row, std::clamp(options_.width / 4, 6, longest_row_label)));
+                label(row_tokens, l.row + first_token, std::clamp(options_.width / 4, 6, longest_row_label)));
             label_width = std::max(label_width, display_width(row_labels.back()));
         }
         left_out_rows_ = std::max(left_out_rows_, t.rows_seen - static_cast<Index>(t.lines.size()));

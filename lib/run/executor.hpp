@@ -9,6 +9,7 @@
 #include "lib/run/linear.hpp"
 #include "lib/run/single_rows.hpp"
 #include "lib/run/sink.hpp"
+#include "lib/run/sources.hpp"
 #include "lib/run/traced.hpp"
 
 namespace attn {
@@ -30,7 +31,11 @@ class Executor {
                     const std::vector<Index>& tokens, Index heads, Index dim,
                     const std::vector<Index>& wanted);
     void pass(Sink& sink, const std::vector<const PlannedStage*>& shown);
+    void prepare_sources(bool scores, bool context);
     void compute_contexts();
+    void apply_gate();
+    Contexts<T>& merged_contexts() { return plan_.gate ? *gated_contexts_ : *contexts_; }
+    Contexts<T>& contexts_of(Stage stage);
     void trace(Sink& sink, const std::vector<const PlannedStage*>& shown, Stage last);
     void trace_in_place(Sink& sink, const std::vector<const PlannedStage*>& shown, Stage last,
                         const std::vector<RowBlock>& blocks);
@@ -51,15 +56,18 @@ class Executor {
     Pool pool_;
     Tensors<T> tensors_;
     Mask<T> mask_;
+    Biases<T> biases_;
     DropoutRows dropout_;
-    std::optional<LinearMap<T>> query_map_, key_map_, value_map_, output_map_;
+    std::optional<LinearMap<T>> query_map_, key_map_, value_map_, output_map_, gate_map_;
     Arena arena_;
     std::vector<Index> dims_;  ///< 0, 1, 2, ... as column numbers
 
     // Of the run under way.
+    std::array<View<T>, stage_count> sources_;  ///< stages before the scores
+    View<T> gate_;
     Operands<T> operands_;
     std::optional<Linear<T>> output_;
-    std::unique_ptr<Contexts<T>> contexts_;
+    std::unique_ptr<Contexts<T>> contexts_, normed_contexts_, gated_contexts_;
     std::unique_ptr<Traced<T>> traced_;
     bool contexts_in_place_ = false, keeps_contexts_ = false, has_contexts_ = false;
     std::vector<T> gathered_;

@@ -26,7 +26,12 @@ constexpr Index grain = 16;
 
 template <class T>
 Fused<T>::Fused(const Operands<T>& operands, Arena& arena, Pool& pool)
-    : operands_(operands), plan_(operands.plan), pool_(pool), kernel_(kernels::table<T>()), rules_(operands) {
+    : operands_(operands),
+      plan_(operands.plan),
+      pool_(pool),
+      kernel_(kernels::table<T>()),
+      rules_(operands),
+      has_appended_(plan_.keys > plan_.given_keys()) {
     for (int k = 0; k < (plan_.packs_by_worker ? pool.workers() : 1); ++k)
         packs_.emplace_back(operands, arena, plan_.packs_by_worker);
     for (int k = 0; k < pool.workers(); ++k)
@@ -98,9 +103,11 @@ void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts) const {
     for (Index i = 0; i < block.rows; ++i)
         w.visible[static_cast<std::size_t>(i)] = operands_.mask.visible(block.batch, block.query + i);
     std::fill_n(w.context, block.rows * 2 * plan_.value_dim, T{0});
-    std::fill_n(w.max, block.rows, -infinity<T>);
-    std::fill_n(w.sum, block.rows, 0.0);
-    const Index from = w.visible.front().from / block_keys * block_keys, to = w.visible.back().to;
+    // A sink is a score that was seen before all others and carries no value.
+    std::fill_n(w.max, block.rows, plan_.sinks.empty() ? -infinity<T> : rules_.sink(block.head));
+    std::fill_n(w.sum, block.rows, plan_.sinks.empty() ? 0.0 : 1.0);
+    const Index from = w.visible.front().from / block_keys * block_keys,
+                to = has_appended_ ? plan_.keys : w.visible.back().to;
     for (Index k0 = from; k0 < to; k0 += block_keys) {
         key_block(job, w, k0, std::min(k0 + block_keys, plan_.keys));
         if ((k0 / block_keys + 1) % blocks_of_a_sum == 0 || k0 + block_keys >= to) add_sums(block.rows, w);
@@ -114,8 +121,12 @@ template <class T>
 void Fused<T>::key_block(const Job& job, Space& w, Index k0, Index k1) const {
     const auto seen = [&](Index i) {
         const Visible& v = w.visible[static_cast<std::size_t>(i)];
-        if (v.from >= k1 || v.to <= k0) return Visible{0, 0};
-        const Index from = std::max(v.from, k0) / grain * grain, to = std::min(v.to, k1);
+        const bool appended = k1 > plan_.given_keys();
+        if (v.from >= k1 || v.to <= k0) {
+            if (!appended) return Visible{0, 0};
+            return Visible{std::max(plan_.given_keys(), k0) / grain * grain, k1};
+        }
+        const Index from = std::max(v.from, k0) / grain * grain, to = appended ? k1 : std::min(v.to, k1);
         return Visible{from, std::min(blocking::parts(to, grain) * grain, k1)};
     };
     if (w.visible.back().from <= k0 && w.visible.front().to >= k1)
@@ -168,7 +179,11 @@ void Fused<T>::finish(const Job& job, Space& w, Contexts<T>& contexts) const {
     const Index width = plan_.value_dim;
     for (Index i = 0; i < block.rows; ++i) {
         T* context = w.context + i * 2 * width;
-        if (plan_.masked && w.max[i] == -infinity<T> && w.sum[i] == 0) {
+        const bool empty =
+            plan_.sinks.empty()
+                ? w.max[i] == -infinity<T> && w.sum[i] == 0
+                : !has_appended_ && operands_.mask.hides_all(block.batch, block.head, block.query + i);
+        if (plan_.masked && empty) {
             contexts.is_empty(block.batch, block.head, block.query + i);
             if (plan_.empty_rows == EmptyRows::uniform) {
                 std::fill_n(context, width, T{0});

@@ -34,7 +34,7 @@ Mask<T>::Mask(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {
 template <class T>
 Visible Mask<T>::visible(Index batch, Index query) const {
     const Index diagonal = query + plan_.offsets[static_cast<std::size_t>(batch)];
-    Index from = 0, to = plan_.keys;
+    Index from = 0, to = plan_.given_keys();
     if (plan_.causal) to = std::min(to, diagonal + 1);
     if (plan_.window && plan_.window->left) from = std::max(from, diagonal - *plan_.window->left);
     if (plan_.window && plan_.window->right) to = std::min(to, diagonal + *plan_.window->right + 1);
@@ -45,11 +45,12 @@ Visible Mask<T>::visible(Index batch, Index query) const {
 
 template <class T>
 void Mask<T>::hide(Index batch, Index head, Index query, std::uint8_t* hidden) const {
-    const Index keys = plan_.keys;
+    const Index keys = plan_.given_keys();
     const auto [from, to] = visible(batch, query);
     std::fill(hidden, hidden + from, std::uint8_t{1});
     std::fill(hidden + from, hidden + to, std::uint8_t{0});
     std::fill(hidden + to, hidden + keys, std::uint8_t{1});
+    std::fill(hidden + keys, hidden + plan_.keys, std::uint8_t{0});
     for (const Rule& r : rules_) {
         const std::uint8_t* cells = row(r.cells, batch, head, query);
         const auto step = static_cast<Index>(r.cells.strides()[3]);
@@ -65,12 +66,22 @@ void Mask<T>::hide(Index batch, Index head, Index query, std::uint8_t* hidden) c
 }
 
 template <class T>
+bool Mask<T>::hides_all(Index batch, Index head, Index query) const {
+    const Visible seen = visible(batch, query);
+    if (!has_cells()) return seen.from >= seen.to;
+    std::vector<std::uint8_t> hidden(static_cast<std::size_t>(plan_.keys));
+    hide(batch, head, query, hidden.data());
+    return std::all_of(hidden.begin() + seen.from, hidden.begin() + seen.to,
+                       [](std::uint8_t h) { return h != 0; });
+}
+
+template <class T>
 void Mask<T>::add(Index batch, Index head, Index query, T* added) const {
     std::fill(added, added + plan_.keys, T{0});
     for (const Tensor4<T>& a : added_) {
         const T* cells = row(a, batch, head, query);
         const auto step = static_cast<Index>(a.strides()[3]);
-        for (Index j = 0; j < plan_.keys; ++j) added[j] += cells[j * step];
+        for (Index j = 0; j < plan_.given_keys(); ++j) added[j] += cells[j * step];
     }
 }
 
@@ -78,9 +89,10 @@ template <class T>
 void Mask<T>::hide_scores(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const {
     constexpr T hidden = -std::numeric_limits<T>::infinity();
     const Visible seen = visible(batch, query);
-    const Index from = std::clamp(seen.from, k0, k1), to = std::clamp(seen.to, from, k1);
+    const Index given = std::clamp(plan_.given_keys(), k0, k1);
+    const Index from = std::clamp(seen.from, k0, given), to = std::clamp(seen.to, from, given);
     std::fill(scores, scores + (from - k0), hidden);
-    std::fill(scores + (to - k0), scores + (k1 - k0), hidden);
+    std::fill(scores + (to - k0), scores + (given - k0), hidden);
     for (const Rule& r : rules_) {
         const std::uint8_t* cells = row(r.cells, batch, head, query);
         const auto step = static_cast<Index>(r.cells.strides()[3]);
@@ -94,7 +106,7 @@ void Mask<T>::add_to_scores(Index batch, Index head, Index query, Index k0, Inde
     for (const Tensor4<T>& a : added_) {
         const T* cells = row(a, batch, head, query);
         const auto step = static_cast<Index>(a.strides()[3]);
-        for (Index j = k0; j < k1; ++j) scores[j - k0] += cells[j * step];
+        for (Index j = k0; j < std::min(k1, plan_.given_keys()); ++j) scores[j - k0] += cells[j * step];
     }
 }
 

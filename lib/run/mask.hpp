@@ -22,8 +22,11 @@ class Mask {
     bool adds() const { return !added_.empty(); }
     /// Some rule looks at single cells: not only from which key to which a query sees.
     bool has_cells() const { return adds() || !rules_.empty(); }
-    /// The keys that causal, window and lengths leave to a query: both ends grow with the query or stay.
+    /// The given keys that causal, window and lengths leave to a query: both ends grow with the query or
+    /// stay. Appended keys, which come after them, are always visible.
     Visible visible(Index batch, Index query) const;
+    /// No given key is visible to the query.
+    bool hides_all(Index batch, Index head, Index query) const;
     /// hidden[keys]: 1 where some rule hides the key. A number -inf that is added hides, too.
     void hide(Index batch, Index head, Index query, std::uint8_t* hidden) const;
     /// added[keys]: the sum of the additive masks.

@@ -118,7 +118,7 @@ LinearMap<T> assemble(const Projection& projection, const Plan& plan, const Tens
             for (Index o = 0; o < p.outputs; ++o) {
                 const Index k =
                     p.out_in ? (p.source_begin + o) * columns + i : i * columns + p.source_begin + o;
-                to[o] = from[static_cast<std::size_t>(k)];
+                to[o] = from[static_cast<std::size_t>(p.base + k)];
             }
         }
     }

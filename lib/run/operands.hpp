@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "lib/plan/plan.hpp"
+#include "lib/run/biases.hpp"
 #include "lib/run/mask.hpp"
 
 namespace attn {
@@ -28,6 +29,7 @@ template <class T>
 struct Operands {
     const Plan& plan;
     const Mask<T>& mask;
+    const Biases<T>& biases;
     View<T> queries;  ///< [batch, head, row, dim]
     bool queries_are_whole =
         true;                  ///< rows of queries are original numbers, else places among the shown ones

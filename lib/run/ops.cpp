@@ -27,10 +27,11 @@ constexpr T minus_infinity = -std::numeric_limits<T>::infinity();
 }  // namespace
 
 template <class T>
-void keep_range(const T* in, T* out, Index keys, Visible seen, T elsewhere) {
+void keep_range(const T* in, T* out, Index keys, Visible seen, Index always, T elsewhere) {
     std::fill(out, out + seen.from, elsewhere);
     std::copy(in + seen.from, in + seen.to, out + seen.from);
-    std::fill(out + seen.to, out + keys, elsewhere);
+    std::fill(out + seen.to, out + always, elsewhere);
+    std::copy(in + always, in + keys, out + always);
 }
 
 template <class T>
@@ -53,9 +54,30 @@ void softmax(const T* in, T* out, Index keys) {
 }
 
 template <class T>
+void cap(const T* in, T* out, Index keys, double c) {
+    for (Index j = 0; j < keys; ++j) out[j] = static_cast<T>(c * std::tanh(static_cast<double>(in[j]) / c));
+}
+
+template <class T>
+void sigmoid(const T* in, T* out, Index keys) {
+    for (Index j = 0; j < keys; ++j) out[j] = static_cast<T>(1 / (1 + std::exp(-static_cast<double>(in[j]))));
+}
+
+template <class T>
+void softmax_with_sink(const T* in, T* out, Index keys, double sink) {
+    const auto& kernel = kernels::table<T>();
+    const double max = static_cast<double>(*std::max_element(in, in + keys, [](T a, T b) { return a < b; }));
+    const double sum = kernel.exponentials(in, out, keys);
+    kernel.divide(out, out, keys, sum + std::exp(sink - max));
+}
+
+template <class T>
 void divide_by_sum(const T* in, T* out, Index keys) {
     for (Index j = 0; j < keys; ++j) out[j] = in[j] == minus_infinity<T> ? T{0} : in[j];
     renormalize(out, out, keys);
+    // A sum of 0 leaves hidden keys what they are.
+    for (Index j = 0; j < keys; ++j)
+        if (in[j] == minus_infinity<T>) out[j] = T{0};
 }
 
 template <class T>
@@ -83,7 +105,10 @@ void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_fact
 }
 
 #define ATTN_OPS(T)                                                                \
-    template void keep_range(const T*, T*, Index, Visible, T);                     \
+    template void cap(const T*, T*, Index, double);                                \
+    template void sigmoid(const T*, T*, Index);                                    \
+    template void softmax_with_sink(const T*, T*, Index, double);                  \
+    template void keep_range(const T*, T*, Index, Visible, Index, T);              \
     template void mask_scores(const T*, T*, Index, const std::uint8_t*, const T*); \
     template bool sees_a_key(const T*, Index);                                     \
     template void softmax(const T*, T*, Index);                                    \

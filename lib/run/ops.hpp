@@ -9,9 +9,21 @@ namespace attn::ops {
 // One short function per stage operation, on one row of `keys` cells.
 // hidden: 1 where the mask hides the cell; added: numbers of additive masks; both may be null.
 
-/// out = in for the keys that are seen, `elsewhere` for the others
+/// out = in for the keys that are seen and for those from `always` on, `elsewhere` for the others
 template <class T>
-void keep_range(const T* in, T* out, Index keys, Visible seen, T elsewhere);
+void keep_range(const T* in, T* out, Index keys, Visible seen, Index always, T elsewhere);
+
+/// out = c · tanh(in / c), in double
+template <class T>
+void cap(const T* in, T* out, Index keys, double c);
+
+/// out = 1 / (1 + exp(-in)), in double; 0 for -inf
+template <class T>
+void sigmoid(const T* in, T* out, Index keys);
+
+/// As softmax, with one more score that carries no value.
+template <class T>
+void softmax_with_sink(const T* in, T* out, Index keys, double sink);
 
 /// out = -inf where hidden, else in + added
 template <class T>

@@ -3,23 +3,39 @@
 #include <numbers>
 
 #include "lib/kernels/kernels.hpp"
+#include "lib/run/ops.hpp"
 
 namespace attn {
 
 template <class T>
 ScoreRules<T>::ScoreRules(const Operands<T>& operands)
-    : plan_(operands.plan), mask_(operands.mask), changes_all_(mask_.has_cells()) {
-    // What is added after the scale needs the scale first; otherwise the scale waits for the exponential.
-    scales_ = plan_.scaled && mask_.adds() && plan_.mask_at == MaskAt::scaled_scores;
+    : plan_(operands.plan),
+      mask_(operands.mask),
+      biases_(operands.biases),
+      changes_all_(mask_.has_cells() || biases_.any() || plan_.softcap) {
+    // What comes after the scale needs the scale first; otherwise the scale waits for the exponential.
+    scales_ = plan_.scaled &&
+              (plan_.softcap || biases_.any() || (mask_.adds() && plan_.mask_at == MaskAt::scaled_scores));
     const double left = plan_.scaled && !scales_ ? plan_.scale : 1;
     if (scales_) scale_ = static_cast<T>(plan_.scale);
     factor_ = static_cast<T>(left * std::numbers::log2e);
 }
 
 template <class T>
+T ScoreRules<T>::sink(Index head) const {
+    return static_cast<T>(plan_.sinks[static_cast<std::size_t>(head)] * std::numbers::log2e /
+                          static_cast<double>(factor_));
+}
+
+template <class T>
 void ScoreRules<T>::apply(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const {
+    if (mask_.adds() && plan_.mask_at == MaskAt::scores)
+        mask_.add_to_scores(batch, head, query, k0, k1, scores);
     if (scales_) kernels::table<T>().scale(scores, scores, k1 - k0, scale_);
-    if (mask_.adds()) mask_.add_to_scores(batch, head, query, k0, k1, scores);
+    if (plan_.softcap) ops::cap(scores, scores, k1 - k0, *plan_.softcap);
+    if (biases_.any()) biases_.add(batch, head, query, k0, k1, scores);
+    if (mask_.adds() && plan_.mask_at != MaskAt::scores)
+        mask_.add_to_scores(batch, head, query, k0, k1, scores);
     if (plan_.masked) mask_.hide_scores(batch, head, query, k0, k1, scores);
 }
 

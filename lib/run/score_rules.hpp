@@ -12,6 +12,8 @@ class ScoreRules {
 
     /// Above 0, times log2(e): the softmax is computed with powers of 2.
     T factor() const { return factor_; }
+    /// The sink of a head, as a score.
+    T sink(Index head) const;
     /// Every score is changed, seen in full or not.
     bool changes_all() const { return changes_all_; }
     /// Applied to scores[k1 - k0] of keys k0 ... k1 - 1.
@@ -20,6 +22,7 @@ class ScoreRules {
   private:
     const Plan& plan_;
     const Mask<T>& mask_;
+    const Biases<T>& biases_;
     T factor_, scale_ = 1;
     bool changes_all_, scales_ = false;
 };

@@ -66,7 +66,7 @@ void SingleRows<T>::compute(const Group& group, Index k0, Index k1, const Space&
     std::fill_n(piece.context, rows * width, T{0});
     for (Index from = k0; from < k1; from += block) {
         const Index to = std::min(from + block, k1);
-        bool touched = false;
+        bool touched = to > plan_.given_keys();
         for (const RowBlock& r : group.rows) {
             const Visible v = operands_.mask.visible(group.batch, r.query);
             touched = touched || (v.from < to && v.to > from);
@@ -99,6 +99,12 @@ void SingleRows<T>::merge(const Group& group, const Piece* pieces, Contexts<T>& 
         T max = -std::numeric_limits<T>::infinity();
         double sum = 0;
         for (Index p = 0; p < pieces_of_group_; ++p) max = std::max(max, pieces[p].max[i]);
+        if (!plan_.sinks.empty()) {
+            const T sink = rules_.sink(r.head);
+            max = std::max(max, sink);
+            sum = std::exp2((static_cast<double>(sink) - static_cast<double>(max)) *
+                            static_cast<double>(rules_.factor()));
+        }
         std::fill(context.begin(), context.end(), 0.0);
         for (Index p = 0; p < pieces_of_group_; ++p) {
             // A piece without a visible key adds nothing; NaN goes through.
@@ -112,7 +118,10 @@ void SingleRows<T>::merge(const Group& group, const Piece* pieces, Contexts<T>& 
                 context[static_cast<std::size_t>(j)] +=
                     static_cast<double>(pieces[p].context[at * width + j]) * by;
         }
-        if (plan_.masked && sum == 0) {
+        const bool empty = plan_.sinks.empty() ? sum == 0
+                                               : plan_.keys == plan_.given_keys() &&
+                                                     operands_.mask.hides_all(r.batch, r.head, r.query);
+        if (plan_.masked && empty) {
             contexts.is_empty(r.batch, r.head, r.query);
             std::fill_n(out, width,
                         plan_.empty_rows == EmptyRows::zero ? T{0} : std::numeric_limits<T>::quiet_NaN());

@@ -119,6 +119,7 @@ void Traced<T>::context(const RowBlock& block, const T* weights, T* out, const T
     if (plan_.masked && std::all_of(w.empty.begin(), w.empty.end(), [](std::uint8_t e) { return e == 0; })) {
         seen = {operands_.mask.visible(block.batch, block.query).from,
                 operands_.mask.visible(block.batch, block.query + block.rows - 1).to};
+        if (plan_.keys > plan_.given_keys()) seen.to = keys;
     }
     // Sums of sums: a long row of additions would round at the size of the whole each time.
     const Index at = place_of(block);
@@ -147,9 +148,16 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
         case Stage::scaled_scores:
             kernel_.scale(in, out, keys, static_cast<T>(plan_.scale));
             break;
+        case Stage::capped_scores:
+            ops::cap(in, out, keys, *plan_.softcap);
+            break;
+        case Stage::biased_scores:
+            std::copy_n(in, keys, out);
+            operands_.biases.add(block.batch, block.head, query, 0, keys, out);
+            break;
         case Stage::masked_scores:
             if (!operands_.mask.has_cells()) {
-                ops::keep_range(in, out, keys, operands_.mask.visible(block.batch, query),
+                ops::keep_range(in, out, keys, operands_.mask.visible(block.batch, query), plan_.given_keys(),
                                 -std::numeric_limits<T>::infinity());
                 break;
             }
@@ -160,14 +168,18 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
             ops::mask_scores(in, out, keys, hidden, operands_.mask.adds() ? w.added.data() : nullptr);
             break;
         case Stage::weights:
-            if (plan_.masked && plan_.mask_at != MaskAt::weights) {
+            if (plan_.masked && plan_.mask_at != MaskAt::weights && plan_.keys == plan_.given_keys()) {
                 const Visible seen = operands_.mask.visible(block.batch, query);
                 if (fill_if_empty(!ops::sees_a_key(in + seen.from, seen.to - seen.from))) break;
             }
-            if (plan_.normalize == Normalize::softmax) {
+            if (plan_.normalize == Normalize::sum) {
+                ops::divide_by_sum(in, out, keys);
+            } else if (plan_.normalize == Normalize::sigmoid) {
+                ops::sigmoid(in, out, keys);
+            } else if (plan_.sinks.empty()) {
                 ops::softmax(in, out, keys);
             } else {
-                ops::divide_by_sum(in, out, keys);
+                ops::softmax_with_sink(in, out, keys, plan_.sinks[static_cast<std::size_t>(block.head)]);
             }
             break;
         case Stage::masked_weights:
@@ -183,8 +195,16 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
         case Stage::queries:
         case Stage::keys:
         case Stage::values:
+        case Stage::normed_queries:
+        case Stage::normed_keys:
+        case Stage::rotated_queries:
+        case Stage::rotated_keys:
+        case Stage::all_keys:
+        case Stage::all_values:
         case Stage::scores:
         case Stage::context:
+        case Stage::normed_context:
+        case Stage::gated_context:
         case Stage::concat:
         case Stage::head_outputs:
         case Stage::output:

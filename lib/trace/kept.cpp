@@ -14,8 +14,7 @@ Index place_in(const AxisSelection& s, Index number) {
 
 Index place_of(const Plan& plan, const Rows& rows) {
     const Shape shape = plan.shown_shape(*rows.stage);
-    const AxisSelection& row_axis =
-        rows.stage->family == StageShape::key_dim ? plan.keys_shown : plan.queries_shown;
+    const AxisSelection& row_axis = plan.rows_of(rows.stage->family);
     const Index heads = rows.has_head ? shape[1] : 1;
     const Index head = rows.has_head ? place_in(plan.heads_of(rows.stage->family), rows.head) : 0;
     const Index item = place_in(plan.batch_shown, rows.batch) * heads + head;

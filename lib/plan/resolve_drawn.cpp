@@ -1,0 +1,108 @@
+#include <array>
+
+#include "lib/plan/weight_resolver.hpp"
+
+namespace attn {
+
+void Resolver::drawn() {
+    WeightsInit& init = *b_.problem.init;
+    if (init.kind == WeightsInit::Kind::multihead) {
+        drawn_multihead(init);
+    } else {
+        drawn_heads(init);
+    }
+    plan_.init = init;
+}
+
+std::size_t Resolver::place_drawn(const WeightsInit& init, Shape shape) {
+    if (!element_count(shape)) fail(init.pointer, "asks for a matrix " + to_string(shape) + ": too large");
+    TensorSource t;
+    t.kind = TensorSource::Kind::drawn_weight;
+    t.pointer = init.pointer;
+    t.shape = std::move(shape);
+    return b_.place(std::move(t));
+}
+
+void Resolver::place_drawn_linear(const WeightsInit& init, WeightRole role, Index d_out, bool out_in,
+                                  bool bias) {
+    Projection& p = of(role);
+    const Shape shape = out_in ? Shape{d_out, p.d_in} : Shape{p.d_in, d_out};
+    p.weight.push_back({place_drawn(init, shape), out_in, 0, p.d_out, d_out, 0});
+    if (bias) p.bias.push_back({place_drawn(init, {d_out}), true, 0, p.d_out, d_out, 0});
+    p.d_out += d_out;
+    note_layout(plan_, out_in ? "torch.nn.Linear" : "torch.rand", std::string(word(role)), false, out_in,
+                shape);
+}
+
+Index Resolver::drawn_width(WeightRole role, Index d_out) const {
+    const Index heads = b_.problem.num_heads.value_or(1),
+                kv = b_.problem.num_kv_heads.value_or(plan_.variant->one_kv_head ? 1 : heads);
+    if (role == WeightRole::query || kv == heads || d_out % heads != 0) return d_out;
+    return d_out / heads * kv;
+}
+
+void Resolver::drawn_heads(const WeightsInit& init) {
+    const bool list = plan_.variant->weights_list;
+    const bool linear = init.kind == WeightsInit::Kind::linear;
+    const Index sets = list ? b_.problem.num_heads.value_or(1) : 1;
+    if (list && init.out_proj.value_or(false))
+        fail(child(init.pointer, "out_proj"), "is true, but stacked heads have no output projection",
+             "variant \"multi_head\" has one");
+    if (static_cast<double>(sets) * static_cast<double>(*init.d_out) > 1e15)
+        fail(child(init.pointer, "d_out"), "is " + std::to_string(*init.d_out) + ": too large");
+    for (Index k = 0; k < sets; ++k)
+        for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value})
+            place_drawn_linear(init, r, drawn_width(r, *init.d_out), linear,
+                               linear && init.bias.value_or(false));
+    split_heads();
+    if (!init.out_proj.value_or(false)) return;
+    plan_.output_projection.d_in = plan_.heads * plan_.value_dim;
+    place_drawn_linear(init, WeightRole::output, *init.d_out, true, true);
+    plan_.has_output = true;
+    plan_.output_dim = plan_.output_projection.d_out;
+}
+
+void Resolver::drawn_multihead(const WeightsInit& init) {
+    const Index width = b_.query_width;
+    if (plan_.variant->weights_list)
+        fail(child(init.pointer, "init"),
+             "is torch.nn.MultiheadAttention, which splits its heads: variant \"multi_head\"");
+    if (init.d_out && *init.d_out != width)
+        fail(child(init.pointer, "d_out"), "is " + std::to_string(*init.d_out) +
+                                               ", but torch.nn.MultiheadAttention keeps the width " +
+                                               std::to_string(width) + " of the embeddings");
+    if (!init.out_proj.value_or(true))
+        fail(child(init.pointer, "out_proj"),
+             "is false, but torch.nn.MultiheadAttention always has an output projection");
+    const bool bias = init.bias.value_or(true);
+    for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) of(r).d_out = width;
+    plan_.output_projection.d_in = plan_.output_projection.d_out = width;
+    split_heads();
+    if (b_.key_width == width && b_.value_width == width) {
+        const std::size_t k = place_drawn(init, {3 * width, width});
+        note_layout(plan_, "in_proj_weight", "query, key, value", false, true, {3 * width, width});
+        for (int r = 0; r < 3; ++r)
+            of(static_cast<WeightRole>(r)).weight.push_back({k, true, r * width, 0, width, 0});
+    } else {
+        constexpr std::array names{"q_proj_weight", "k_proj_weight", "v_proj_weight"};
+        for (int r = 0; r < 3; ++r) {
+            Projection& p = of(static_cast<WeightRole>(r));
+            p.weight.push_back({place_drawn(init, {width, p.d_in}), true, 0, 0, width, 0});
+            note_layout(plan_, names[static_cast<std::size_t>(r)],
+                        std::string(word(static_cast<WeightRole>(r))), false, true, {width, p.d_in});
+        }
+    }
+    if (bias) {
+        const std::size_t k = place_drawn(init, {3 * width});
+        for (int r = 0; r < 3; ++r)
+            of(static_cast<WeightRole>(r)).bias.push_back({k, true, r * width, 0, width, 0});
+    }
+    Projection& out = plan_.output_projection;
+    out.weight.push_back({place_drawn(init, {width, width}), true, 0, 0, width, 0});
+    if (bias) out.bias.push_back({place_drawn(init, {width}), true, 0, 0, width, 0});
+    note_layout(plan_, "out_proj.weight", "output", false, true, {width, width});
+    plan_.has_output = true;
+    plan_.output_dim = width;
+}
+
+}  // namespace attn

@@ -1,0 +1,216 @@
+#include <cmath>
+
+#include "lib/plan/builder.hpp"
+
+namespace attn {
+namespace {
+
+std::string count(Index n, const char* one, const char* many) {
+    return std::to_string(n) + " " + (n == 1 ? one : many);
+}
+
+Shape four_axes(const Shape& shape) {
+    Shape s(4 - shape.size(), 1);
+    s.insert(s.end(), shape.begin(), shape.end());
+    return s;
+}
+
+/// [token, dim], [head, token, dim] or [batch, head, token, dim] as the new keys and values are.
+void resolve_cache(Builder& b) {
+    Problem& p = b.problem;
+    Plan& plan = b.plan;
+    if (!p.past_keys && !p.past_values) return;
+    const auto together = [](const std::optional<TensorSource>& given,
+                             const std::optional<TensorSource>& other, const char* name) {
+        if (!given)
+            fail_at_key(other->pointer, "\"" + other->pointer.substr(1) + "\" stands without \"" + name +
+                                            "\": a cache holds keys and values");
+    };
+    together(p.past_keys, p.past_values, "past_keys");
+    together(p.past_values, p.past_keys, "past_values");
+    const auto check = [&](const TensorSource& t, Index dim, const char* what) {
+        const Shape s = four_axes(t.shape);
+        if (s[0] != plan.batch || s[1] != plan.kv_heads || s[3] != dim)
+            fail(t.pointer, "are " + to_string(t.shape) + ", expected [batch " + std::to_string(plan.batch) +
+                                ", head " + std::to_string(plan.kv_heads) + ", token, dim " +
+                                std::to_string(dim) + "] as the " + what +
+                                " are (axes of 1 at the front may be left out)");
+        return s[2];
+    };
+    plan.past = check(*p.past_keys, plan.dim, "keys");
+    if (check(*p.past_values, plan.value_dim, "values") != plan.past)
+        fail(p.past_values->pointer, "are " + to_string(p.past_values->shape) + ", but past_keys are " +
+                                         to_string(p.past_keys->shape) + ": one value per key");
+    plan.past_keys = b.place(std::move(*p.past_keys));
+    plan.past_values = b.place(std::move(*p.past_values));
+}
+
+void resolve_norm(Builder& b) {
+    Plan& plan = b.plan;
+    const auto check = [&](const std::optional<std::size_t>& weight, Index heads) {
+        if (!weight) return;
+        const TensorSource& t = plan.tensors[*weight];
+        const Index wanted = b.problem.qk_norm->over_width ? heads * plan.dim : plan.dim;
+        if (*element_count(t.shape) != wanted)
+            fail(t.pointer, "has " + count(*element_count(t.shape), "number", "numbers") + ", expected " +
+                                std::to_string(wanted) + ": the norm goes over " +
+                                (b.problem.qk_norm->over_width ? "the whole width" : "each head"));
+    };
+    if (!b.problem.qk_norm) {
+        for (const auto& w : {plan.query_norm, plan.key_norm})
+            if (w)
+                fail_at_key(plan.tensors[*w].pointer, "is the weight of a norm, but there is no \"qk_norm\"",
+                            "\"qk_norm\": {\"type\": \"rms\"} says which norm it is");
+        return;
+    }
+    plan.qk_norm = b.problem.qk_norm;
+    check(plan.query_norm, plan.heads);
+    check(plan.key_norm, plan.kv_heads);
+}
+
+std::vector<Index> counted(Index from, Index n) {
+    std::vector<Index> out;
+    for (Index k = 0; k < n; ++k) out.push_back(from + k);
+    return out;
+}
+
+void resolve_rope(Builder& b) {
+    Plan& plan = b.plan;
+    if (!b.problem.rope) return;
+    Rope& rope = *b.problem.rope;
+    PlannedRope out;
+    out.base = rope.base;
+    out.interleaved = rope.interleaved;
+    if (plan.dim % 2 != 0 && !rope.dims && !rope.cos)
+        fail("/rope", "turns pairs of columns, but a head has " + count(plan.dim, "column", "columns"),
+             "\"dims\" turns only the first columns");
+    out.dims = rope.dims.value_or(plan.dim);
+    const auto as_many = [&](Index n, const std::string& where, const char* what) {
+        if (plan.new_keys != plan.queries)
+            fail(where,
+                 std::string("serve") + (*what ? "" : "s") + " queries and keys, but there are " +
+                     count(plan.queries, "query", "queries") + " and " +
+                     count(plan.new_keys, "new key", "new keys"),
+                 "\"query_positions\" and \"key_positions\" are two lists");
+        if (n != plan.queries)
+            fail(where, "has " + std::to_string(n) + " " + (*what ? what : "tokens") + ", but there are " +
+                            count(plan.queries, "query", "queries"));
+    };
+    if (rope.cos) {
+        const Shape& s = rope.cos->shape;
+        as_many(s[s.size() - 2], "/rope/cos", "");
+        if (s.size() == 3 && s[0] != plan.batch && s[0] != 1)
+            fail("/rope/cos",
+                 "is " + to_string(s) + ", but there are " + count(plan.batch, "batch item", "batch items"));
+        out.dims = 2 * s.back();
+        out.cos = b.place(std::move(*rope.cos));
+        out.sin = b.place(std::move(*rope.sin));
+    } else if (rope.positions) {
+        as_many(static_cast<Index>(rope.positions->size()), "/rope/positions", "positions");
+        out.query_positions = out.key_positions = *rope.positions;
+    } else {
+        const auto own = [&](const std::optional<std::vector<Index>>& given, Index n, const char* name,
+                             const char* one, const char* many) {
+            if (!given) return counted(plan.past, n);
+            if (static_cast<Index>(given->size()) != n)
+                fail(child("/rope", name), "has " + std::to_string(given->size()) +
+                                               " positions, but there are " + count(n, one, many));
+            return *given;
+        };
+        out.query_positions = own(rope.query_positions, plan.queries, "query_positions", "query", "queries");
+        out.key_positions = own(rope.key_positions, plan.new_keys, "key_positions", "new key", "new keys");
+    }
+    if (out.dims > plan.dim)
+        fail(rope.cos || out.cos ? "/rope/cos" : "/rope/dims",
+             "turns " + std::to_string(out.dims) + " columns, but a head has " + std::to_string(plan.dim));
+    plan.rope = std::move(out);
+}
+
+void resolve_gate(Builder& b) {
+    Plan& plan = b.plan;
+    if (!b.problem.gate && !plan.variant->gated) return;
+    plan.gate = b.problem.gate.value_or(Gate{});
+    if (plan.gate->from_queries) {
+        if (plan.query_projection.weight.empty())
+            fail("/gate/from",
+                 "is \"queries\", but nothing projects the queries: W_query holds query and gate");
+        if (plan.dim != plan.value_dim)
+            fail("/gate/from", "is \"queries\": a gate of " + std::to_string(plan.dim) +
+                                   " columns, but values have " + std::to_string(plan.value_dim));
+    } else if (plan.gate_projection.weight.empty()) {
+        fail(b.problem.gate ? "/gate" : "",
+             std::string(b.problem.gate ? "" : "has no \"W_gate\" among the weights: ") +
+                 "needs W_gate [d_in, heads * dim of values]" + (b.problem.gate ? " among the weights" : ""),
+             "\"gate\": {\"from\": \"queries\"} takes it from a W_query of twice the width");
+    }
+}
+
+/// The slopes of the paper, section 3: a geometric sequence for a power of two; for other numbers of heads,
+/// as the authors' code has it, every second slope of twice the next lower power of two follows.
+std::vector<double> paper_slopes(Index heads) {
+    const auto of_power = [](Index n) {
+        std::vector<double> s;
+        for (Index k = 1; k <= n; ++k)
+            s.push_back(std::exp2(-8.0 * static_cast<double>(k) / static_cast<double>(n)));
+        return s;
+    };
+    Index power = 1;
+    while (2 * power <= heads) power *= 2;
+    std::vector<double> out = of_power(power);
+    const std::vector<double> more = of_power(2 * power);
+    for (std::size_t k = 0; static_cast<Index>(out.size()) < heads; k += 2) out.push_back(more[k]);
+    return out;
+}
+
+void check_per_head(const Builder& b, const std::vector<double>& numbers, const char* key, const char* what) {
+    if (static_cast<Index>(numbers.size()) != b.plan.heads)
+        fail(child("", key), "has " + std::to_string(numbers.size()) + " " + what + ", but there are " +
+                                 count(b.plan.heads, "head", "heads"));
+}
+
+}  // namespace
+
+void resolve_keys(Builder& b) {
+    Plan& plan = b.plan;
+    plan.new_keys = plan.keys;
+    if (plan.variant->needs_window && !b.problem.window)
+        fail("", "has no \"window\": variant \"" + std::string(plan.variant->name) + "\" needs one",
+             "\"window\": {\"left\": 3} lets a token see the 3 before it");
+    resolve_cache(b);
+    resolve_norm(b);
+    resolve_rope(b);
+    plan.zero_key = b.problem.add_zero_attn;
+    resolve_gate(b);
+    plan.keys = plan.given_keys() + (plan.bias_k ? 1 : 0) + (plan.zero_key ? 1 : 0);
+}
+
+void resolve_scores(Builder& b) {
+    Plan& plan = b.plan;
+    Problem& p = b.problem;
+    plan.softcap = p.softcap;
+    if (p.softcap && plan.mask_at == MaskAt::scores && plan.masked)
+        fail("/softcap", "stands beside \"mask_at\": \"scores\": a cap would bring hidden scores back");
+    if (p.alibi) {
+        plan.alibi = p.alibi->slopes.empty() ? paper_slopes(plan.heads) : p.alibi->slopes;
+        check_per_head(b, plan.alibi, "alibi", "slopes");
+    }
+    if (p.position_bias) {
+        const Shape& s = p.position_bias->shape;
+        if (s[0] != plan.heads || s[1] != plan.queries || s[2] != plan.given_keys())
+            fail(p.position_bias->pointer,
+                 "is " + to_string(s) + ", expected [head " + std::to_string(plan.heads) + ", query " +
+                     std::to_string(plan.queries) + ", key " + std::to_string(plan.given_keys()) + "]");
+        plan.position_bias = b.place(std::move(*p.position_bias));
+    }
+    if (p.sinks) {
+        check_per_head(b, *p.sinks, "sinks", "numbers");
+        if (plan.normalize != Normalize::softmax)
+            fail("/sinks", "take part in a softmax, but \"normalize\" is \"" +
+                               std::string(plan.normalize == Normalize::sum ? "sum" : "sigmoid") + "\"");
+        if (plan.empty_rows == EmptyRows::nan)
+            fail("/empty_rows", "is \"nan\", but a row with a sink always has something to divide by");
+        plan.sinks = *p.sinks;
+    }
+}
+
+}  // namespace attn

@@ -1,0 +1,70 @@
+#pragma once
+#include <optional>
+#include <string>
+
+#include "lib/input/weight_names.hpp"
+#include "lib/plan/builder.hpp"
+
+namespace attn {
+
+/// "query", "query, key, value", ...
+std::string_view word(WeightRole role);
+
+/// The tensors of one set of names, by role. Null: not given.
+struct Slots {
+    NamedTensor* weight[weight_role_count] = {};
+    NamedTensor* bias[weight_role_count] = {};
+};
+
+/// Reads weights into the projections of a plan. Internal to the room.
+class Resolver {
+  public:
+    explicit Resolver(Builder& b) : b_(b), plan_(b.plan) {
+        plan_.query_projection.d_in = b.query_width;
+        plan_.key_projection.d_in = b.key_width;
+        plan_.value_projection.d_in = b.value_width;
+    }
+    void identity();
+    void named();
+    void given_output();
+    void drawn();
+
+  private:
+    static void note_layout(Plan& plan, std::string name, std::string role, bool bias, bool out_in,
+                            const Shape& shape);
+    Projection& of(WeightRole r);
+    const std::string& input_name(WeightRole r) const;
+    /// Places a matrix as columns of a projection, or refuses a width that does not fit.
+    void place_weight(NamedTensor& t, const NamedWeights& set, WeightRole role, Index d_in,
+                      const std::string& input);
+    static Index outputs_of_last(const Projection& p);
+    void place_bias(NamedTensor& t, WeightRole role, Index outputs);
+    void one_set(NamedWeights& set);
+    const Shape& input_shape(WeightRole r) const;
+    void packed(NamedTensor& t, const NamedWeights& set);
+    void biases(Slots& slots);
+    void split_heads();
+    /// A vector that stands alone; its length is checked where its use is known.
+    std::optional<std::size_t> place_vector(const Slots& slots, WeightRole role);
+    /// The gate, appended keys and weights of norms.
+    void extras(NamedWeights& set);
+    void output(NamedWeights& set);
+    /// One tensor that the generator will fill, in draw order.
+    std::size_t place_drawn(const WeightsInit& init, Shape shape);
+    void place_drawn_linear(const WeightsInit& init, WeightRole role, Index d_out, bool out_in, bool bias);
+    /// d_out is the width of the queries; keys and values that are shared between heads are narrower.
+    Index drawn_width(WeightRole role, Index d_out) const;
+    void drawn_heads(const WeightsInit& init);
+    void drawn_multihead(const WeightsInit& init);
+    /// nn.Linear keeps [d_out, d_in]; the two codes that say c_attn differ, and are told apart by its shape.
+    bool is_out_in(const NamedTensor& t, const NamedWeights& set) const;
+    /// [head, d_in, d_head], TransformerLens.
+    void place_heads(NamedTensor& t, WeightRole role, Index d_in, const std::string& input);
+    void count_heads(const NamedWeights& set);
+
+    Builder& b_;
+    Plan& plan_;
+    bool c_attn_is_out_in_ = false;
+};
+
+}  // namespace attn

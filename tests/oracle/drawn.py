@@ -1,0 +1,94 @@
+"""Seeded tensors, weights and dropout masks as PyTorch draws them on a CPU: what the shared cases need, no more.
+
+Source: the public algorithms of PyTorch's CPU generator (mt19937, uniform_ with one fused multiply-add, nn.Linear's
+Kaiming bounds, bernoulli for dropout), as design/torch-rng.md restates them. Not here: randn, nn.Embedding,
+nn.MultiheadAttention.
+"""
+from fractions import Fraction
+
+import numpy as np
+
+
+class Generator:
+    def __init__(self, seed):
+        self.mt = np.random.RandomState(seed & 0xFFFFFFFF)
+
+    def r32(self):
+        return int.from_bytes(self.mt.bytes(4), "little")
+
+    def u53(self):
+        high = self.r32()
+        return ((high << 32 | self.r32()) & (2 ** 53 - 1)) * 2.0 ** -53
+
+    def uniform(self, low, high, shape):
+        lo, hi = np.float32(low), np.float32(high)
+        span = np.float32(hi - lo)
+        out = []
+        for _ in range(int(np.prod(shape))):
+            u = (self.r32() & 0xFFFFFF) * 2.0 ** -24
+            exact = Fraction(u) * Fraction(float(span)) + Fraction(float(lo))
+            out.append(_to_float32(exact))
+        return np.array(out, dtype=np.float64).reshape(shape)
+
+
+def _to_float32(exact):
+    """The nearest float32 of a fraction, without rounding twice."""
+    best = np.float32(float(exact))
+    near = (np.nextafter(best, np.float32(-np.inf)), best, np.nextafter(best, np.float32(np.inf)))
+    return float(min(near, key=lambda f: abs(Fraction(float(f)) - exact)))
+
+
+def tensor(value):
+    if value["init"] != "torch.rand":
+        raise NotImplementedError("drawn tensor " + value["init"])
+    return Generator(value["seed"]).uniform(0, 1, value["shape"])
+
+
+def weights(given, d_in, heads, stacked):
+    """The literal weights that an {"init": ...} stands for; a list of them for stacked_heads."""
+    kind, width = given["init"], given.get("d_out")
+    if kind not in ("torch.rand", "torch.nn.Linear"):
+        raise NotImplementedError("drawn weights " + kind)
+    g = Generator(given["seed"])
+
+    def linear(rows, columns, bias, name, into):
+        bound = 1.0 / np.sqrt(columns)
+        into[name + ".weight"] = g.uniform(-bound, bound, (rows, columns))
+        if bias:
+            into[name + ".bias"] = g.uniform(-bound, bound, (rows,))
+
+    def head():
+        result = {}
+        for name in ("W_query", "W_key", "W_value"):
+            if kind == "torch.rand":
+                result[name] = g.uniform(0, 1, (d_in, width))
+            else:
+                linear(width, d_in, given.get("bias", False), name, result)
+        return result
+
+    if stacked:
+        return [head() for _ in range(heads)]
+    result = head()
+    if given.get("out_proj"):
+        linear(width, width, True, "out_proj", result)
+    return result
+
+
+def dropout(option, shape, head_first):
+    """Booleans to keep, drawn batch, head, query, key; stacked_heads draws head first."""
+    p = float(option["p"])
+    order = (shape[1], shape[0], shape[2], shape[3]) if head_first else shape
+    count = int(np.prod(order))
+    if p in (0.0, 1.0):
+        keep = np.full(count, p == 0.0)
+    elif option.get("generator", "torch") == "torch":
+        g = Generator(option["seed"])
+        keep = np.array([g.u53() < 1 - p for _ in range(count)])
+    else:
+        x, keep = Generator(option["seed"]).r32() % (2 ** 31 - 1) or 1, []
+        for _ in range(count):
+            keep.append(x / (2 ** 31 - 1) < 1 - p)
+            x = 1132489760 * x % (2 ** 31 - 1)
+        keep = np.array(keep)
+    keep = keep.reshape(order)
+    return keep.transpose(1, 0, 2, 3) if head_first else keep

@@ -1,0 +1,134 @@
+"""Compares a trace of the program with the oracle's stages: which, in which order, shapes, values."""
+import numpy as np
+
+from reference import BY_NAME, compute
+from tensors import tensor
+
+# stages whose place the contract leaves open within bounds
+LOOSE = ("latent", "rope_keys", "mapped_queries", "mapped_keys", "decay", "beta", "normed_context", "state")
+EPS32 = 2.0 ** -24
+
+
+class Failure:
+    def __init__(self, kind, mode, stage, text):
+        self.kind, self.mode, self.stage, self.text = kind, mode, stage, text
+
+    def key(self):
+        return self.kind, self.mode, self.stage
+
+    def __str__(self):
+        return "%s in %s%s: %s" % (self.kind, self.mode, ", stage " + self.stage if self.stage else "", self.text)
+
+
+def shaken(value, rng, key=None):
+    """The document with every fractional number moved by some units of float32's last place."""
+    if isinstance(value, float):
+        return value * (1.0 + EPS32 * 4 * rng.uniform(-1, 1))
+    if isinstance(value, dict):
+        return {k: v if k == "p" or k == "eps" else shaken(v, rng, k) for k, v in value.items()}
+    return [shaken(v, rng) for v in value] if isinstance(value, list) else value
+
+
+class Expected:
+    """The oracle's stages of one document, and how far they may be missed."""
+
+    def __init__(self, document):
+        self.document = document
+        self.stages = compute(document)
+        self.order = [n for n in self.stages if n not in BY_NAME]
+        self._spread = None
+        # dividing by a sum that may be near 0 makes more of each rounding error on the way
+        self.factor = 64 if document.get("normalize") == "sum" else 8
+
+    def spread(self):
+        """How far the stages move when inputs move by float32's last place: stage -> largest in each row."""
+        if self._spread is None:
+            rng = np.random.default_rng(7)
+            self._spread = {n: 0.0 for n in self.stages}
+            for _ in range(4):
+                other = compute(shaken(self.document, rng))
+                for name, value in self.stages.items():
+                    with np.errstate(invalid="ignore"):
+                        moved = np.abs(other[name] - value)
+                    moved[~np.isfinite(moved)] = 0.0
+                    self._spread[name] = np.maximum(self._spread[name], row_max(moved))
+        return self._spread
+
+    def tolerance(self, name, single, careful):
+        largest = row_max(np.where(np.isfinite(self.stages[name]), np.abs(self.stages[name]), 0.0))
+        if single:
+            return 64 * EPS32 * (1.0 + largest) + self.factor * self.spread()[name]
+        plain = 1e-9 * (1.0 + largest)
+        return plain + 2.0 ** -26 * self.spread()[name] if careful else plain
+
+
+def row_max(t):
+    return t.max(axis=-1, keepdims=True) if t.size else t
+
+
+def wrong_values(got, want, tolerance):
+    """The first index where the values differ, or None."""
+    with np.errstate(invalid="ignore"):
+        near = np.abs(got - want) <= tolerance
+    good = (got == want) | (np.isnan(got) & np.isnan(want)) | (near & np.isfinite(got) & np.isfinite(want))
+    return None if good.all() else tuple(int(i) for i in np.argwhere(~good)[0])
+
+
+def selected(value, axes, picks):
+    """A stage cut to the selected rows and batch items, by the names of its axes."""
+    for axis, name in enumerate(axes):
+        if name in picks:
+            value = np.take(value, picks[name], axis=axis)
+    return value
+
+
+def wrong_order(found, expected):
+    if sorted(found) != sorted(expected):
+        missing = [n for n in expected if n not in found]
+        more = [n for n in found if n not in expected]
+        return "stages missing: %s, not expected: %s" % (missing, more)
+    fixed = [n for n in found if n not in LOOSE], [n for n in expected if n not in LOOSE]
+    if fixed[0] != fixed[1]:
+        return "order %s, expected %s" % fixed
+
+    def before(first, second):
+        return first not in found or second not in found or found.index(first) < found.index(second)
+    pairs = [("latent", "scores"), ("rope_keys", "scores"), ("values", "mapped_queries"), ("rotated_keys", "mapped_queries"),
+             ("mapped_queries", "mapped_keys"), ("mapped_keys", "decay"), ("mapped_keys", "beta"), ("decay", "beta"),
+             ("rotated_keys", "decay"), ("rotated_keys", "beta"), ("values", "decay"), ("beta", "context"),
+             ("decay", "context"), ("context", "state"), ("context", "normed_context"), ("normed_context", "gated_context")]
+    for first, second in pairs:
+        if not before(first, second):
+            return "order: %s comes before %s in %s" % (second, first, found)
+    return None
+
+
+def judge(expected, trace, mode, names=None, picks=None):
+    """The first Failure of a trace, or None. `names`: the stages asked for; `picks`: axis -> indices asked for."""
+    single = mode == "float32"
+    stages = trace.get("stages", {})
+    wanted = expected.order if names is None else names
+    wrong = wrong_order(trace.get("order", []), wanted)
+    if not wrong and list(stages) != trace["order"]:
+        wrong = "stages %s, but order %s" % (list(stages), trace["order"])
+    for name in [n for n in expected.stages if n in wanted and n in stages]:
+        stage = stages[name]
+        got, want = tensor(stage["data"]), expected.stages[name]
+        limits = None
+        for careful in (False, True):
+            limits = np.broadcast_to(expected.tolerance(name, single, careful), want.shape)
+            cut_want, cut_limits = want, limits
+            if name == "latent" and got.ndim == 4:  # [batch, 1, key, latent] is the same
+                cut_want, cut_limits = want[:, None], limits[:, None]
+            if picks:
+                cut_want, cut_limits = (selected(t, stage["axes"], picks) for t in (cut_want, cut_limits))
+            if got.shape != cut_want.shape or list(got.shape) != stage["shape"] or len(stage["axes"]) != got.ndim:
+                return Failure("shape", mode, name, "shape %s %s (data %s), expected %s" % (
+                    stage["shape"], stage["axes"], got.shape, cut_want.shape))
+            at = wrong_values(got, cut_want, cut_limits)
+            if at is None:
+                break
+        if at is not None:
+            return Failure("value", mode, name, "at %s found %r, expected %r (tolerance %.3g)" % (
+                list(at), float(got[at]), float(cut_want[at]), cut_limits[at]))
+    return Failure("stages", mode, None, wrong) if wrong else None

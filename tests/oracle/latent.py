@@ -1,0 +1,60 @@
+"""Multi-head latent attention: keys and values through one narrow latent, with a shared rotary part.
+
+Source: DeepSeek-V2 (2024), section 2.1, equations 9 to 19; section 3 of the contract for names, caches and stages.
+"""
+import numpy as np
+
+from rotary import rotate, split_heads, tables
+from tensors import four_axes, tensor
+
+
+def _latent_tokens(value):
+    """A cached latent, [batch, token, latent], also as it is written in a trace with a head axis of 1."""
+    t = tensor(value)
+    if t is None:
+        return None
+    return t[:, 0] if t.ndim == 4 else t.reshape((1,) * (3 - t.ndim) + t.shape)
+
+
+def project(document, weights, x, heads):
+    """Stages queries .. values, and the parts that the cache and the rotary columns need."""
+    q = weights.project(x, "query")
+    if q is None:
+        q = weights.project(weights.project(x, "DQ"), "UQ")
+    latent = weights.project(x, "DKV")
+    parts = {"queries": split_heads(q, heads), "latent": latent,
+             "keys": split_heads(weights.project(latent, "UK"), heads),
+             "values": split_heads(weights.project(latent, "UV"), heads)}
+    past = _latent_tokens(document.get("past_latent"))
+    if past is not None:
+        parts["past_keys"] = split_heads(weights.project(past, "UK"), heads)
+        parts["past_values"] = split_heads(weights.project(past, "UV"), heads)
+    return parts
+
+
+def rotary_part(document, weights, x, parts):
+    """With W_KR: rotated_queries, rope_keys and rotated_keys; widens past_keys by past_rope_keys."""
+    w = weights.matrix("KR")
+    if w is None:
+        return None
+    rope = dict(document.get("rope") or {})
+    pairs = rope.get("pairs", "half")
+    width = w.shape[1]
+    past = parts["past_keys"].shape[2] if "past_keys" in parts else 0
+    queries, keys = parts["queries"], parts["keys"]
+    rope["dims"] = width
+    turned = queries.copy()
+    cos, sin = tables(rope, queries.shape[2], past, width, "query")
+    turned[..., -width:] = rotate(queries[..., -width:], cos, sin, pairs)
+    cos, sin = tables(rope, keys.shape[2], past, width, "key")
+    shared = rotate(weights.project(x, "KR")[:, None], cos, sin, pairs)
+
+    def widen(k, r):
+        return np.concatenate([k, np.broadcast_to(r, k.shape[:3] + (width,))], axis=3)
+
+    if past:
+        old = four_axes(document["past_rope_keys"])
+        if old.shape[0] == 1 and old.shape[1] == keys.shape[0]:  # [batch, token, rope dim]
+            old = old.transpose(1, 0, 2, 3)
+        parts["past_keys"] = widen(parts["past_keys"], old)
+    return {"rope_keys": shared, "rotated_queries": turned, "rotated_keys": widen(keys, shared)}

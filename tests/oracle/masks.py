@@ -1,0 +1,82 @@
+"""Who sees whom: causal, window, key_lengths and given masks (section 2 of the contract), and the bias of ALiBi.
+
+A pair is visible where every rule lets it be; rules cover the given keys (cache included), appended keys are visible.
+Sources: Vaswani et al. 2017 (3.2.3), Beltagy et al. 2020 (windows), PyTorch's scaled_dot_product_attention and ONNX
+Attention for the offsets.
+"""
+import numpy as np
+
+from tensors import tensor
+
+
+def offsets(document, causal, batch, queries, past, given):
+    """The offset of each batch item. `given` counts the keys that are there without the appended ones."""
+    if causal == "top_left":
+        n = 0
+    elif causal == "bottom_right":
+        n = given - queries
+    elif isinstance(causal, dict):
+        n = causal["offset"]
+    else:
+        n = past
+    return list(n) if isinstance(n, list) else [n] * batch
+
+
+def mask_list(document):
+    m = document.get("mask")
+    return [] if m is None else m if isinstance(m, list) else [m]
+
+
+def has_mask(document, causal):
+    return bool(causal is not None and causal is not False) or any(k in document for k in ("window", "key_lengths")) \
+        or bool(mask_list(document))
+
+
+def visible(document, causal, shape, given, offset):
+    """Booleans [batch, head, query, key]."""
+    batch, heads, queries, keys = shape
+    seen = np.ones(shape, dtype=bool)
+    window = document.get("window") or {}
+    for b in range(batch):
+        for i in range(queries):
+            for j in range(given):
+                ok = True
+                if causal is not None and causal is not False and j > i + offset[b]:
+                    ok = False
+                if "left" in window and j < i + offset[b] - window["left"]:
+                    ok = False
+                if "right" in window and j > i + offset[b] + window["right"]:
+                    ok = False
+                if "key_lengths" in document and j >= document["key_lengths"][b]:
+                    ok = False
+                if not ok:
+                    seen[b, :, i, j] = False
+    for mask in mask_list(document):
+        if "add" in mask:
+            continue
+        t = tensor(mask.get("keep", mask.get("drop"))) != 0
+        keep = t if "keep" in mask else ~t
+        seen[..., :given] &= np.broadcast_to(keep, (batch, heads, queries, given))
+    return seen
+
+
+def added(document, shape, given):
+    """The sum of all additive masks, 0 for appended keys."""
+    batch, heads, queries, _ = shape
+    total = np.zeros(shape)
+    for mask in mask_list(document):
+        if "add" in mask:
+            total[..., :given] += np.broadcast_to(tensor(mask["add"]), (batch, heads, queries, given))
+    return total
+
+
+def alibi_bias(slope, shape, given, offset):
+    """-slope · (i + offset - j) for the given keys, 0 for appended ones."""
+    batch, heads, queries, _ = shape
+    bias = np.zeros(shape)
+    for b in range(batch):
+        for h in range(heads):
+            for i in range(queries):
+                for j in range(given):
+                    bias[b, h, i, j] = -slope[h] * (i + offset[b] - j)
+    return bias

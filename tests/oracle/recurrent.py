@@ -1,0 +1,95 @@
+"""Linear attention and the gated delta rule, token by token, with the state written out.
+
+Sources: Katharopoulos et al. 2020 "Transformers are RNNs" (eq. 16 to 20, elu + 1), Sun et al. 2023 (RetNet) and Yang et
+al. 2024 "Gated Linear Attention" for the decay; Schlag et al. 2021 and Yang, Kautz, Hatamizadeh 2024 "Gated Delta
+Networks" (eq. 10) for the delta rule; Dao and Gu 2024 (Mamba-2) for -exp(A_log) softplus(x W + dt_bias).
+"""
+import numpy as np
+
+from tensors import tensor
+
+
+def feature_map(name, x):
+    if name == "elu1":
+        return np.where(x > 0, x + 1.0, np.exp(np.minimum(x, 0.0)))
+    if name == "relu":
+        return np.maximum(x, 0.0)
+    return x
+
+
+def softplus(x):
+    return np.logaddexp(0.0, x)
+
+
+def _all_heads(t, batch, heads):
+    """decay or beta as given, with its head axis spread over the kv heads."""
+    return np.broadcast_to(t, (batch, heads) + t.shape[2:]).copy()
+
+
+def decay_of(document, weights, x, batch, heads):
+    """g, [batch, kv head, token] or with a last axis over the key's dim; None without one."""
+    if "decay" in document:
+        return _all_heads(tensor(document["decay"]), batch, heads)
+    w = weights.matrix("decay") if x is not None else None
+    if w is None:
+        return None
+    a_log = weights.vector("A_log")
+    dt_bias = weights.vector("dt_bias")
+    a_log = np.zeros(heads) if a_log is None else a_log
+    dt_bias = np.zeros(heads) if dt_bias is None else dt_bias
+    return (-np.exp(a_log) * softplus(x @ w + dt_bias)).transpose(0, 2, 1)
+
+
+def beta_of(document, weights, x, batch, heads):
+    """b, [batch, kv head, token] or with a last axis over the value's dim; None without one."""
+    if "beta" in document:
+        return _all_heads(tensor(document["beta"]), batch, heads)
+    w = weights.matrix("beta") if x is not None else None
+    if w is None:
+        return None
+    b = 1.0 / (1.0 + np.exp(-(x @ w)))
+    if w.shape[1] == heads:
+        return b.transpose(0, 2, 1)
+    return b.reshape(b.shape[0], b.shape[1], heads, -1).transpose(0, 2, 1, 3)
+
+
+def run(variant, queries, keys, values, decay, beta, past, scale, normalizer, causal, kv_of):
+    """context [batch, head, query, dim], last state and all states per kv head.
+
+    `causal`: query i sees the state after token i; otherwise every query sees the last one.
+    """
+    batch, kv_heads, tokens, dk = keys.shape
+    dv = values.shape[3]
+    states = np.zeros((batch, kv_heads, tokens, dk, dv))
+    sums = np.zeros((batch, kv_heads, tokens, dk))
+    for b in range(batch):
+        for h in range(kv_heads):
+            s = np.zeros((dk, dv)) if past is None else past[b, h].copy()
+            z = np.zeros(dk)
+            for t in range(tokens):
+                k, v = keys[b, h, t], values[b, h, t]
+                if decay is not None:
+                    e = np.exp(decay[b, h, t])
+                    s = (e[:, None] if np.ndim(e) else e) * s
+                    z = e * z
+                if variant == "delta":
+                    rate = 1.0 if beta is None else beta[b, h, t]
+                    s = s + np.outer(k, rate * (v - s.T @ k))
+                else:
+                    s = s + np.outer(k, v)
+                z = z + k
+                states[b, h, t], sums[b, h, t] = s, z
+    heads, count = queries.shape[1], queries.shape[2]
+    context = np.zeros((batch, heads, count, dv))
+    for b in range(batch):
+        for h in range(heads):
+            for i in range(count):
+                t = i if causal else tokens - 1
+                q = queries[b, h, i]
+                c = states[b, kv_of(h), t].T @ q
+                if scale is not None:
+                    c = c * scale
+                if normalizer:
+                    c = c / (q @ sums[b, kv_of(h), t])
+                context[b, h, i] = c
+    return context, states[:, :, -1].copy(), states

@@ -1,0 +1,324 @@
+"""Every stage of an attention document, in float64, straight from the formulas of the contract, sections 2 to 5.
+
+This is an oracle: it shares no code and no idea of how to be fast with the program. compute(document) gives the stages by
+name, in the contract's order; scores that are masked are -inf. head_outputs and states are there too, although the
+program shows them only where they are asked for by name.
+
+Sources of the variants: Vaswani et al. 2017 (dot product, heads), Luong et al. 2015 (dot, general), Bahdanau et al. 2015
+(additive), Shazeer 2019 (one kv head), Ainslie et al. 2023 (grouped kv heads), Beltagy et al. 2020 (window), Qiu et al.
+2025 (gated attention). Others: latent.py (DeepSeek-V2), recurrent.py (linear, delta), rotary.py (RoPE, ALiBi, norms).
+Softcap: Gemma 2 report 2024. Sinks: gpt-oss 2025, Xiao et al. 2023. bias_k, add_zero_attn: nn.MultiheadAttention.
+"""
+import numpy as np
+
+import latent as mla
+import masks
+import recurrent
+import rotary
+from tensors import batched, four_axes, tensor, without_comments
+from weights import Weights
+
+UNSCALED = ("simplified", "additive", "multiplicative")
+RECURRENT = ("linear", "delta")
+BY_NAME = ("head_outputs", "states")
+
+
+def infer(document):
+    """The variant of a document that names none: the first of section 3 that fits."""
+    if "queries" in document:
+        return "scaled_dot_product"
+    if isinstance(document.get("weights"), list):
+        return "stacked_heads"
+    if "weights" not in document:
+        return "simplified"
+    if "key_embeddings" in document:
+        return "cross_attention"
+    if document.get("num_heads", 1) > 1:
+        return "multi_head"
+    return "causal_attention" if document.get("causal") else "self_attention"
+
+
+class Run:
+    """One document on its way through the stages."""
+
+    def __init__(self, document):
+        self.doc = without_comments(document)
+        self.variant = self.doc.get("variant") or infer(self.doc)
+        given = self.doc.get("weights")
+        self.x = batched(self.doc.get("embeddings"))
+        if isinstance(given, dict) and "init" in given or self.variant == "stacked_heads" and isinstance(given, dict):
+            import drawn
+            given = drawn.weights(given, self.x.shape[2], self.doc.get("num_heads", 1), self.variant == "stacked_heads")
+        self.list = [Weights(g) for g in given] if isinstance(given, list) else None
+        self.w = Weights(None if self.list else given)
+        self.stages = {}
+        causal_by_default = self.variant in ("causal_attention", "sliding_window", "delta")
+        self.causal = self.doc.get("causal", causal_by_default)
+        self.y = batched(self.doc.get("key_embeddings")) if "key_embeddings" in self.doc else self.x
+        self.z = batched(self.doc.get("value_embeddings")) if "value_embeddings" in self.doc else self.y
+        self.gate = None
+
+    def put(self, name, value):
+        self.stages[name] = np.asarray(value, dtype=np.float64)
+
+    # queries, keys, values
+
+    def count_heads(self):
+        doc = self.doc
+        q, k = four_axes(doc.get("queries")), four_axes(doc.get("keys"))
+        lens = self.w.heads_of("query"), self.w.heads_of("key")
+        heads = q.shape[1] if q is not None else len(self.list) if self.list else lens[0] or 1
+        self.heads = doc.get("num_heads", heads)
+        kv = k.shape[1] if k is not None else 1 if self.variant == "multi_query" else lens[1] or self.heads
+        self.kv_heads = doc.get("num_kv_heads", kv)
+
+    def kv_of(self, head):
+        if self.doc.get("kv_head_order", "interleave") == "tile":
+            return head % self.kv_heads
+        return head // (self.heads // self.kv_heads)
+
+    def project(self):
+        doc, w = self.doc, self.w
+        if "queries" in doc:
+            return [four_axes(doc[name]) for name in ("queries", "keys", "values")]
+        if self.list:
+            sides = (("query", self.x), ("key", self.y), ("value", self.z))
+            return [np.stack([one.project(t, role) for one in self.list], axis=1) for role, t in sides]
+        if self.variant == "simplified":
+            q, k, v = self.x, self.y, self.z
+        elif self.variant == "multiplicative":
+            q, k, v = self.x, self.y, w.project(self.z, "value")
+        else:
+            q, k, v = w.project(self.x, "query"), w.project(self.y, "key"), w.project(self.z, "value")
+        v = self.z if v is None else v
+        gate = doc.get("gate")
+        if isinstance(gate, dict) and gate.get("from") == "queries":
+            both = rotary.split_heads(q, self.heads)
+            half = both.shape[3] // 2
+            queries, self.gate = both[..., :half], both[..., half:]
+        else:
+            queries = rotary.split_heads(q, self.heads)
+        return queries, rotary.split_heads(k, self.kv_heads), rotary.split_heads(v, self.kv_heads)
+
+    def sources(self):
+        """Stages up to all_values; leaves what the scores are made of in self.q, self.k, self.v."""
+        doc, parts = self.doc, {}
+        if self.variant == "latent":
+            parts = mla.project(doc, self.w, self.x, self.heads)
+            q, k, v = parts["queries"], parts["keys"], parts["values"]
+            past_k, past_v = parts.get("past_keys"), parts.get("past_values")
+        else:
+            q, k, v = self.project()
+            past_k, past_v = four_axes(doc.get("past_keys")), four_axes(doc.get("past_values"))
+        self.past = 0 if past_k is None else past_k.shape[2]
+        self.put("queries", q), self.put("keys", k), self.put("values", v)
+        if "latent" in parts:
+            self.put("latent", parts["latent"])
+        if "qk_norm" in doc:
+            q = rotary.qk_norm(doc["qk_norm"], q, self.w.vector("q_norm.weight", "q_norm.scale"))
+            k = rotary.qk_norm(doc["qk_norm"], k, self.w.vector("k_norm.weight", "k_norm.scale"))
+            self.put("normed_queries", q), self.put("normed_keys", k)
+        turned = mla.rotary_part(doc, self.w, self.x, parts) if self.variant == "latent" else None
+        if turned is not None:
+            past_k = parts.get("past_keys")
+            for name in ("rope_keys", "rotated_queries", "rotated_keys"):
+                self.put(name, turned[name])
+            q, k = turned["rotated_queries"], turned["rotated_keys"]
+        elif "rope" in doc:
+            q, k = rotary.apply_rope(doc["rope"], q, k, self.past)
+            self.put("rotated_queries", q), self.put("rotated_keys", k)
+        all_k, all_v = ([] if p is None else [p] for p in (past_k, past_v))
+        all_k.append(k), all_v.append(v)
+        self.given = self.past + k.shape[2]
+        if self.w.has("bias_k"):
+            for name, rows, like in (("bias_k", all_k, k), ("bias_v", all_v, v)):
+                row = self.w.vector(name).reshape(self.kv_heads, 1, -1)
+                rows.append(np.broadcast_to(row, like.shape[:1] + row.shape))
+        if doc.get("add_zero_attn"):
+            all_k.append(np.zeros_like(k[:, :, :1])), all_v.append(np.zeros_like(v[:, :, :1]))
+        if len(all_k) > 1:
+            k, v = np.concatenate(all_k, axis=2), np.concatenate(all_v, axis=2)
+            self.put("all_keys", k), self.put("all_values", v)
+        self.q, self.k, self.v = q, k, v
+
+    # scores and weights
+
+    def scale(self):
+        scale = self.doc.get("scale")
+        if scale == "none":
+            return None
+        if scale is not None:
+            return float(scale)
+        if self.variant in UNSCALED or self.doc.get("normalizer"):
+            return None
+        return 1.0 / np.sqrt(self.q.shape[3])
+
+    def scores(self):
+        batch, _, queries, _ = self.q.shape
+        keys = self.k.shape[2]
+        s = np.zeros((batch, self.heads, queries, keys))
+        middle = self.w.matrix("score") if self.variant == "multiplicative" else None
+        v = self.w.vector("v") if self.variant == "additive" else None
+        for b in range(batch):
+            for h in range(self.heads):
+                q, k = self.q[b, h], self.k[b, self.kv_of(h)]
+                if v is not None:
+                    for i in range(queries):
+                        for j in range(keys):
+                            s[b, h, i, j] = np.tanh(q[i] + k[j]) @ v
+                else:
+                    s[b, h] = (q if middle is None else q @ middle) @ k.T
+        return s
+
+    def attend(self):
+        doc = self.doc
+        s = self.scores()
+        self.put("scores", s)
+        offset = masks.offsets(doc, self.causal, s.shape[0], s.shape[2], self.past, self.given)
+        seen = masks.visible(doc, self.causal, s.shape, self.given, offset)
+        at = doc.get("mask_at", "scaled_scores") if masks.has_mask(doc, self.causal) else None
+
+        def mask(t):
+            t = np.where(seen, t + masks.added(doc, t.shape, self.given), -np.inf)
+            self.put("masked_scores", t)
+            return t
+
+        if at == "scores":
+            s = mask(s)
+        scale = self.scale()
+        if scale is not None:
+            s = s * scale
+            self.put("scaled_scores", s)
+        if "softcap" in doc:
+            s = doc["softcap"] * np.tanh(s / doc["softcap"])
+            self.put("capped_scores", s)
+        if doc.get("alibi") or "position_bias" in doc:
+            if doc.get("alibi"):
+                s = s + masks.alibi_bias(rotary.slopes(doc["alibi"], self.heads), s.shape, self.given, offset)
+            if "position_bias" in doc:
+                bias = np.zeros(s.shape[1:])
+                bias[..., :self.given] = tensor(doc["position_bias"])
+                s = s + bias
+            self.put("biased_scores", s)
+        if at == "scaled_scores":
+            s = mask(s)
+        weights = self.normalize(s)
+        self.put("weights", weights)
+        if at == "weights":
+            weights = weights * seen
+            self.put("masked_weights", weights)
+            weights = self.renormalize(weights, seen)
+            self.put("renormalized_weights", weights)
+        if "dropout" in doc:
+            weights = self.drop(weights)
+            self.put("dropped_weights", weights)
+        context = np.zeros(weights.shape[:3] + self.v.shape[3:])
+        for b in range(context.shape[0]):
+            for h in range(self.heads):
+                context[b, h] = weights[b, h] @ self.v[b, self.kv_of(h)]
+        self.put("context", context)
+
+    def empty_row(self, keys):
+        rule = self.doc.get("empty_rows", "zero")
+        return np.full(keys, {"zero": 0.0, "nan": np.nan, "uniform": 1.0 / keys}[rule])
+
+    def normalize(self, s):
+        rule = self.doc.get("normalize", "softmax")
+        w = np.zeros(s.shape)
+        for b, h, i in np.ndindex(s.shape[:3]):
+            row = s[b, h, i]
+            open_ = row != -np.inf
+            if not open_.any():
+                w[b, h, i] = self.empty_row(row.size)
+            elif rule == "sum":
+                w[b, h, i, open_] = row[open_] / row[open_].sum()
+            elif rule == "sigmoid":
+                w[b, h, i, open_] = 1.0 / (1.0 + np.exp(-row[open_]))
+            else:
+                sink = float(self.doc["sinks"][h]) if "sinks" in self.doc else -np.inf
+                top = max(row.max(), sink)
+                e = np.exp(row - top)
+                w[b, h, i] = e / (e.sum() + np.exp(sink - top))
+        return w
+
+    def renormalize(self, w, seen):
+        out = np.zeros(w.shape)
+        for b, h, i in np.ndindex(w.shape[:3]):
+            if seen[b, h, i].any():
+                out[b, h, i] = w[b, h, i] / w[b, h, i].sum()
+            else:
+                out[b, h, i] = self.empty_row(w.shape[3])
+        return out
+
+    def drop(self, w):
+        option = self.doc["dropout"]
+        p = float(option["p"])
+        if "keep" in option:
+            keep = np.broadcast_to(tensor(option["keep"]) != 0, w.shape)
+        else:
+            import drawn
+            keep = drawn.dropout(option, w.shape, self.variant == "stacked_heads")
+        return w * keep / (1.0 - p) if p < 1 else w * 0.0
+
+    # linear and delta
+
+    def recur(self):
+        doc = self.doc
+        q, k = self.q, self.k
+        name = doc.get("feature_map", "identity")
+        if "feature_map" in doc:
+            q, k = recurrent.feature_map(name, q), recurrent.feature_map(name, k)
+            self.put("mapped_queries", q), self.put("mapped_keys", k)
+        x = self.y if "queries" not in doc else None
+        decay = recurrent.decay_of(doc, self.w, x, k.shape[0], self.kv_heads)
+        beta = recurrent.beta_of(doc, self.w, x, k.shape[0], self.kv_heads) if self.variant == "delta" else None
+        for stage, value in (("decay", decay), ("beta", beta)):
+            if value is not None:
+                self.put(stage, value)
+        past = tensor(doc.get("past_state"))
+        causal = self.variant == "delta" or bool(self.causal)
+        context, state, states = recurrent.run(self.variant, q, k, self.v, decay, beta, past, self.scale(),
+                                               doc.get("normalizer", False), causal, self.kv_of)
+        self.put("context", context), self.put("state", state), self.put("states", states)
+
+    # after the context
+
+    def finish(self):
+        doc, w = self.doc, self.w
+        context = self.stages["context"]
+        gate = doc.get("gate", {} if self.variant == "gated" else None)
+        if gate is not None and gate is not False:
+            g = self.gate
+            if g is None:
+                g = rotary.split_heads(w.project(self.x, "gate"), self.heads)
+            if gate.get("norm") == "rms":
+                context = rotary.norm_rows(context, "rms", 1e-6, w.vector("norm.weight", "norm.scale"))
+                self.put("normed_context", context)
+            sigmoid = 1.0 / (1.0 + np.exp(-g))
+            context = context * (g * sigmoid if gate.get("activation", "sigmoid") == "silu" else sigmoid)
+            self.put("gated_context", context)
+        joined = rotary.join_heads(context)
+        if self.heads > 1:
+            self.put("concat", joined)
+        out = w.matrix("out")
+        if out is not None:
+            rows = np.split(out, self.heads)
+            shares = [context[:, h] @ rows[h] for h in range(self.heads)]
+            self.put("head_outputs", np.stack(shares, axis=1))
+            self.put("output", w.project(joined, "out"))
+
+    def all(self):
+        self.count_heads()
+        self.sources()
+        if self.variant in RECURRENT:
+            self.recur()
+        else:
+            self.attend()
+        self.finish()
+        return self.stages
+
+
+def compute(document):
+    """All stages by name, float64, in order; see the module."""
+    with np.errstate(all="ignore"):
+        return Run(document).all()

@@ -1,0 +1,60 @@
+"""Tensors of a document: nested lists or {"shape", "data"}, as float64 arrays.
+
+Source: section 2 of the contract ("A tensor is ..."). Drawn tensors are in drawn.py, files are not read here.
+"""
+import numpy as np
+
+NUMBERS = {"Infinity": np.inf, "-Infinity": -np.inf, "NaN": np.nan}
+
+
+def is_ignored(key):
+    return key.startswith("$") or key.startswith("_") or key == "comment"
+
+
+def without_comments(value):
+    """The same JSON value without keys that the contract ignores."""
+    if isinstance(value, dict):
+        return {k: without_comments(v) for k, v in value.items() if not is_ignored(k)}
+    if isinstance(value, list):
+        return [without_comments(v) for v in value]
+    return value
+
+
+def _number(x):
+    return NUMBERS[x] if isinstance(x, str) else float(x)
+
+
+def _nested(value):
+    if isinstance(value, list):
+        return [_nested(v) for v in value]
+    return _number(value)
+
+
+def tensor(value):
+    """A literal or drawn tensor as a float64 array; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float64)
+    if isinstance(value, dict):
+        if "init" in value:
+            import drawn
+            return drawn.tensor(value)
+        if "shape" not in value or "data" not in value:
+            raise NotImplementedError("tensor of %s" % sorted(value))
+        return np.array(_nested(value["data"]), dtype=np.float64).reshape(value["shape"])
+    return np.array(_nested(value), dtype=np.float64)
+
+
+def batched(value):
+    """[token, d] or [batch, token, d] as [batch, token, d]."""
+    t = tensor(value)
+    return t if t is None or t.ndim == 3 else t[None]
+
+
+def four_axes(value):
+    """[token, dim], [head, token, dim] or [batch, head, token, dim] as the last, filled with 1 from the left."""
+    t = tensor(value)
+    if t is None:
+        return None
+    return t.reshape((1,) * (4 - t.ndim) + t.shape)
