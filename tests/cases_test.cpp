@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "lib/kernels/dispatch.hpp"
 #include "tests/support.hpp"
 
 namespace attn::test {
@@ -90,7 +91,13 @@ TEST_CASE("cases: every stage that others get") {
             continue;
         }
         variants.insert(test["input"].value("variant", ""));
-        check_case(test, false);
+        for (const auto& set : kernels::known_sets()) {
+            if (!kernels::is_available(set)) continue;
+            INFO("instruction set " << std::string(set));
+            kernels::choose(set, "test");
+            check_case(test, false);
+        }
+        kernels::choose("auto", "test");
         check_case(test, true);
         ++run;
     }

@@ -87,7 +87,10 @@ void check_name(std::string_view name, std::string_view from) {
 
 void choose(std::string_view name, std::string_view from) {
     check_name(name, from);
-    if (name == "auto") return;
+    if (name == "auto") {
+        choice() = {};
+        return;
+    }
     if (!is_available(name))
         fail_usage(
             std::string(from) + " " + std::string(name) + ": this processor or this build does not have it",

@@ -11,7 +11,7 @@ std::span<const std::string_view> known_sets();
 void check_name(std::string_view name, std::string_view from);
 /// Whether the program has kernels for it and the processor (and its system) can run them.
 bool is_available(std::string_view name);
-/// Forces a set for the rest of the process; "auto" leaves the choice to the processor. \throws Error (exit
+/// Forces a set from here on; "auto" leaves the choice to the processor again. \throws Error (exit
 /// 2) for a name that is unknown or not available; `from` says where the name stood ("--kernels",
 /// "ATTN_CALC_KERNELS").
 void choose(std::string_view name, std::string_view from);
