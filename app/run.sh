@@ -8,12 +8,7 @@ need_to_build
 install_missing || true # CMake has the last word: it may find them elsewhere
 
 lock
-# The program needs no doctest; tests/run.sh turns the tests on in the same folder.
-if [ ! -f "$builds/release/CMakeCache.txt" ]; then
-    configure release -DATTN_TESTS=OFF
-else
-    configure release
-fi
+configure_release
 build release app/attn-calc attn-calc
 unlock
 

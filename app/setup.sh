@@ -1,4 +1,4 @@
-# Sourced by app/run.sh and tests/run.sh, which set $root: what has to be installed, and the builds that they share.
+# Sourced by app/run.sh, tests/run.sh and tests/bench/run.sh, which set $root: what has to be installed, and the builds that they share.
 # Everything said here goes to standard error, and nothing here reads standard input: both belong to the program.
 
 builds=${ATTN_BUILD:-$root/build}
@@ -99,6 +99,15 @@ configure() {
     quietly "$folder/configure.log" cmake --preset "$preset" -B "$folder" "$@" || status=1
     cd "$OLDPWD"
     return $status
+}
+
+# configure_release: a new folder without the tests, which need doctest; tests/run.sh turns them on in the same folder
+configure_release() {
+    if [ ! -f "$builds/release/CMakeCache.txt" ]; then
+        configure release -DATTN_TESTS=OFF
+    else
+        configure release
+    fi
 }
 
 # build PRESET FILE TARGET...: shows its progress when FILE is not there yet; $keep_going: not only the first mistake

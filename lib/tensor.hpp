@@ -7,7 +7,9 @@
 #include <xtensor/xtensor.hpp>
 #endif
 
+#include <algorithm>
 #include <array>
+#include <span>
 
 #include "lib/shape.hpp"
 
@@ -26,6 +28,15 @@ Tensor4<T> tensor4(Index batch, Index head, Index token, Index dim) {
     const std::array<std::size_t, 4> shape{static_cast<std::size_t>(batch), static_cast<std::size_t>(head),
                                            static_cast<std::size_t>(token), static_cast<std::size_t>(dim)};
     return Tensor4<T>::from_shape(shape);
+}
+
+/// Numbers of a tensor of up to four axes, aligned from the right with [batch, head, query, key].
+template <class U, class T>
+Tensor4<U> aligned(const Shape& shape, std::span<const T> numbers) {
+    const Shape s = four_axes(shape);
+    Tensor4<U> out = tensor4<U>(s[0], s[1], s[2], s[3]);
+    std::transform(numbers.begin(), numbers.end(), out.data(), [](T v) { return static_cast<U>(v); });
+    return out;
 }
 
 /// Zeros.

@@ -10,18 +10,11 @@
 
 #include "lib/kernels/dispatch.hpp"
 #include "lib/random/torch.hpp"
+#include "tests/drawn.hpp"
 #include "tests/support.hpp"
 
 namespace attn::test {
 namespace {
-
-TensorSource drawn(Shape shape, std::uint64_t seed) {
-    TensorSource t;
-    t.kind = TensorSource::Kind::randn;
-    t.shape = std::move(shape);
-    t.seed = seed;
-    return t;
-}
 
 std::vector<float> numbers(const TensorSource& t) {
     std::vector<float> out(static_cast<std::size_t>(*element_count(t.shape)));

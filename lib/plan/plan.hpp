@@ -15,18 +15,18 @@ namespace attn {
 struct Variant {
     std::string_view name;
     std::string_view title;  ///< "causal self-attention"
-    bool takes_projected;    ///< queries, keys, values are given
-    bool needs_weights;
-    bool needs_key_embeddings;
-    bool weights_list;                ///< one set of weights per head
-    bool causal;                      ///< default of `causal`
-    bool scaled;                      ///< default scale 1/sqrt(head dim), or none
-    bool may_take_projected = false;  ///< queries, keys, values may be given in place of embeddings
-    bool one_kv_head = false;         ///< default of `num_kv_heads`
-    bool needs_window = false;
-    bool gated = false;  ///< default of `gate`: a sigmoid
     std::string_view formula;
-    std::string_view source;  ///< paper and section
+    std::string_view source;          ///< paper and section
+    bool takes_projected = false;     ///< queries, keys, values are given
+    bool may_take_projected = false;  ///< they may be given in place of embeddings
+    bool needs_weights = true;
+    bool needs_key_embeddings = false;
+    bool needs_window = false;
+    bool weights_list = false;  ///< one set of weights per head
+    bool causal = false;        ///< default of `causal`
+    bool scaled = true;         ///< default scale 1/sqrt(head dim), or none
+    bool one_kv_head = false;   ///< default of `num_kv_heads`
+    bool gated = false;         ///< default of `gate`: a sigmoid
 };
 
 std::span<const Variant> all_variants();
@@ -162,7 +162,6 @@ struct Plan {
     AxisSelection kv_heads_shown;  ///< those that the shown query heads read
     AxisSelection
         new_keys_shown;  ///< those of keys_shown that are neither cached nor appended, counted from 0
-    bool merge_heads_shown = true;
 
     std::vector<std::string> warnings;  ///< of planning
     Index row_block = 64;               ///< rows of one unit of work
@@ -192,6 +191,8 @@ struct Plan {
     }
     /// Keys that masks cover: all but the appended ones.
     Index given_keys() const { return past + new_keys; }
+    /// Keys after the given ones, always visible: bias_k, zeros.
+    bool has_appended() const { return keys > given_keys(); }
     const PlannedStage* find(Stage stage) const;
     bool shows_part() const;  ///< some axis is restricted
     /// Axis lengths of a stage as shown (after the selection).

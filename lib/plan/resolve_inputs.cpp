@@ -41,12 +41,7 @@ void take_projected(Builder& b) {
                      "\" takes queries, keys and values");
     if (!p.keys) fail("", "has no \"keys\" to go with \"queries\"");
     if (!p.values) fail("", "has no \"values\" to go with \"queries\"");
-    const auto four = [](const TensorSource& t) {
-        Shape s(4 - t.shape.size(), 1);
-        s.insert(s.end(), t.shape.begin(), t.shape.end());
-        return s;
-    };
-    const Shape q = four(*p.queries), k = four(*p.keys), v = four(*p.values);
+    const Shape q = four_axes(p.queries->shape), k = four_axes(p.keys->shape), v = four_axes(p.values->shape);
     const auto found = [&](const TensorSource& t, std::string_view name) {
         return std::string(name) + " are " + to_string(t.shape);
     };

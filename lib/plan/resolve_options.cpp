@@ -9,12 +9,6 @@ std::string count(Index n, const char* one, const char* many) {
     return std::to_string(n) + " " + (n == 1 ? one : many);
 }
 
-Shape four_axes(const Shape& shape) {
-    Shape s(4 - shape.size(), 1);
-    s.insert(s.end(), shape.begin(), shape.end());
-    return s;
-}
-
 /// [token, dim], [head, token, dim] or [batch, head, token, dim] as the new keys and values are.
 void resolve_cache(Builder& b) {
     Problem& p = b.problem;
@@ -68,12 +62,6 @@ void resolve_norm(Builder& b) {
     check(plan.key_norm, plan.kv_heads);
 }
 
-std::vector<Index> counted(Index from, Index n) {
-    std::vector<Index> out;
-    for (Index k = 0; k < n; ++k) out.push_back(from + k);
-    return out;
-}
-
 void resolve_rope(Builder& b) {
     Plan& plan = b.plan;
     if (!b.problem.rope) return;
@@ -111,7 +99,7 @@ void resolve_rope(Builder& b) {
     } else {
         const auto own = [&](const std::optional<std::vector<Index>>& given, Index n, const char* name,
                              const char* one, const char* many) {
-            if (!given) return counted(plan.past, n);
+            if (!given) return counted(n, plan.past);
             if (static_cast<Index>(given->size()) != n)
                 fail(child("/rope", name), "has " + std::to_string(given->size()) +
                                                " positions, but there are " + count(n, one, many));

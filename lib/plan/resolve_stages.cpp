@@ -75,7 +75,7 @@ void resolve_stages(Builder& b) {
         queries = "rotated_queries";
         keys = "rotated_keys";
     }
-    if (plan.past > 0 || plan.keys > plan.given_keys()) {
+    if (plan.past > 0 || plan.has_appended()) {
         const auto joined = [&](const std::string& name, const char* past, const char* bias) {
             return (plan.past_keys ? past + std::string(", ") : "") + name +
                    (plan.bias_k ? std::string(", ") + bias : "") + (plan.zero_key ? ", 0" : "");

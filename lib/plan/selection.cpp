@@ -64,8 +64,7 @@ AxisSelection select(const std::optional<std::string>& asked, Index n, const std
                      const AxisWords& w) {
     AxisSelection s;
     if (!asked) {
-        s.indices.resize(static_cast<std::size_t>(n));
-        for (Index k = 0; k < n; ++k) s.indices[static_cast<std::size_t>(k)] = k;
+        s.indices = counted(n);
         return s;
     }
     s.asked = true;

@@ -50,8 +50,7 @@ void options(const Plan& plan, JsonMembers& m) {
                        json_object({{"count", std::to_string(plan.kv_heads)},
                                     {"order", quoted(plan.kv_interleaved ? "interleave" : "tile")}}));
     if (plan.past > 0) m.emplace_back("cached_keys", std::to_string(plan.past));
-    if (plan.keys > plan.given_keys())
-        m.emplace_back("appended_keys", std::to_string(plan.keys - plan.given_keys()));
+    if (plan.has_appended()) m.emplace_back("appended_keys", std::to_string(plan.keys - plan.given_keys()));
     if (plan.qk_norm) {
         constexpr std::array<const char*, 3> types{"rms", "layer", "l2"};
         m.emplace_back("qk_norm",

@@ -23,7 +23,7 @@ class Contexts {
     /// Memory for all of them.
     void take(Arena& arena) {
         T* data = arena.take<T>(plan_.batch * rows_ * plan_.heads * plan_.value_dim);
-        const bool side_by_side = stride_ != plan_.value_dim || plan_.heads == 1;
+        const bool side_by_side = stride_ != plan_.value_dim;
         for (Index b = 0; b < plan_.batch; ++b)
             for (Index h = 0; h < plan_.heads; ++h)
                 set_place(b, h,

@@ -20,13 +20,7 @@ DropoutRows::DropoutRows(const Plan& plan, const Tensors<T>& tensors) : plan_(pl
         generator_.emplace(start(*plan.dropout));
         return;
     }
-    const Shape& shape = plan.tensors[*plan.dropout_keep].shape;
-    Shape s(4 - shape.size(), 1);
-    s.insert(s.end(), shape.begin(), shape.end());
-    given_ = tensor4<std::uint8_t>(s[0], s[1], s[2], s[3]);
-    const auto cells = tensors[*plan.dropout_keep];
-    std::transform(cells.begin(), cells.end(), given_.data(),
-                   [](T v) { return static_cast<std::uint8_t>(v); });
+    given_ = aligned<std::uint8_t>(plan.tensors[*plan.dropout_keep].shape, tensors[*plan.dropout_keep]);
 }
 
 void DropoutRows::row(Index batch, Index head, Index query, std::uint8_t* keep) {

@@ -1,17 +1,9 @@
 #include "lib/run/executor.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 namespace attn {
 namespace {
-
-std::vector<Index> counted(Index n) {
-    std::vector<Index> v(static_cast<std::size_t>(n));
-    std::iota(v.begin(), v.end(), Index{0});
-    return v;
-}
 
 bool is_traced(Stage s) { return s >= Stage::scores && s <= Stage::context; }
 
@@ -189,10 +181,7 @@ void Executor<T>::trace_in_place(Sink& sink, const std::vector<const PlannedStag
             rows.data = w.at[static_cast<std::size_t>(s->stage)];
             findings.look_at(rows);
         }
-        for (Index i = 0; i < block.rows && last >= Stage::weights; ++i)
-            if (w.empty[static_cast<std::size_t>(i)])
-                findings.empty_row(block.batch, block.head, block.query + i);
-        if (last >= Stage::context) take_block(block, w);
+        take_block(block, last, w, findings);
     });
     for (const Findings& f : found) findings_.merge(f);
     for (TraceSpace<T>& w : traced_->spaces()) w.at = w.own;
@@ -221,10 +210,7 @@ void Executor<T>::trace_in_order(Sink& sink, const std::vector<const PlannedStag
         for (std::size_t k = 0; k < count; ++k) {
             const RowBlock& block = blocks[from + k];
             const TraceSpace<T>& w = spaces[k];
-            for (Index i = 0; i < block.rows && last >= Stage::weights; ++i)
-                if (w.empty[static_cast<std::size_t>(i)])
-                    findings_.empty_row(block.batch, block.head, block.query + i);
-            if (last >= Stage::context) take_block(block, w);
+            take_block(block, last, w, findings_);
             if (!shows_head(block.head)) continue;
             for (const PlannedStage* s : shown) {
                 if (!is_traced(s->stage)) continue;
@@ -237,9 +223,13 @@ void Executor<T>::trace_in_order(Sink& sink, const std::vector<const PlannedStag
     }
 }
 
+/// What outlives a block: its empty rows, and its contexts where stages after them are shown.
 template <class T>
-void Executor<T>::take_block(const RowBlock& block, const TraceSpace<T>& w) {
-    if (!keeps_contexts_) return;
+void Executor<T>::take_block(const RowBlock& block, Stage last, const TraceSpace<T>& w, Findings& findings) {
+    for (Index i = 0; i < block.rows && last >= Stage::weights; ++i)
+        if (w.empty[static_cast<std::size_t>(i)])
+            findings.empty_row(block.batch, block.head, block.query + i);
+    if (last < Stage::context || !keeps_contexts_) return;
     const T* from = w.at[static_cast<std::size_t>(Stage::context)];
     for (Index i = 0; i < block.rows; ++i)
         std::copy_n(from + i * plan_.value_dim, plan_.value_dim,

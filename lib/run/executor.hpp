@@ -1,5 +1,4 @@
 #pragma once
-#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -41,7 +40,7 @@ class Executor {
                         const std::vector<RowBlock>& blocks);
     void trace_in_order(Sink& sink, const std::vector<const PlannedStage*>& shown, Stage last,
                         const std::vector<RowBlock>& blocks);
-    void take_block(const RowBlock& block, const TraceSpace<T>& w);
+    void take_block(const RowBlock& block, Stage last, const TraceSpace<T>& w, Findings& findings);
     void emit_projected(Sink& sink, const PlannedStage& stage);
     void emit_contexts(Sink& sink, const PlannedStage& stage);
     Index merged_rows() const;

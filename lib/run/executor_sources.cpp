@@ -1,20 +1,9 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "lib/run/executor.hpp"
 
 namespace attn {
-namespace {
-
-std::vector<Index> counted(Index n) {
-    std::vector<Index> v(static_cast<std::size_t>(n));
-    std::iota(v.begin(), v.end(), Index{0});
-    return v;
-}
-
-}  // namespace
-
 /// x[b, tokens[t], :] · W + bias with the columns of the wanted heads filled in; where nothing is projected,
 /// the input itself.
 template <class T>
@@ -128,7 +117,7 @@ void Executor<T>::prepare_sources(bool scores, bool context) {
         operands_.keys = at(Stage::rotated_keys) =
             sources.rotated(operands_.keys, plan_.kv_heads, all_keys, plan_.rope->key_positions);
     }
-    if (plan_.past > 0 || plan_.keys > plan_.given_keys()) {
+    if (plan_.past > 0 || plan_.has_appended()) {
         operands_.keys = at(Stage::all_keys) =
             sources.joined(operands_.keys, plan_.past_keys, plan_.bias_k, plan_.dim);
         if (context || wants(Stage::all_values, Stage::all_values))

@@ -26,12 +26,7 @@ constexpr Index grain = 16;
 
 template <class T>
 Fused<T>::Fused(const Operands<T>& operands, Arena& arena, Pool& pool)
-    : operands_(operands),
-      plan_(operands.plan),
-      pool_(pool),
-      kernel_(kernels::table<T>()),
-      rules_(operands),
-      has_appended_(plan_.keys > plan_.given_keys()) {
+    : operands_(operands), plan_(operands.plan), pool_(pool), kernel_(kernels::table<T>()), rules_(operands) {
     for (int k = 0; k < (plan_.packs_by_worker ? pool.workers() : 1); ++k)
         packs_.emplace_back(operands, arena, plan_.packs_by_worker);
     for (int k = 0; k < pool.workers(); ++k)
@@ -107,7 +102,7 @@ void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts) const {
     std::fill_n(w.max, block.rows, plan_.sinks.empty() ? -infinity<T> : rules_.sink(block.head));
     std::fill_n(w.sum, block.rows, plan_.sinks.empty() ? 0.0 : 1.0);
     const Index from = w.visible.front().from / block_keys * block_keys,
-                to = has_appended_ ? plan_.keys : w.visible.back().to;
+                to = plan_.has_appended() ? plan_.keys : w.visible.back().to;
     for (Index k0 = from; k0 < to; k0 += block_keys) {
         key_block(job, w, k0, std::min(k0 + block_keys, plan_.keys));
         if ((k0 / block_keys + 1) % blocks_of_a_sum == 0 || k0 + block_keys >= to) add_sums(block.rows, w);
@@ -179,11 +174,8 @@ void Fused<T>::finish(const Job& job, Space& w, Contexts<T>& contexts) const {
     const Index width = plan_.value_dim;
     for (Index i = 0; i < block.rows; ++i) {
         T* context = w.context + i * 2 * width;
-        const bool empty =
-            plan_.sinks.empty()
-                ? w.max[i] == -infinity<T> && w.sum[i] == 0
-                : !has_appended_ && operands_.mask.hides_all(block.batch, block.head, block.query + i);
-        if (plan_.masked && empty) {
+        const bool saw_nothing = w.max[i] == -infinity<T> && w.sum[i] == 0;
+        if (rules_.is_empty(block.batch, block.head, block.query + i, saw_nothing)) {
             contexts.is_empty(block.batch, block.head, block.query + i);
             if (plan_.empty_rows == EmptyRows::uniform) {
                 std::fill_n(context, width, T{0});

@@ -42,7 +42,6 @@ class Fused {
     Pool& pool_;
     const kernels::Table<T>& kernel_;
     ScoreRules<T> rules_;
-    bool has_appended_;  ///< keys that are always visible
     /// One that all workers read, or one for each worker.
     std::vector<Packs<T>> packs_;
     std::vector<Space> spaces_;

@@ -4,19 +4,6 @@
 #include <limits>
 
 namespace attn {
-namespace {
-
-/// The cells of a mask with four axes, aligned from the right.
-template <class U, class T>
-Tensor4<U> aligned(const Shape& shape, std::span<const T> numbers) {
-    Shape s(4 - shape.size(), 1);
-    s.insert(s.end(), shape.begin(), shape.end());
-    Tensor4<U> out = tensor4<U>(s[0], s[1], s[2], s[3]);
-    std::transform(numbers.begin(), numbers.end(), out.data(), [](T v) { return static_cast<U>(v); });
-    return out;
-}
-
-}  // namespace
 
 template <class T>
 Mask<T>::Mask(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {

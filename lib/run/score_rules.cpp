@@ -28,6 +28,12 @@ T ScoreRules<T>::sink(Index head) const {
 }
 
 template <class T>
+bool ScoreRules<T>::is_empty(Index batch, Index head, Index query, bool saw_nothing) const {
+    if (!plan_.masked) return false;
+    return plan_.sinks.empty() ? saw_nothing : !plan_.has_appended() && mask_.hides_all(batch, head, query);
+}
+
+template <class T>
 void ScoreRules<T>::apply(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const {
     if (mask_.adds() && plan_.mask_at == MaskAt::scores)
         mask_.add_to_scores(batch, head, query, k0, k1, scores);

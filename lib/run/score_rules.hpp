@@ -14,6 +14,9 @@ class ScoreRules {
     T factor() const { return factor_; }
     /// The sink of a head, as a score.
     T sink(Index head) const;
+    /// Masks leave the row nothing. `saw_nothing`: no score above -inf has come, nor a sink; a sink hides the
+    /// difference.
+    bool is_empty(Index batch, Index head, Index query, bool saw_nothing) const;
     /// Every score is changed, seen in full or not.
     bool changes_all() const { return changes_all_; }
     /// Applied to scores[k1 - k0] of keys k0 ... k1 - 1.

@@ -118,10 +118,7 @@ void SingleRows<T>::merge(const Group& group, const Piece* pieces, Contexts<T>& 
                 context[static_cast<std::size_t>(j)] +=
                     static_cast<double>(pieces[p].context[at * width + j]) * by;
         }
-        const bool empty = plan_.sinks.empty() ? sum == 0
-                                               : plan_.keys == plan_.given_keys() &&
-                                                     operands_.mask.hides_all(r.batch, r.head, r.query);
-        if (plan_.masked && empty) {
+        if (rules_.is_empty(r.batch, r.head, r.query, sum == 0)) {
             contexts.is_empty(r.batch, r.head, r.query);
             std::fill_n(out, width,
                         plan_.empty_rows == EmptyRows::zero ? T{0} : std::numeric_limits<T>::quiet_NaN());

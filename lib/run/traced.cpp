@@ -119,7 +119,7 @@ void Traced<T>::context(const RowBlock& block, const T* weights, T* out, const T
     if (plan_.masked && std::all_of(w.empty.begin(), w.empty.end(), [](std::uint8_t e) { return e == 0; })) {
         seen = {operands_.mask.visible(block.batch, block.query).from,
                 operands_.mask.visible(block.batch, block.query + block.rows - 1).to};
-        if (plan_.keys > plan_.given_keys()) seen.to = keys;
+        if (plan_.has_appended()) seen.to = keys;
     }
     // Sums of sums: a long row of additions would round at the size of the whole each time.
     const Index at = place_of(block);
@@ -168,7 +168,7 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
             ops::mask_scores(in, out, keys, hidden, operands_.mask.adds() ? w.added.data() : nullptr);
             break;
         case Stage::weights:
-            if (plan_.masked && plan_.mask_at != MaskAt::weights && plan_.keys == plan_.given_keys()) {
+            if (plan_.masked && plan_.mask_at != MaskAt::weights && !plan_.has_appended()) {
                 const Visible seen = operands_.mask.visible(block.batch, query);
                 if (fill_if_empty(!ops::sees_a_key(in + seen.from, seen.to - seen.from))) break;
             }

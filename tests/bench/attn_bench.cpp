@@ -9,9 +9,12 @@
 #include "lib/run/run.hpp"
 #include "lib/trace/kept.hpp"
 #include "tests/bench/machine.hpp"
+#include "tests/drawn.hpp"
 
 namespace attn::bench {
 namespace {
+
+using test::drawn;
 
 struct Sizes {
     const char* name;
@@ -29,14 +32,6 @@ constexpr Sizes shapes[] = {
     {"S4_full", 1, 16384, 16384, 1, 1, 64, false, true},
     {"S5_decode", 1, 1, 32768, 32, 8, 128, false, false},
 };
-
-TensorSource drawn(Shape shape, std::uint64_t seed) {
-    TensorSource t;
-    t.kind = TensorSource::Kind::randn;
-    t.shape = std::move(shape);
-    t.seed = seed;
-    return t;
-}
 
 /// Queries, keys and values given.
 Problem given(const Sizes& s) {

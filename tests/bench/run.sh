@@ -31,11 +31,7 @@ need libbenchmark-dev benchmark/benchmark.h
 install_missing || true # CMake has the last word: it may find them elsewhere
 
 lock
-if [ ! -f "$builds/release/CMakeCache.txt" ]; then
-    configure release -DATTN_TESTS=OFF
-else
-    configure release
-fi
+configure_release
 # A folder that was configured before Google Benchmark was installed has no target for it.
 if grep -q '^benchmark_DIR:.*NOTFOUND' "$builds/release/CMakeCache.txt"; then
     quietly "$builds/release/configure.log" cmake "$builds/release"
