@@ -53,6 +53,8 @@ CASES = [  # name, document, arguments, bytes at most
     ("one row of weights of 131072 keys", given(131072), ["--stages", "weights", "--rows", "7"], 200e6),
     ("12 heads", given(4096, 12, causal=True), ["--stages", "context"], None),
     ("double", given(16384, dtype="float64"), ["--stages", "context", "--rows", "0:512"], None),
+    ("rope, a norm and a cache", given(16384, rope={}, qk_norm={"type": "rms"}, past_keys=drawn([1, 1, 16384, 64], 4),
+                                       past_values=drawn([1, 1, 16384, 64], 5)), ["--stages", "context"], None),
     ("a module", module(2048, 768, 12), ["--stages", "output"], None),
     ("weights of a module", module(4096, 512, 8), ["--stages", "weights", "--rows", "0:64"], None),
 ]

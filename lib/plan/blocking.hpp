@@ -14,6 +14,9 @@ constexpr Index unit = 64, block = 2 * unit;
 constexpr Index fused_rows = 192;
 /// Rows of one head of keys that the path of single rows is for, and the keys of one of its jobs.
 constexpr Index single_rows = 16, piece = 4096;
+/// Rows of a job of a projection, and rows of the output that are computed for each worker before they are
+/// pushed.
+constexpr Index projected_rows = 48, merged_rows = 8 * projected_rows;
 /// Bytes of packed keys and values that are held at once.
 constexpr Index packed_bytes = Index{64} << 20;
 /// Packed columns are filled up to whole vectors: this many numbers for any instruction set.

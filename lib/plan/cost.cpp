@@ -70,20 +70,31 @@ double memory_of(const Plan& plan) {
     // A projection is put together from its pieces, and packed where it is used.
     for (const auto& [p, tokens, used] :
          {Use{plan.query_projection, rows, scores || shown(Stage::queries)},
-          Use{plan.key_projection, keys, scores || shown(Stage::keys)},
-          Use{plan.value_projection, keys, contexts_wanted || shown(Stage::values)},
+          Use{plan.key_projection, d(plan.new_keys), scores || shown(Stage::keys)},
+          Use{plan.value_projection, d(plan.new_keys), contexts_wanted || shown(Stage::values)},
+          Use{plan.gate_projection, rows, shows_at_or_after(plan, Stage::gated_context)},
           Use{plan.output_projection, 0, shown(Stage::output) || shown(Stage::head_outputs)}})
         if (!p.weight.empty())
             bytes += element * (d(p.d_in) * d(p.d_out) +
                                 (used ? batch * tokens * d(p.d_out) + d(p.d_in) * d(p.d_out) : 0));
     if (shown(Stage::output) || shown(Stage::head_outputs))
-        bytes += element * std::min(rows, 384 * d(plan.threads)) * d(plan.output_dim);
+        bytes += element * std::min(rows, d(blocking::merged_rows * plan.threads)) * d(plan.output_dim);
+    // Copies between the projections and the scores, see lib/run/sources.hpp, and the contexts that a gate
+    // makes.
+    const double query_copy = batch * d(plan.heads) * rows * d(plan.dim);
+    const double key_copy = batch * d(plan.kv_heads) * d(plan.new_keys) * d(plan.dim);
+    if (plan.qk_norm) bytes += element * (query_copy + key_copy);
+    if (plan.rope) bytes += element * (query_copy + key_copy);
+    if (plan.past > 0 || plan.has_appended())
+        bytes += element * batch * d(plan.kv_heads) * keys *
+                 d(plan.dim + (contexts_wanted || shown(Stage::all_values) ? plan.value_dim : 0));
+    if (plan.gate) bytes += element * batch * rows * d(plan.heads) * d(plan.value_dim) * 2;
     // A number and a place of each row and key, for labels and selections.
     bytes += (sizeof(std::string) + sizeof(Index)) * (d(plan.queries) + keys) + sizeof(Index) * (rows + keys);
     if (plan.path == Path::none) return bytes + widened;
     const double contexts = element * batch * rows * d(plan.heads) * d(plan.value_dim);
     double work = 0;
-    if (plan.path != Path::traced || shows_at_or_after(plan, Stage::concat)) work += contexts;
+    if (plan.path != Path::traced || shows_at_or_after(plan, Stage::normed_context)) work += contexts;
     const Index packed = blocking::packed_head(plan.keys, plan.dim, contexts_wanted ? plan.value_dim : 0);
     const Index held = plan.packs_by_worker
                            ? plan.threads
@@ -145,8 +156,9 @@ void resolve_cost(Builder& b) {
     if (shows_at_or_after(plan, Stage::context))
         plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.value_dim);
     for (const auto& [p, tokens] :
-         {std::pair{&plan.query_projection, rows}, std::pair{&plan.key_projection, d(plan.keys)},
-          std::pair{&plan.value_projection, d(plan.keys)}, std::pair{&plan.output_projection, rows}})
+         {std::pair{&plan.query_projection, rows}, std::pair{&plan.key_projection, d(plan.new_keys)},
+          std::pair{&plan.value_projection, d(plan.new_keys)}, std::pair{&plan.gate_projection, rows},
+          std::pair{&plan.output_projection, rows}})
         if (!p->weight.empty()) plan.flops += 2 * batches * tokens * d(p->d_in) * d(p->d_out);
 
     plan.threads = b.request.threads > 0        ? b.request.threads

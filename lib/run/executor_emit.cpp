@@ -44,7 +44,7 @@ void Executor<T>::emit_contexts(Sink& sink, const PlannedStage& stage) {
 /// Rows of the output that are computed before they are pushed: some jobs for each worker.
 template <class T>
 Index Executor<T>::merged_rows() const {
-    return Linear<T>::rows_of_a_job * pool_.workers() * 8;
+    return blocking::merged_rows * pool_.workers();
 }
 
 /// Stages after the context, from the contexts of all heads.

@@ -1,5 +1,6 @@
 #pragma once
 #include "lib/kernels/kernels.hpp"
+#include "lib/plan/blocking.hpp"
 #include "lib/run/arena.hpp"
 #include "lib/run/materialize.hpp"
 #include "lib/run/pool.hpp"
@@ -22,7 +23,7 @@ class Linear {
                   Index depth_end) const;
 
     /// Rows of one job, when the rows are shared between workers.
-    static constexpr Index rows_of_a_job = 48;
+    static constexpr Index rows_of_a_job = blocking::projected_rows;
 
   private:
     const LinearMap<T>& map_;
