@@ -13,7 +13,7 @@ constexpr std::string_view input_text = R"json({
     "comment": true,
     "variant": {"enum": ["simplified", "self_attention", "causal_attention", "multi_head", "stacked_heads",
                          "cross_attention", "scaled_dot_product", "grouped_query", "multi_query", "sliding_window",
-                         "gated"]},
+                         "gated", "additive", "multiplicative", "latent", "linear", "delta"]},
     "tokens": {"$ref": "#/$defs/labels"},
     "key_tokens": {"$ref": "#/$defs/labels"},
     "embeddings": {"$ref": "#/$defs/embeddings"},
@@ -24,6 +24,13 @@ constexpr std::string_view input_text = R"json({
     "values": {"$ref": "#/$defs/projected"},
     "past_keys": {"$ref": "#/$defs/projected"},
     "past_values": {"$ref": "#/$defs/projected"},
+    "past_latent": {"$ref": "#/$defs/embeddings"},
+    "past_rope_keys": {"$ref": "#/$defs/projected"},
+    "past_state": {"$ref": "#/$defs/projected"},
+    "decay": {"$ref": "#/$defs/per_token"},
+    "beta": {"$ref": "#/$defs/per_token"},
+    "feature_map": {"enum": ["elu1", "relu", "identity"]},
+    "normalizer": {"type": "boolean"},
     "weights": {
       "anyOf": [
         {"$ref": "#/$defs/drawn_weights"},
@@ -147,6 +154,9 @@ constexpr std::string_view input_text = R"json({
       "anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/numbers4"},
                 {"$ref": "#/$defs/object_tensor"}]
     },
+    "per_token": {
+      "anyOf": [{"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/numbers4"}, {"$ref": "#/$defs/object_tensor"}]
+    },
     "addend": {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"]}]},
     "addends1": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addend"}},
     "addends2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addends1"}},
@@ -223,6 +233,17 @@ constexpr std::string_view input_text = R"json({
         "c_proj.weight": {"$ref": "#/$defs/matrix"}, "c_proj.bias": {"$ref": "#/$defs/vector"},
         "W_gate": {"$ref": "#/$defs/matrix"}, "b_gate": {"$ref": "#/$defs/vector"},
         "W_gate.weight": {"$ref": "#/$defs/matrix"}, "W_gate.bias": {"$ref": "#/$defs/vector"},
+        "W_score": {"$ref": "#/$defs/matrix"}, "W_score.weight": {"$ref": "#/$defs/matrix"},
+        "W_DQ": {"$ref": "#/$defs/matrix"}, "W_DQ.weight": {"$ref": "#/$defs/matrix"},
+        "W_UQ": {"$ref": "#/$defs/matrix"}, "W_UQ.weight": {"$ref": "#/$defs/matrix"},
+        "W_DKV": {"$ref": "#/$defs/matrix"}, "W_DKV.weight": {"$ref": "#/$defs/matrix"},
+        "W_KR": {"$ref": "#/$defs/matrix"}, "W_KR.weight": {"$ref": "#/$defs/matrix"},
+        "W_UK": {"$ref": "#/$defs/matrix"}, "W_UK.weight": {"$ref": "#/$defs/matrix"},
+        "W_UV": {"$ref": "#/$defs/matrix"}, "W_UV.weight": {"$ref": "#/$defs/matrix"},
+        "W_decay": {"$ref": "#/$defs/matrix"}, "W_decay.weight": {"$ref": "#/$defs/matrix"},
+        "W_alpha": {"$ref": "#/$defs/matrix"}, "W_alpha.weight": {"$ref": "#/$defs/matrix"},
+        "W_beta": {"$ref": "#/$defs/matrix"}, "W_beta.weight": {"$ref": "#/$defs/matrix"},
+        "v": {"$ref": "#/$defs/vector"}, "A_log": {"$ref": "#/$defs/vector"}, "dt_bias": {"$ref": "#/$defs/vector"},
         "bias_k": {"$ref": "#/$defs/one_key"}, "bias_v": {"$ref": "#/$defs/one_key"},
         "q_norm.weight": {"$ref": "#/$defs/vector"}, "k_norm.weight": {"$ref": "#/$defs/vector"},
         "q_norm.scale": {"$ref": "#/$defs/vector"}, "k_norm.scale": {"$ref": "#/$defs/vector"},
@@ -249,7 +270,7 @@ constexpr std::string_view trace_text = R"json({
     },
     "variant": {"enum": ["simplified", "self_attention", "causal_attention", "multi_head", "stacked_heads",
                          "cross_attention", "scaled_dot_product", "grouped_query", "multi_query", "sliding_window",
-                         "gated"]},
+                         "gated", "additive", "multiplicative", "latent", "linear", "delta"]},
     "plan": {
       "type": "object",
       "properties": {
@@ -280,6 +301,14 @@ constexpr std::string_view trace_text = R"json({
                          "query_positions": {"type": "array", "items": {"type": "integer"}},
                          "key_positions": {"type": "array", "items": {"type": "integer"}}},
           "required": ["dims", "pairs"], "additionalProperties": false
+        },
+        "state": {
+          "type": "object",
+          "properties": {"rule": {"enum": ["sum", "delta"]}, "causal": {"type": "boolean"},
+                         "offset": {"type": "array", "minItems": 1, "items": {"type": "integer"}},
+                         "feature_map": {"enum": ["elu1", "relu", "identity"]}, "normalizer": {"type": "boolean"},
+                         "begins": {"enum": ["zeros", "past_state"]}},
+          "required": ["rule", "causal", "normalizer", "begins"], "additionalProperties": false
         },
         "softcap": {"type": "number", "exclusiveMinimum": 0},
         "alibi": {"type": "array", "items": {"type": "number"}},
@@ -354,21 +383,21 @@ constexpr std::string_view trace_text = R"json({
     "size": {"type": "integer", "minimum": 1},
     "labels": {"type": "array", "items": {"type": "string"}},
     "indices": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "integer", "minimum": 0}},
-    "stage_name": {"enum": ["queries", "keys", "values", "normed_queries", "normed_keys", "rotated_queries",
-                            "rotated_keys", "all_keys", "all_values", "scores", "scaled_scores", "capped_scores",
+    "stage_name": {"enum": ["queries", "keys", "values", "latent", "normed_queries", "normed_keys", "rope_keys",
+                            "rotated_queries", "rotated_keys", "mapped_queries", "mapped_keys", "decay", "beta", "all_keys", "all_values", "scores", "scaled_scores", "capped_scores",
                             "biased_scores", "masked_scores", "weights", "masked_weights", "renormalized_weights",
-                            "dropped_weights", "context", "normed_context", "gated_context", "concat",
+                            "dropped_weights", "context", "state", "states", "normed_context", "gated_context", "concat",
                             "head_outputs", "output"]},
     "stage": {
       "type": "object",
       "properties": {
         "formula": {"type": "string", "minLength": 1},
-        "axes": {"type": "array", "maxItems": 4, "uniqueItems": true,
+        "axes": {"type": "array", "maxItems": 5,
                  "items": {"enum": ["batch", "head", "query", "key", "dim"]}},
-        "shape": {"type": "array", "maxItems": 4, "items": {"type": "integer", "minimum": 1}},
+        "shape": {"type": "array", "maxItems": 5, "items": {"type": "integer", "minimum": 1}},
         "dtype": {"enum": ["float32", "float64"]},
         "data": {"anyOf": [{"$ref": "#/$defs/number"}, {"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/numbers2"},
-                           {"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/numbers4"}]}
+                           {"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/numbers4"}, {"$ref": "#/$defs/numbers5"}]}
       },
       "required": ["formula", "axes", "shape", "dtype", "data"], "additionalProperties": false
     },
@@ -376,7 +405,8 @@ constexpr std::string_view trace_text = R"json({
     "numbers1": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/number"}},
     "numbers2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers1"}},
     "numbers3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers2"}},
-    "numbers4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers3"}}
+    "numbers4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers3"}},
+    "numbers5": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers4"}}
   }
 }
 )json";

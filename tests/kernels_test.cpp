@@ -332,6 +332,70 @@ TEST_CASE_TEMPLATE("kernels: rows of numbers", T, float, double) {
     }
 }
 
+TEST_CASE_TEMPLATE("kernels: a scaled matrix and a product of rank one", T, float, double) {
+    for (const auto* t : tables<T>()) {
+        Numbers<T> numbers;
+        for (const Index n : sizes(t->tile.lanes)) {
+            constexpr Index m = 5;
+            const Index stride = n + 3;
+            const auto before = numbers.of(m * stride), decay = numbers.of(m), k = numbers.of(m),
+                       d = numbers.of(n);
+            for (const T* by : {decay.data(), static_cast<const T*>(nullptr)}) {
+                auto s = before;
+                t->add_outer(s.data(), stride, m, n, by, k.data(), d.data());
+                bool right = true;
+                for (Index i = 0; i < m; ++i)
+                    for (Index j = 0; j < stride; ++j) {
+                        const auto at = static_cast<std::size_t>(i * stride + j);
+                        const auto row = static_cast<std::size_t>(i);
+                        if (j >= n) {
+                            right = right && s[at] == before[at];
+                            continue;
+                        }
+                        const double kept =
+                            static_cast<double>(before[at]) * (by ? static_cast<double>(by[i]) : 1.0);
+                        const double added =
+                            static_cast<double>(k[row]) * static_cast<double>(d[static_cast<std::size_t>(j)]);
+                        right = right && std::abs(static_cast<double>(s[at]) - (kept + added)) <=
+                                             tolerance<T>(std::abs(kept) + std::abs(added), 1);
+                    }
+                CHECK(right);
+            }
+        }
+    }
+}
+
+TEST_CASE_TEMPLATE("kernels: hyperbolic tangents within 4 units in the last place", T, float, double) {
+    const T inf = std::numeric_limits<T>::infinity();
+    const T zero[1] = {T(0)}, one[1] = {T(1)};
+    for (const auto* t : tables<T>()) {
+        const auto tangent = [&](T x) { return t->dot_tanh(&x, zero, one, 1); };
+        for (double size = 1e-12; size < 100; size *= 1.003)
+            for (const double sign : {-1.0, 1.0}) {
+                const T x = static_cast<T>(sign * size);
+                const long double truth = std::tanh(static_cast<long double>(x));
+                CHECK(std::abs(static_cast<double>(static_cast<long double>(tangent(x)) - truth)) <=
+                      4 * std::numeric_limits<T>::epsilon() * std::abs(static_cast<double>(truth)));
+            }
+        CHECK(tangent(inf) == 1);
+        CHECK(tangent(-inf) == -1);
+        CHECK(tangent(T(0)) == 0);
+        CHECK(std::isnan(tangent(std::numeric_limits<T>::quiet_NaN())));
+        Numbers<T> numbers;
+        for (const Index n : sizes(t->tile.lanes)) {
+            const auto a = numbers.of(n), b = numbers.of(n), v = numbers.of(n);
+            double truth = 0, magnitude = 0;
+            for (std::size_t k = 0; k < a.size(); ++k) {
+                const double term = std::tanh(static_cast<double>(a[k] + b[k])) * static_cast<double>(v[k]);
+                truth += term;
+                magnitude += std::abs(term);
+            }
+            const double found = static_cast<double>(t->dot_tanh(a.data(), b.data(), v.data(), n));
+            CHECK(std::abs(found - truth) <= tolerance<T>(magnitude, n + 4));
+        }
+    }
+}
+
 TEST_CASE("kernels: names that are unknown or not available are refused") {
     const auto refusal = [](std::string_view name) {
         try {

@@ -68,12 +68,15 @@ def documents(folder):
 # --- one map (stage, batch, head, row, column) -> number out of each format ---------------------------------------
 
 
-NEW_KEYS = ("keys", "values", "normed_keys", "rotated_keys")  # stages without the cache and without appended keys
-KEY_HEADS = NEW_KEYS + ("all_keys", "all_values")  # stages of heads of keys
+# stages without the cache and without appended keys
+NEW_KEYS = ("keys", "values", "latent", "normed_keys", "rope_keys", "rotated_keys", "mapped_keys", "decay", "beta", "states")
+KEY_HEADS = NEW_KEYS + ("all_keys", "all_values", "state")  # stages of heads of keys
 
 
 def on_axis(plan, stage, axis, chosen):
     """What is chosen of query heads and of all keys, in the numbers of a stage's own axis."""
+    if axis == "head" and stage == "rope_keys":
+        return [0]
     if axis == "head" and stage in KEY_HEADS and "kv_heads" in plan:
         count, group = plan["kv_heads"]["count"], plan["sizes"]["head"] // plan["kv_heads"]["count"]
         tile = plan["kv_heads"]["order"] == "tile"
@@ -89,8 +92,11 @@ def original(trace, axis, size, stage=None):
     return list(range(size)) if chosen is None else on_axis(trace["plan"], stage, axis, chosen)
 
 
-def row_axis(stage):
-    return stage["axes"][-2]
+def place_of(stage, batch, head, token, row, column):
+    """Indices of a number, one for each axis of its stage. What has no such axis is None in the formats of rows."""
+    axes = stage["axes"]
+    tail = (column,) if axes[-2:] == ["head", "key"] else (row, column)
+    return (batch,) + ((head,) if "head" in axes else ()) + ((token,) if len(axes) == 5 else ()) + tail
 
 
 def cells_of_json(trace):
@@ -99,8 +105,7 @@ def cells_of_json(trace):
         axes = stage["axes"]
         labels = [original(trace, axis, size, name) for axis, size in zip(axes, stage["shape"])]
         for place, value in zip(itertools.product(*labels), leaves(stage["data"])):
-            at = dict(zip(axes, place))
-            cells[name, at.get("batch"), at.get("head"), place[-2], place[-1]] = number(value)
+            cells[(name, *place)] = number(value)
     return cells
 
 
@@ -120,23 +125,26 @@ def cells_of_ndjson(raw, trace):
             columns = original(trace, stage["axes"][-1], stage["shape"][-1], name)
             if event["shape"] != [rows[1] - rows[0], len(columns)] or event["shape"] != shape_of(data):
                 raise ValueError(f"{name}: rows {rows}, shape {event['shape']}, data {shape_of(data)}")
-            head = event.get("head") if "head" in stage["axes"] else None
             for row, values in zip(range(*rows), data):
                 for column, value in zip(columns, values):
-                    place = (name, event["batch"], head, row, column)
+                    place = (name, *place_of(stage, event["batch"], event.get("head"), event.get("key"), row, column))
                     if place in cells:
                         raise ValueError(f"{place} comes twice")
                     cells[place] = number(value)
     return cells, begin, end, order
 
 
-def cells_of_csv(raw):
+def cells_of_csv(raw, trace):
     lines = list(csv.reader(io.StringIO(raw.decode("utf-8"), newline=""), strict=True))
     if lines[0] != CSV_HEADER:
         raise ValueError(f"header {lines[0]}")
     cells, tokens, order = {}, {}, []
     for name, batch, head, row, column, row_token, column_token, value in lines[1:]:
-        place = (name, int(batch), int(head) if head else None, int(row), int(column))
+        stage = trace["stages"][name]
+        token = None
+        if len(stage["axes"]) == 5:  # rows are counted through all tokens
+            token, row = divmod(int(row), stage["shape"][-2])
+        place = (name, *place_of(stage, int(batch), int(head or 0), token, int(row or 0), int(column)))
         if not order or order[-1] != name:
             order.append(name)
         cells[place] = float(value)
@@ -259,8 +267,7 @@ class Tests:
         self.compare(name, trace, outputs["ndjson"], outputs["csv"])
 
     def tokens(self, document, trace):
-        scores = trace["stages"].get("scores") or trace["stages"]["weights"]
-        sizes = dict(zip(scores["axes"], scores["shape"]))
+        sizes = self.sizes(trace)
         tokens = trace["tokens"]
         self.report.equal(f"{document.name}: tokens", [len(tokens["query"]), len(tokens["key"])],
                           [sizes["query"], sizes["key"]])
@@ -285,15 +292,21 @@ class Tests:
         except (ValueError, KeyError, IndexError, TypeError) as error:
             report.check(False, f"{name}: ndjson", "events", repr(error))
         try:
-            cells, labels, order = cells_of_csv(table)
+            cells, labels, order = cells_of_csv(table, trace)
             report.equal(f"{name}: csv order", order, trace["order"])
             difference = differences(cells, wanted)
             report.check(difference is None, f"{name}: csv against json", "the same numbers", difference)
             names = {axis: dict(zip(original(trace, axis, len(words)), words)) for axis, words in trace["tokens"].items()}
-            axes = {n: stage["axes"] for n, stage in trace["stages"].items()}
+
+            def words(place):
+                """The tokens of a row and of a column."""
+                axes, stage = trace["stages"][place[0]]["axes"], place[0]
+                by_axis = [names.get(axis, {}).get(index + cached(trace, stage, axis), "")
+                           for axis, index in zip(axes, place[1:])]
+                row = by_axis[2] if len(axes) == 5 else "" if axes[-2] == "head" else by_axis[-2]
+                return [word.lstrip("'") for word in (row, by_axis[-1])]
             wrong = [(place, found) for place, found in labels.items()
-                     if not all(cell.lstrip("'") == names.get(axis, {}).get(index + cached(trace, place[0], axis), "").lstrip("'")
-                                for cell, axis, index in zip(found, axes[place[0]][-2:], place[-2:]))]
+                     if [cell.lstrip("'") for cell in found] != words(place)]
             report.check(not wrong, f"{name}: csv tokens", "those of the trace", wrong[:2])
         except (ValueError, KeyError, IndexError, csv.Error) as error:
             report.check(False, f"{name}: csv", "a table", repr(error))
@@ -317,7 +330,7 @@ class Tests:
         wanted = {}
         for (stage, *at), value in cells_of_json({**whole, "stages": {n: whole["stages"][n] for n in stages}}).items():
             axes = whole["stages"][stage]["axes"]
-            place = {"batch": at[0], "head": at[1], axes[-2]: at[2], axes[-1]: at[3]}
+            place = dict(zip(axes, at))
             if all(place.get(axis) in on_axis(whole["plan"], stage, axis, keep) for axis, keep in chosen.items() if axis in axes):
                 wanted[(stage, *at)] = value
         try:
@@ -330,22 +343,23 @@ class Tests:
 
     @staticmethod
     def sizes(whole):
-        return dict(zip(("batch", "head", "query", "key"), whole["stages"]["weights"]["shape"]))
+        return {axis: whole["plan"]["sizes"][axis] for axis in ("batch", "head", "query", "key")}
 
     def selections(self, document, whole):
         sizes = self.sizes(whole)
         batch, heads, queries, keys = sizes.values()
         last = queries - 1
+        some = "weights" if "weights" in whole["order"] else "values"
         cases = [(["--rows", f"1:{queries}"], {"query": list(range(1, queries))}),
                  (["--rows", f"0,{last}"], {"query": [0, last] if last else [0]}),
                  (["--cols", "0:2"], {"key": [0, 1]}),
                  (["--cols", f"{keys - 1}", "--rows", "0"], {"key": [keys - 1], "query": [0]}),
                  (["--heads", f"{heads - 1}"], {"head": [heads - 1]}),
                  (["--batch", f"{batch - 1}"], {"batch": [batch - 1]}),
-                 (["--stages", "weights,context"], {"stages": ["weights", "context"]}),
+                 (["--stages", f"{some},context"], {"stages": [some, "context"]}),
                  (["--stages", whole["order"][-1]], {"stages": whole["order"][-1:]}),
-                 (["--stages", "weights", "--rows", f"{last}", "--cols", "0", "--heads", f"{heads - 1}", "--batch", "0"],
-                  {"stages": ["weights"], "batch": [0], "head": [heads - 1], "query": [last], "key": [0]})]
+                 (["--stages", some, "--rows", f"{last}", "--cols", "0", "--heads", f"{heads - 1}", "--batch", "0"],
+                  {"stages": [some], "batch": [0], "head": [heads - 1], "query": [last], "key": [0]})]
         tokens = whole["tokens"]["query"]
         if "tokens" in document.content:
             rows = [i for i, token in enumerate(tokens) if token == tokens[-1]]
@@ -386,7 +400,7 @@ class Tests:
             parts = re.split(r"^(\w+) = ?\n", text, flags=re.M)
             report.equal(f"{name} -f torch {more}: names", parts[1::2], whole["order"])
             blocks = dict(zip(parts[1::2], parts[2::2]))
-            for stage in ("weights", whole["order"][0]):
+            for stage in (whole["order"][-1], whole["order"][0]):
                 alone = self.run(path, "-f", "torch", "--stages", stage, *more)
                 report.equal(f"{name} -f torch {more} --stages {stage}", alone.text.strip("\n"),
                              blocks.get(stage, "").strip("\n"))
@@ -399,7 +413,7 @@ class Tests:
         for arguments in (["--stages"], ["--stages="]):
             result = self.run(document.path, *arguments)
             report.equal(f"{name} {arguments[0]} as the last word",
-                         [result.status, [w for w in re.findall(r"^(\w+)", result.text, re.M) if w != "head_outputs"]],
+                         [result.status, [w for w in re.findall(r"^(\w+)", result.text, re.M) if w not in ("head_outputs", "states")]],
                          [0, whole["order"]])
 
     def refused(self, document):
@@ -425,7 +439,21 @@ class Tests:
                 biases.append([number(x) - math.fsum(number(head[query][d]) for head in shares) for d, x in enumerate(row)])
         biases = [row for row in biases if not any(map(math.isnan, row))]
         worst = max((abs(x - y) for row in biases for x, y in zip(row, biases[0])), default=0)
-        self.report.check(worst < 1e-6, f"{name}: sum and bias are the output", "one bias for all queries", worst)
+        size = max((abs(y) for y in map(number, leaves(whole["stages"]["output"]["data"])) if y == y), default=0)
+        self.report.check(worst < 1e-6 * (1 + size), f"{name}: sum and bias are the output", "one bias for all queries", worst)
+
+    def states(self, document, whole):
+        """The state after each token, in every format; the last one is `state`."""
+        name, arguments = f"{document.name} --stages states", ["--stages", "state,states"]
+        part = self.trace(name, document.path, *arguments)
+        if not part:
+            return
+        self.holds("trace", part, name)
+        self.report.equal(f"{name}: the last", [head[-1] for item in part["stages"]["states"]["data"] for head in item],
+                          [head for item in whole["stages"]["state"]["data"] for head in item])
+        self.compare(name, part, self.run(document.path, *arguments, "-f", "ndjson").out,
+                     self.run(document.path, *arguments, "-f", "csv").out)
+        self.selection(document, part, ["--stages", "states", "--cols", "1"], {"stages": ["states"], "key": [1]})
 
 
 def main():
@@ -445,8 +473,10 @@ def main():
         for document, whole in examples[:1]:
             tests.refused(document)
         for document, whole in known:
-            if "output" in whole["stages"] and whole["stages"]["weights"]["shape"][1] > 1:
+            if "output" in whole["stages"] and whole["plan"]["sizes"]["head"] > 1:
                 tests.guarded(tests.head_outputs, document, whole)
+            if "state" in whole["stages"]:
+                tests.guarded(tests.states, document, whole)
     return report.end()
 
 

@@ -93,6 +93,9 @@ struct Gate {
     bool from_queries = false;  ///< W_query holds query and gate, head by head
 };
 
+/// Of queries and keys of linear attention (Katharopoulos et al. 2020, section 3.2).
+enum class FeatureMap { elu1, relu, identity };
+
 enum class MaskAt { scaled_scores, scores, weights };
 enum class Normalize { softmax, sum, sigmoid };
 enum class EmptyRows { zero, nan, uniform };
@@ -113,6 +116,10 @@ struct Problem {
     std::optional<TensorSource> embeddings, key_embeddings, value_embeddings;
     std::optional<TensorSource> queries, keys, values;
     std::optional<TensorSource> past_keys, past_values;
+    std::optional<TensorSource> past_latent, past_rope_keys;
+    std::optional<TensorSource> past_state, decay, beta;
+    std::optional<FeatureMap> feature_map;
+    bool normalizer = false;
     bool has_weights = false;
     bool weights_are_a_list = false;
     std::vector<NamedWeights> weights;  ///< one; or one per head where a list was given

@@ -12,6 +12,8 @@ namespace {
 constexpr TensorRule embedding_rule{2, 3, Elements::finite, "a matrix [token, d_in] or [batch, token, d_in]"};
 constexpr TensorRule projected_rule{2, 4, Elements::finite,
                                     "[token, dim], [head, token, dim] or [batch, head, token, dim]"};
+constexpr TensorRule per_token_rule{
+    3, 4, Elements::finite, "[batch, head, token] or [batch, head, token, dim]; a head axis of 1 serves all"};
 
 std::vector<std::string> read_tokens(const Value& value, const std::string& pointer) {
     std::vector<std::string> out;
@@ -155,6 +157,7 @@ E read_enum(const Value& v, const std::string& at, const std::array<std::string_
 
 constexpr std::array<std::string_view, 2> kv_head_order_names{"interleave", "tile"};
 constexpr std::array<std::string_view, 3> mask_at_names{"scaled_scores", "scores", "weights"};
+constexpr std::array<std::string_view, 3> feature_map_names{"elu1", "relu", "identity"};
 constexpr std::array<std::string_view, 3> normalize_names{"softmax", "sum", "sigmoid"};
 constexpr std::array<std::string_view, 3> empty_rows_names{"zero", "nan", "uniform"};
 constexpr std::array<std::string_view, 2> dtype_names{"float32", "float64"};
@@ -213,6 +216,33 @@ constexpr std::array keys_table{
                         Problem& p) { p.past_keys = read_tensor(v, at, projected_rule); }},
     Key{"past_values", [](const Value& v, const std::string& at,
                           Problem& p) { p.past_values = read_tensor(v, at, projected_rule); }},
+    Key{"past_latent",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.past_latent =
+                read_tensor(v, at, {2, 3, Elements::finite, "[token, latent] or [batch, token, latent]"});
+        }},
+    Key{"past_rope_keys",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.past_rope_keys =
+                read_tensor(v, at,
+                            {2, 4, Elements::finite,
+                             "[token, rope dim], [batch, token, rope dim] or [batch, 1, token, rope dim]"});
+        }},
+    Key{"past_state",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.past_state = read_tensor(v, at,
+                                       {2, 4, Elements::finite,
+                                        "a state [batch, head, dim of keys, dim of values] (axes of 1 at the "
+                                        "front may be left out)"});
+        }},
+    Key{"decay", [](const Value& v, const std::string& at,
+                    Problem& p) { p.decay = read_tensor(v, at, per_token_rule); }},
+    Key{"beta", [](const Value& v, const std::string& at,
+                   Problem& p) { p.beta = read_tensor(v, at, per_token_rule); }},
+    Key{"feature_map", [](const Value& v, const std::string& at,
+                          Problem& p) { p.feature_map = read_enum<FeatureMap>(v, at, feature_map_names); }},
+    Key{"normalizer", [](const Value& v, const std::string& at,
+                         Problem& p) { p.normalizer = read_boolean(v, at, "true or false"); }},
     Key{"rope", [](const Value& v, const std::string& at, Problem& p) { p.rope = read_rope(v, at); }},
     Key{"alibi", [](const Value& v, const std::string& at, Problem& p) { p.alibi = read_alibi(v, at); }},
     Key{"position_bias",
@@ -229,9 +259,8 @@ constexpr std::array keys_table{
     Key{"causal", [](const Value& v, const std::string& at, Problem& p) { p.causal = read_causal(v, at); }},
     Key{"window", [](const Value& v, const std::string& at, Problem& p) { p.window = read_window(v, at); }},
     Key{"key_lengths",
-        [](const Value& v, const std::string& at, Problem& p) {
-            p.key_lengths = read_integers(v, at, 0, "numbers of keys, one per batch item");
-        }},
+        [](const Value& v, const std::string& at,
+           Problem& p) { p.key_lengths = read_integers(v, at, 0, "numbers of keys, one per batch item"); }},
     Key{"mask", read_masks},
     Key{"mask_at", [](const Value& v, const std::string& at,
                       Problem& p) { p.mask_at = read_enum<MaskAt>(v, at, mask_at_names); }},
@@ -245,25 +274,18 @@ constexpr std::array keys_table{
                     Problem& p) { p.dtype = read_enum<DType>(v, at, dtype_names); }},
 };
 
-/// Keys of the contract that this release does not read yet: refused by name, never ignored.
-constexpr std::array<std::string_view, 7> later_keys{
-    "past_latent", "past_rope_keys", "past_state", "feature_map", "normalizer", "decay", "beta"};
-
 }  // namespace
 
 Problem read_problem(const Value& root) {
     static const auto known = [] {
         std::vector<std::string_view> v;
         for (const Key& k : keys_table) v.push_back(k.name);
-        v.insert(v.end(), later_keys.begin(), later_keys.end());
         return v;
     }();
     check_members(root, "", known);
     Problem problem;
     for (const auto& [name, value] : root.members) {
         const std::string at = child("", name);
-        for (const auto& later : later_keys)
-            if (name == later) fail(at, "is not supported by this release");
         for (const Key& k : keys_table)
             if (k.name == name) k.read(value, at, problem);
     }

@@ -65,6 +65,29 @@ constexpr std::array names_table{
     WeightName{"b_gate", gate, mathematics, true},
     WeightName{"W_gate.weight", gate, linear, false},
     WeightName{"W_gate.bias", gate, linear, true},
+    WeightName{"W_score", score, mathematics, false},
+    WeightName{"W_score.weight", score, linear, false},
+    WeightName{"v", additive, mathematics, true},
+    WeightName{"W_DQ", query_latent, mathematics, false},
+    WeightName{"W_UQ", query_up, mathematics, false},
+    WeightName{"W_DKV", latent, mathematics, false},
+    WeightName{"W_UK", key_up, mathematics, false},
+    WeightName{"W_UV", value_up, mathematics, false},
+    WeightName{"W_KR", rope_key, mathematics, false},
+    WeightName{"W_DQ.weight", query_latent, linear, false},
+    WeightName{"W_UQ.weight", query_up, linear, false},
+    WeightName{"W_DKV.weight", latent, linear, false},
+    WeightName{"W_UK.weight", key_up, linear, false},
+    WeightName{"W_UV.weight", value_up, linear, false},
+    WeightName{"W_KR.weight", rope_key, linear, false},
+    WeightName{"W_decay", decay, mathematics, false},
+    WeightName{"W_alpha", decay, mathematics, false},
+    WeightName{"W_beta", beta, mathematics, false},
+    WeightName{"W_decay.weight", decay, linear, false},
+    WeightName{"W_alpha.weight", decay, linear, false},
+    WeightName{"W_beta.weight", beta, linear, false},
+    WeightName{"A_log", decay_log_rate, linear, true},
+    WeightName{"dt_bias", decay_bias, linear, true},
     WeightName{"bias_k", bias_k, multihead, true},
     WeightName{"bias_v", bias_v, multihead, true},
     WeightName{"q_norm.weight", query_norm, linear, true},
@@ -75,21 +98,14 @@ constexpr std::array names_table{
     WeightName{"norm.scale", context_norm, linear, true},
 };
 
-/// Names of the contract that this release does not read yet: refused by name, never ignored.
-constexpr std::array<std::string_view, 24> later_names{"W_score",        "W_score.weight", "v",
-                                                       "W_DQ",           "W_DQ.weight",    "W_UQ",
-                                                       "W_UQ.weight",    "W_DKV",          "W_DKV.weight",
-                                                       "W_UK",           "W_UK.weight",    "W_UV",
-                                                       "W_UV.weight",    "W_KR",           "W_KR.weight",
-                                                       "W_decay",        "W_decay.weight", "W_alpha",
-                                                       "W_alpha.weight", "W_beta",         "W_beta.weight",
-                                                       "A_log",          "dt_bias",        "file"};
+/// A name of the contract that this release does not read yet: refused by name, never ignored.
+constexpr std::string_view later_name = "file";
 
 void read_named(const Value& object, const std::string& pointer, NamedWeights& out) {
     static const auto known = [] {
         std::vector<std::string_view> v{"weight_layout", "init"};
         for (const WeightName& n : names_table) v.push_back(n.name);
-        v.insert(v.end(), later_names.begin(), later_names.end());
+        v.push_back(later_name);
         return v;
     }();
     const Value* asked = object.find("prefix");
@@ -112,8 +128,7 @@ void read_named(const Value& object, const std::string& pointer, NamedWeights& o
         // Names that are not below the prefix belong to other layers.
         if (!full_name.starts_with(prefix)) continue;
         const std::string name = full_name.substr(prefix.size());
-        if (std::find(later_names.begin(), later_names.end(), name) != later_names.end())
-            fail(here, "is not supported by this release");
+        if (name == later_name) fail(here, "is not supported by this release");
         if (!weight_named(name))
             fail_at_key(here, "\"" + name + "\" is no name of a weight", did_you_mean(name, known));
         const WeightName& entry = *weight_named(name);

@@ -1,4 +1,6 @@
 #pragma once
+#include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -7,22 +9,43 @@
 
 namespace attn {
 
-/// What a weight is for. `packed` holds query, key and value one below the other.
-/// From bias_k on they are vectors that stand alone.
+/// What a weight is for: matrices first, each a projection of its own; `packed` holds query, key and value
+/// one below the other; from bias_k on they are vectors that stand alone.
 enum class WeightRole {
     query,
     key,
     value,
     output,
-    packed,
     gate,
+    score,         ///< between queries and keys: Luong et al. 2015, "general"
+    query_latent,  ///< these six: DeepSeek-V2 2024, section 2.1
+    query_up,
+    latent,
+    key_up,
+    value_up,
+    rope_key,
+    decay,
+    beta,
+    packed,
     bias_k,
     bias_v,
     query_norm,
     key_norm,
-    context_norm
+    context_norm,
+    additive,  ///< v of v · tanh(q + k): Bahdanau et al. 2015
+    decay_log_rate,
+    decay_bias
 };
-constexpr std::size_t weight_role_count = 11;
+constexpr std::size_t weight_role_count = 23, projection_count = 14;
+
+/// A set of roles.
+using WeightRoles = std::uint32_t;
+constexpr WeightRoles set_of(std::initializer_list<WeightRole> roles) {
+    WeightRoles out = 0;
+    for (const WeightRole r : roles) out |= WeightRoles{1} << static_cast<unsigned>(r);
+    return out;
+}
+constexpr bool has(WeightRoles set, WeightRole r) { return (set & set_of({r})) != 0; }
 
 /// Families of names: the name says the layout, as in the code that the numbers come from.
 enum class WeightFamily {

@@ -24,6 +24,8 @@ struct Body {
                 &R::add,
                 &R::scale,
                 &R::all_finite,
+                &R::add_outer,
+                &R::dot_tanh,
                 &R::divide,
                 &R::exponentials,
                 &R::weigh};

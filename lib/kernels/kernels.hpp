@@ -72,6 +72,11 @@ struct Table {
     void (*scale)(const T* in, T* out, Index n, T factor);
     /// No NaN and no infinity; with `minus_infinity` -inf is no fault.
     bool (*all_finite)(const T* x, Index n, bool minus_infinity);
+    /// s[m, n] = s[m, n] * decay[m] + k[m] * d[n], a column scaled and a product of rank one added; no
+    /// `decay` (null) is 1.
+    void (*add_outer)(T* s, Index stride, Index m, Index n, const T* decay, const T* k, const T* d);
+    /// The sum of v[k] * tanh(a[k] + b[k]), within 4 units in the last place of the sum of the terms' sizes.
+    T (*dot_tanh)(const T* a, const T* b, const T* v, Index n);
     /// out = in / by, rounded once
     void (*divide)(const T* in, T* out, Index n, double by);
 

@@ -40,6 +40,47 @@ struct RowKernels : Vectors<T, Arch> {
         return sum_of(sum) + rest == T{0};
     }
 
+    static void add_outer(T* s, Index stride, Index m, Index n, const T* decay, const T* k, const T* d) {
+        for (Index i = 0; i < m; ++i) {
+            T* row = s + i * stride;
+            const T by = decay ? decay[i] : T{1};
+            const Batch factor(by), key(k[i]);
+            Index j = 0;
+            for (; j + width <= n; j += width)
+                (load(row + j) * factor + key * load(d + j)).store_unaligned(row + j);
+            for (; j < n; ++j) row[j] = row[j] * by + k[i] * d[j];
+        }
+    }
+
+    /// tanh |x| = (1 - e) / (1 + e) with e = e^(-2|x|); near 0, where 1 - e cancels, x times a polynomial of
+    /// x² (Taylor's series).
+    static Batch hyperbolic_tangent(const Batch& x) {
+        const Batch zero(T{0}), one(T{1});
+        const Batch size = xsimd::max(x, zero - x), e = exponential(zero - (size + size), zero);
+        const Batch far = (one - e) / (one + e), square = x * x;
+        Batch p(Constants::tanh[Constants::tanh_degree]);
+        for (int k = Constants::tanh_degree; k-- > 0;) p = fused(p, square, Batch(Constants::tanh[k]));
+        const Batch near = fused(x * square, p, x);
+        const Batch outer = xsimd::select(x < zero, zero - far, far);
+        return xsimd::select(size < Batch(Constants::tanh_near), near, outer);
+    }
+
+    static T dot_tanh(const T* a, const T* b, const T* v, Index n) {
+        Batch sum(T{0});
+        Index k = 0;
+        for (; k + width <= n; k += width)
+            sum = fused(hyperbolic_tangent(load(a + k) + load(b + k)), load(v + k), sum);
+        if (k < n) {
+            T x[Batch::size] = {}, by[Batch::size] = {};
+            for (Index j = k; j < n; ++j) {
+                x[j - k] = a[j] + b[j];
+                by[j - k] = v[j];
+            }
+            sum = fused(hyperbolic_tangent(load(x)), load(by), sum);
+        }
+        return sum_of(sum);
+    }
+
     /// In double, so that a quotient is rounded once. (Compilers vectorise the conversion; xsimd has none.)
     static void divide(const T* in, T* out, Index n, double by) {
         const double inverse = 1 / by;

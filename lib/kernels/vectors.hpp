@@ -30,6 +30,11 @@ struct Exp<float> {
     /// 2^x on [-1/2, 1/2], interpolated at Chebyshev's points: relative error 1.8e-8 with these coefficients.
     static constexpr float two[degree2 + 1] = {
         1, 0.6931472F, 0.2402265F, 0.05550327F, 0.009618025F, 0.0013400433F, 0.00015469732F};
+    /// (tanh(x) - x) / x³ in powers of x², Taylor's: the rest is below the last place for |x| < tanh_near.
+    static constexpr int tanh_degree = 4;
+    static constexpr float tanh_near = 0.25F;
+    static constexpr float tanh[tanh_degree + 1] = {-0.333333333F, 0.133333333F, -0.053968254F, 0.0218694885F,
+                                                    -0.00886323553F};
 };
 
 template <>
@@ -73,6 +78,12 @@ struct Exp<double> {
                                                 4.4455382718708116030e-10,
                                                 2.5678435993488205141e-11,
                                                 1.3691488853904124400e-12};
+    static constexpr int tanh_degree = 9;
+    static constexpr double tanh_near = 0.25;
+    static constexpr double tanh[tanh_degree + 1] = {
+        -0.33333333333333331,    0.13333333333333333,   -0.053968253968253971,  0.021869488536155203,
+        -0.0088632355299021973,  0.0035921280365724811, -0.0014558343870513183, 0.00059002744094558595,
+        -0.00023912911424355248, 9.6915379569294509e-05};
 };
 
 /// a * b + c, rounded once where the instruction set can.

@@ -24,12 +24,16 @@ struct Builder {
 };
 
 void choose_variant(Builder&);
+/// Options that have no meaning in the variant, by name.
+void refuse_foreign_options(Builder&);
 /// Heads of keys and values divide the heads of queries. `found`: "keys have"
 void check_groups(Builder&, const std::string& pointer, std::string_view found);
 void resolve_inputs(Builder&);
 void resolve_weights(Builder&);
 /// Caches, appended keys, norms and rotary positions: everything between the projections and the scores.
 void resolve_keys(Builder&);
+/// Decay, beta, feature map and past of variants that keep a state.
+void resolve_state(Builder&);
 void resolve_masks(Builder&);
 /// Soft cap, biases and sinks.
 void resolve_scores(Builder&);

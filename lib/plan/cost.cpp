@@ -30,7 +30,8 @@ std::string megabytes(double bytes) {
 void choose_path(Plan& plan) {
     plan.packed = plan.keys >= blocking::unit;
     if (!shows_at_or_after(plan, Stage::scores)) return;
-    plan.path = Path::traced;
+    plan.path = plan.state ? Path::recurrent : Path::traced;
+    if (plan.state || plan.additive) return;
     const double factor = plan.scaled ? plan.scale : 1;
     const bool plain_softmax = plan.normalize == Normalize::softmax && !plan.dropout &&
                                !(plan.masked && plan.mask_at == MaskAt::weights) && factor > 1e-30 &&
@@ -38,6 +39,42 @@ void choose_path(Plan& plan) {
     if (shows(plan, StageShape::query_key) || !plain_softmax || !plan.packed) return;
     const Index rows = static_cast<Index>(plan.queries_shown.indices.size()) * (plan.heads / plan.kv_heads);
     plan.path = rows <= blocking::single_rows ? Path::single_rows : Path::fused;
+}
+
+/// A projection of the plan, the tokens of a batch item that go through it, and whether what is shown needs
+/// it.
+struct Use {
+    WeightRole role;
+    double tokens;
+    bool used;
+};
+
+std::vector<Use> projections_of(const Plan& plan) {
+    const auto shown = [&](Stage stage) {
+        const PlannedStage* s = plan.find(stage);
+        return s && s->shown;
+    };
+    const double rows = count(plan.queries_shown), keys = static_cast<double>(plan.new_keys),
+                 past = static_cast<double>(plan.past);
+    const bool scores = shows_at_or_after(plan, Stage::scores),
+               all = shows_at_or_after(plan, Stage::normed_queries);
+    const bool contexts = shows_at_or_after(plan, Stage::context);
+    const bool query = all || shown(Stage::queries), key = all || shown(Stage::keys),
+               value = contexts || shown(Stage::values) || shown(Stage::all_values);
+    const double cached = plan.past_latent ? past : 0;
+    std::vector<Use> out{{WeightRole::query, rows, query},
+                         {WeightRole::query_latent, rows, query},
+                         {WeightRole::key, keys + cached, key},
+                         {WeightRole::value, keys + cached, value},
+                         {WeightRole::latent, keys, key || value || shown(Stage::latent)},
+                         {WeightRole::rope_key, keys, all},
+                         {WeightRole::score, rows, scores},
+                         {WeightRole::decay, keys, all},
+                         {WeightRole::beta, keys, all},
+                         {WeightRole::gate, rows, shows_at_or_after(plan, Stage::normed_context)},
+                         {WeightRole::output, rows, shows_at_or_after(plan, Stage::head_outputs)}};
+    std::erase_if(out, [&](const Use& u) { return !plan.projects(u.role); });
+    return out;
 }
 
 /// Bytes of numbers at the fullest moment: what lib/run allocates.
@@ -49,8 +86,7 @@ double memory_of(const Plan& plan) {
         const PlannedStage* s = plan.find(stage);
         return s && s->shown;
     };
-    const bool scores = shows_at_or_after(plan, Stage::scores),
-               contexts_wanted = shows_at_or_after(plan, Stage::context);
+    const bool contexts_wanted = shows_at_or_after(plan, Stage::context);
     double bytes = 0, widened = 0;
     for (const TensorSource& t : plan.tensors) {
         const double n = d(*element_count(t.shape));
@@ -62,21 +98,12 @@ double memory_of(const Plan& plan) {
     }
     for (const MaskRule& m : plan.masks)
         bytes += d(*element_count(plan.tensors[m.tensor].shape)) * (m.kind == MaskKind::add ? element : 1);
-    struct Use {
-        const Projection& projection;
-        double rows;
-        bool used;
-    };
     // A projection is put together from its pieces, and packed where it is used.
-    for (const auto& [p, tokens, used] :
-         {Use{plan.query_projection, rows, scores || shown(Stage::queries)},
-          Use{plan.key_projection, d(plan.new_keys), scores || shown(Stage::keys)},
-          Use{plan.value_projection, d(plan.new_keys), contexts_wanted || shown(Stage::values)},
-          Use{plan.gate_projection, rows, shows_at_or_after(plan, Stage::gated_context)},
-          Use{plan.output_projection, 0, shown(Stage::output) || shown(Stage::head_outputs)}})
-        if (!p.weight.empty())
-            bytes += element * (d(p.d_in) * d(p.d_out) +
-                                (used ? batch * tokens * d(p.d_out) + d(p.d_in) * d(p.d_out) : 0));
+    for (const Use& u : projections_of(plan)) {
+        const Projection& p = plan.projection(u.role);
+        const double result = u.role == WeightRole::output ? 0 : batch * u.tokens * d(p.d_out);
+        bytes += element * (d(p.d_in) * d(p.d_out) * (u.used ? 2 : 1) + (u.used ? result : 0));
+    }
     if (shown(Stage::output) || shown(Stage::head_outputs))
         bytes += element * std::min(rows, d(blocking::merged_rows * plan.threads)) * d(plan.output_dim);
     // Copies between the projections and the scores, see lib/run/sources.hpp, and the contexts that a gate
@@ -85,6 +112,15 @@ double memory_of(const Plan& plan) {
     const double key_copy = batch * d(plan.kv_heads) * d(plan.new_keys) * d(plan.dim);
     if (plan.qk_norm) bytes += element * (query_copy + key_copy);
     if (plan.rope) bytes += element * (query_copy + key_copy);
+    if (plan.past_rope_keys) bytes += element * batch * d(plan.heads * plan.past * plan.dim);
+    if (plan.projects(WeightRole::score)) bytes += element * batch * d(plan.heads) * rows * d(plan.dim);
+    if (plan.state) {
+        if (plan.state->feature_map) bytes += element * (query_copy + key_copy);
+        const double head_tokens = element * batch * d(plan.kv_heads * plan.new_keys);
+        if (plan.state->decays) bytes += head_tokens * (plan.state->decay_by_column ? d(plan.dim) : 1);
+        if (plan.state->has_beta) bytes += head_tokens * (plan.state->beta_by_column ? d(plan.value_dim) : 1);
+        bytes += 8 * batch * d(plan.kv_heads * plan.dim * plan.value_dim);
+    }
     if (plan.past > 0 || plan.has_appended())
         bytes += element * batch * d(plan.kv_heads) * keys *
                  d(plan.dim + (contexts_wanted || shown(Stage::all_values) ? plan.value_dim : 0));
@@ -123,14 +159,15 @@ double memory_of(const Plan& plan) {
 }  // namespace
 
 std::string_view name_of(Path path) {
-    constexpr std::array<std::string_view, 4> names{"none", "fused", "traced", "single rows"};
+    constexpr std::array<std::string_view, 5> names{"none", "fused", "traced", "single rows", "recurrent"};
     return names[static_cast<std::size_t>(path)];
 }
 
 std::string_view meaning_of(Path path) {
-    constexpr std::array<std::string_view, 4> meanings{
+    constexpr std::array<std::string_view, 5> meanings{
         "no scores", "blocks of rows by blocks of keys, no scores kept",
-        "blocks of rows with all their keys, stage by stage", "a few rows, the keys read once"};
+        "blocks of rows with all their keys, stage by stage", "a few rows, the keys read once",
+        "one token after another, a state per head"};
     return meanings[static_cast<std::size_t>(path)];
 }
 
@@ -151,15 +188,20 @@ void resolve_cost(Builder& b) {
     if (plan.row_block >= 6) plan.row_block -= plan.row_block % 6;
     plan.row_block = std::min(plan.row_block, plan.queries);
 
-    if (shows_at_or_after(plan, Stage::scores))
-        plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.dim);
-    if (shows_at_or_after(plan, Stage::context))
-        plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.value_dim);
-    for (const auto& [p, tokens] :
-         {std::pair{&plan.query_projection, rows}, std::pair{&plan.key_projection, d(plan.new_keys)},
-          std::pair{&plan.value_projection, d(plan.new_keys)}, std::pair{&plan.gate_projection, rows},
-          std::pair{&plan.output_projection, rows}})
-        if (!p->weight.empty()) plan.flops += 2 * batches * tokens * d(p->d_in) * d(p->d_out);
+    if (plan.state && plan.path == Path::recurrent) {
+        // A state is updated (and read, for the delta rule) once a token, and read once a query.
+        const double size = d(plan.dim) * d(plan.value_dim);
+        plan.flops += 2 * batches * size *
+                      (d(plan.kv_heads) * d(plan.new_keys) * (plan.state->delta ? 2 : 1) + heads * rows);
+    } else {
+        if (shows_at_or_after(plan, Stage::scores))
+            plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.dim);
+        if (shows_at_or_after(plan, Stage::context))
+            plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.value_dim);
+    }
+    for (const Use& u : projections_of(plan))
+        plan.flops +=
+            2 * batches * u.tokens * d(plan.projection(u.role).d_in) * d(plan.projection(u.role).d_out);
 
     plan.threads = b.request.threads > 0        ? b.request.threads
                    : plan.flops < worth_threads ? 1

@@ -8,10 +8,6 @@
 namespace attn {
 namespace {
 
-/// Variants of the contract that this release does not have: refused by name.
-constexpr std::array<std::string_view, 5> later_variants{"additive", "multiplicative", "latent", "linear",
-                                                         "delta"};
-
 const Variant& variant_named(std::string_view name) {
     for (const Variant& v : all_variants())
         if (v.name == name) return v;
@@ -20,7 +16,7 @@ const Variant& variant_named(std::string_view name) {
 
 void choose_scale(Builder& b) {
     Plan& plan = b.plan;
-    if (b.problem.scale_none || (!b.problem.scale && !plan.variant->scaled)) {
+    if (b.problem.scale_none || (!b.problem.scale && (!plan.variant->scaled || b.problem.normalizer))) {
         plan.scale_text = "none";
         return;
     }
@@ -65,9 +61,6 @@ void choose_variant(Builder& b) {
         for (const Variant& v : all_variants())
             if (v.name == *p.variant) plan.variant = &v;
         if (plan.variant) return;
-        for (const auto& later : later_variants)
-            if (*p.variant == later)
-                fail("/variant", "is \"" + *p.variant + "\", which is not supported by this release");
         std::string hint = did_you_mean(*p.variant, names);
         if (hint.empty()) {
             hint = "variants:";
@@ -106,16 +99,56 @@ bool Plan::shows_part() const {
     return !batch_shown.all || !heads_shown.all || !queries_shown.all || !keys_shown.all;
 }
 
+const AxisSelection& Plan::heads_of(StageShape family) const {
+    static const AxisSelection one{true, false, {0}};
+    if (family == StageShape::shared_keys || !has_heads(family)) return one;
+    return has_kv_heads(family) ? kv_heads_shown : heads_shown;
+}
+
+const AxisSelection& Plan::rows_of(StageShape family) const {
+    static const AxisSelection no_tokens;
+    switch (row_kind(family)) {
+        case RowKind::queries:
+            return queries_shown;
+        case RowKind::new_keys:
+            return new_keys_shown;
+        case RowKind::all_keys:
+            return keys_shown;
+        case RowKind::whole:
+            break;
+    }
+    return no_tokens;
+}
+
+const std::string* Plan::row_token(StageShape family, Index row) const {
+    switch (row_kind(family)) {
+        case RowKind::queries:
+            return &query_tokens[static_cast<std::size_t>(row)];
+        case RowKind::new_keys:
+            return &key_tokens[static_cast<std::size_t>(row + past)];
+        case RowKind::all_keys:
+            return &key_tokens[static_cast<std::size_t>(row)];
+        case RowKind::whole:
+            break;
+    }
+    return nullptr;
+}
+
+const std::string* Plan::column_token(StageShape family, Index column) const {
+    if (!has_key_columns(family)) return nullptr;
+    return &key_tokens[static_cast<std::size_t>(family == StageShape::query_key ? column : column + past)];
+}
+
 Shape Plan::shown_shape(const PlannedStage& stage) const {
     Shape shape = stage.shape;
     const auto axes = axes_of(stage.family);
+    const bool all_keys = stage.family == StageShape::all_key_dim || stage.family == StageShape::query_key;
     for (std::size_t k = 0; k < axes.size(); ++k) {
         const AxisSelection* s = axes[k] == Axis::batch   ? &batch_shown
                                  : axes[k] == Axis::head  ? &heads_of(stage.family)
                                  : axes[k] == Axis::query ? &queries_shown
-                                 : axes[k] == Axis::key
-                                     ? (stage.family == StageShape::key_dim ? &new_keys_shown : &keys_shown)
-                                     : nullptr;
+                                 : axes[k] == Axis::key   ? (all_keys ? &keys_shown : &new_keys_shown)
+                                                          : nullptr;
         if (s) shape[k] = static_cast<Index>(s->indices.size());
     }
     return shape;
@@ -125,9 +158,12 @@ Plan make_plan(Problem problem, const Request& request) {
     Builder b{std::move(problem), request, {}, {}, {}, {}, {}};
     b.plan.dtype = request.dtype ? *request.dtype : b.problem.dtype.value_or(DType::float32);
     choose_variant(b);
+    refuse_foreign_options(b);
+    if (b.plan.variant->keeps_state()) b.plan.state.emplace();
     resolve_inputs(b);
     resolve_weights(b);
     resolve_keys(b);
+    resolve_state(b);
     choose_scale(b);
     resolve_masks(b);
     resolve_scores(b);

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -6,20 +7,38 @@
 #include <vector>
 
 #include "lib/input/problem.hpp"
+#include "lib/input/weight_names.hpp"
 #include "lib/plan/stage.hpp"
 #include "lib/shape.hpp"
 
 namespace attn {
 
+/// What a row of weights is made of: scores of all keys, or a state that is carried from token to token.
+enum class Memory { scores, linear_state, delta_state };
+
 /// One row of the table of variants: a preset of requirements and defaults, nothing that the executor knows.
 struct Variant {
+    static constexpr WeightRoles projections =
+        set_of({WeightRole::query, WeightRole::key, WeightRole::value});
+    static constexpr WeightRoles usual =
+        set_of({WeightRole::packed, WeightRole::output, WeightRole::gate, WeightRole::bias_k,
+                WeightRole::bias_v, WeightRole::query_norm, WeightRole::key_norm, WeightRole::context_norm});
+
+    /// Those that project embeddings: of no use where queries, keys and values are given.
+    static constexpr WeightRoles from_embeddings =
+        set_of({WeightRole::query, WeightRole::key, WeightRole::value, WeightRole::packed, WeightRole::gate,
+                WeightRole::query_latent, WeightRole::query_up, WeightRole::latent, WeightRole::key_up,
+                WeightRole::value_up, WeightRole::rope_key, WeightRole::decay, WeightRole::decay_log_rate,
+                WeightRole::decay_bias, WeightRole::beta});
+
     std::string_view name;
     std::string_view title;  ///< "causal self-attention"
     std::string_view formula;
     std::string_view source;          ///< paper and section
+    WeightRoles needs = projections;  ///< weights without which it is not defined
+    WeightRoles takes = usual;        ///< weights that it may have besides
     bool takes_projected = false;     ///< queries, keys, values are given
     bool may_take_projected = false;  ///< they may be given in place of embeddings
-    bool needs_weights = true;
     bool needs_key_embeddings = false;
     bool needs_window = false;
     bool weights_list = false;  ///< one set of weights per head
@@ -27,6 +46,12 @@ struct Variant {
     bool scaled = true;         ///< default scale 1/sqrt(head dim), or none
     bool one_kv_head = false;   ///< default of `num_kv_heads`
     bool gated = false;         ///< default of `gate`: a sigmoid
+    Memory memory = Memory::scores;
+
+    bool may_have(WeightRole r) const { return has(needs | takes, r); }
+    bool keeps_state() const { return memory != Memory::scores; }
+    /// Keys and values are made from a latent, which is what a cache holds.
+    bool is_latent() const { return has(needs, WeightRole::latent); }
 };
 
 std::span<const Variant> all_variants();
@@ -88,6 +113,7 @@ struct MaskRule {
 
 /// A rotary embedding with everything decided.
 struct PlannedRope {
+    Index first_query = 0;  ///< the first column of a query that turns
     Index dims = 0;
     double base = 10000;
     bool interleaved = false;
@@ -96,8 +122,20 @@ struct PlannedRope {
     std::optional<std::size_t> cos, sin;  ///< tensors
 };
 
+/// What a head carries from token to token in place of scores.
+struct PlannedState {
+    bool delta = false;  ///< the delta rule, else a sum
+    std::optional<FeatureMap> feature_map;
+    bool normalizer = false;
+    bool decays = false, has_beta = false;
+    bool decay_by_column = false, beta_by_column = false;  ///< one for each column of keys, of values
+    std::optional<std::size_t> decay, beta;     ///< tensors, where they are given and not projected
+    std::optional<std::size_t> log_rate, bias;  ///< tensors: one number per head
+    std::optional<std::size_t> past;            ///< tensor [batch, kv head, dim, value dim]
+};
+
 /// How contexts are computed: see lib/run. none: no stage that is shown needs scores.
-enum class Path { none, fused, traced, single_rows };
+enum class Path { none, fused, traced, single_rows, recurrent };
 std::string_view name_of(Path path);
 /// In words: "blocks of keys, no scores kept".
 std::string_view meaning_of(Path path);
@@ -107,7 +145,9 @@ struct Plan {
     const Variant* variant = nullptr;
     std::string inferred_because;  ///< empty: the document names its variant
     DType dtype = DType::float32;
-    Index batch = 1, heads = 1, kv_heads = 1, queries = 0, keys = 0, dim = 0, value_dim = 0, output_dim = 0;
+    Index batch = 1, heads = 1, kv_heads = 1, queries = 0, keys = 0;
+    Index dim = 0;  ///< columns over which queries and keys are multiplied
+    Index query_dim = 0, key_dim = 0, value_dim = 0, output_dim = 0;
     bool kv_interleaved = true;  ///< query head h reads kv head h / (heads / kv_heads), else h mod kv_heads
     bool heads_first_dropout = false;  ///< stacked heads: each head draws its mask for all batch items
 
@@ -115,33 +155,35 @@ struct Plan {
     std::optional<std::size_t> query_input, key_input,
         value_input;               ///< embeddings, or given queries, keys, values
     bool projected_given = false;  ///< the inputs are queries, keys, values with a head axis
-    Projection query_projection, key_projection, value_projection, output_projection;
+    std::array<Projection, projection_count> projections;  ///< by role
     bool has_output = false;
     std::optional<WeightsInit> init;  ///< drawn weights: tensors of kind drawn_weight, in draw order
     std::vector<WeightNote> weight_notes;
 
     /// Keys in the order of their axis: the cache, those that are made or given, appended ones.
     Index past = 0, new_keys = 0;
-    std::optional<std::size_t> past_keys, past_values;  ///< tensors [batch, kv head, past, dim]
+    std::optional<std::size_t> past_keys, past_values;       ///< tensors [batch, kv head, past, dim]
+    std::optional<std::size_t> past_latent, past_rope_keys;  ///< tensors [batch, past, dim]
     std::optional<std::size_t> bias_k, bias_v;  ///< tensors of kv heads x dim numbers: one appended key
     bool zero_key = false;                      ///< one more key and value of zeros
 
     std::optional<QkNorm> qk_norm;
     std::optional<std::size_t> query_norm, key_norm;  ///< tensors: weights of the norms
     std::optional<PlannedRope> rope;
+    std::optional<std::size_t> additive;  ///< tensor: v of v · tanh(q + k), of each head or for all
+    std::optional<PlannedState> state;
     std::optional<double> softcap;
     std::vector<double> alibi;  ///< slopes, one per head; empty: none
     std::optional<std::size_t> position_bias;
     std::vector<double> sinks;  ///< one per head; empty: none
     std::optional<Gate> gate;
-    Projection gate_projection;
     std::optional<std::size_t> context_norm;  ///< tensor: weight of the norm before the gate
 
     bool scaled = false;
     double scale = 1;
     std::string scale_text;  ///< "1/√2", "0.5", "none"
 
-    bool masked = false;  ///< a mask of any kind was asked for
+    bool masked = false;  ///< a mask of any kind was asked for, and there are scores
     bool causal = false;
     std::vector<Index> offsets;  ///< per batch item: key j is visible to query i when j <= i + offset
     std::optional<Window> window;
@@ -175,20 +217,22 @@ struct Plan {
     Index kv_head_of(Index head) const {
         return kv_interleaved ? head / (heads / kv_heads) : head % kv_heads;
     }
-    /// The heads of a stage that are shown: of queries, or of keys and values.
-    const AxisSelection& heads_of(StageShape family) const {
-        return has_key_rows(family) ? kv_heads_shown : heads_shown;
+    const Projection& projection(WeightRole r) const { return projections[static_cast<std::size_t>(r)]; }
+    Projection& projection(WeightRole r) { return projections[static_cast<std::size_t>(r)]; }
+    bool projects(WeightRole r) const { return !projection(r).weight.empty(); }
+    /// The heads of a stage that are shown: of queries, of keys and values, or one where all share it or
+    /// there is no such axis.
+    const AxisSelection& heads_of(StageShape family) const;
+    /// The rows of a stage that are shown; empty where rows are no tokens.
+    const AxisSelection& rows_of(StageShape family) const;
+    /// The columns, where they are keys.
+    const AxisSelection& columns_of(StageShape family) const {
+        return family == StageShape::query_key ? keys_shown : new_keys_shown;
     }
-    /// The rows of a stage that are shown, and the token of a row.
-    const AxisSelection& rows_of(StageShape family) const {
-        return family == StageShape::key_dim       ? new_keys_shown
-               : family == StageShape::all_key_dim ? keys_shown
-                                                   : queries_shown;
-    }
-    const std::string& token_of(StageShape family, Index row) const {
-        if (!has_key_rows(family)) return query_tokens[static_cast<std::size_t>(row)];
-        return key_tokens[static_cast<std::size_t>(family == StageShape::key_dim ? row + past : row)];
-    }
+    /// The token that a row stands for; null where it is none.
+    const std::string* row_token(StageShape family, Index row) const;
+    /// The token that a column stands for; null where it is none.
+    const std::string* column_token(StageShape family, Index column) const;
     /// Keys that masks cover: all but the appended ones.
     Index given_keys() const { return past + new_keys; }
     /// Keys after the given ones, always visible: bias_k, zeros.

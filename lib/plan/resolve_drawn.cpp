@@ -56,10 +56,10 @@ void Resolver::drawn_heads(const WeightsInit& init) {
                                linear && init.bias.value_or(false));
     split_heads();
     if (!init.out_proj.value_or(false)) return;
-    plan_.output_projection.d_in = plan_.heads * plan_.value_dim;
+    plan_.projection(WeightRole::output).d_in = plan_.heads * plan_.value_dim;
     place_drawn_linear(init, WeightRole::output, *init.d_out, true, true);
     plan_.has_output = true;
-    plan_.output_dim = plan_.output_projection.d_out;
+    plan_.output_dim = plan_.projection(WeightRole::output).d_out;
 }
 
 void Resolver::drawn_multihead(const WeightsInit& init) {
@@ -76,7 +76,7 @@ void Resolver::drawn_multihead(const WeightsInit& init) {
              "is false, but torch.nn.MultiheadAttention always has an output projection");
     const bool bias = init.bias.value_or(true);
     for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) of(r).d_out = width;
-    plan_.output_projection.d_in = plan_.output_projection.d_out = width;
+    plan_.projection(WeightRole::output).d_in = plan_.projection(WeightRole::output).d_out = width;
     split_heads();
     if (b_.key_width == width && b_.value_width == width) {
         const std::size_t k = place_drawn(init, {3 * width, width});
@@ -97,7 +97,7 @@ void Resolver::drawn_multihead(const WeightsInit& init) {
         for (int r = 0; r < 3; ++r)
             of(static_cast<WeightRole>(r)).bias.push_back({k, true, r * width, 0, width, 0});
     }
-    Projection& out = plan_.output_projection;
+    Projection& out = plan_.projection(WeightRole::output);
     out.weight.push_back({place_drawn(init, {width, width}), true, 0, 0, width, 0});
     if (bias) out.bias.push_back({place_drawn(init, {width}), true, 0, 0, width, 0});
     note_layout(plan_, "out_proj.weight", "output", false, true, {width, width});

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "lib/plan/builder.hpp"
 
 namespace attn {
@@ -53,7 +55,11 @@ void take_projected(Builder& b) {
     if (k[0] != q[0]) differ(*p.keys, "batch items", *p.queries, "queries");
     if (v[0] != k[0]) differ(*p.values, "batch items", *p.keys, "keys");
     if (v[1] != k[1]) differ(*p.values, "heads", *p.keys, "keys");
-    if (k[3] != q[3]) differ(*p.keys, "widths", *p.queries, "queries");
+    const bool scored =
+        !p.weights.empty() &&
+        std::any_of(p.weights.front().tensors.begin(), p.weights.front().tensors.end(),
+                    [](const auto& t) { return weight_named(t.name)->role == WeightRole::score; });
+    if (k[3] != q[3] && !scored) differ(*p.keys, "widths", *p.queries, "queries");
     if (v[2] != k[2]) differ(*p.values, "numbers of tokens", *p.keys, "keys");
     if (p.num_heads && *p.num_heads != q[1])
         fail("/num_heads", "is " + std::to_string(*p.num_heads) + ", but queries " +
@@ -70,7 +76,8 @@ void take_projected(Builder& b) {
     check_groups(b, p.keys->pointer, "keys have");
     plan.queries = q[2];
     plan.keys = k[2];
-    plan.dim = q[3];
+    plan.query_dim = q[3];
+    plan.key_dim = plan.dim = k[3];
     plan.value_dim = v[3];
     plan.query_input = b.place(std::move(*p.queries));
     plan.key_input = b.place(std::move(*p.keys));

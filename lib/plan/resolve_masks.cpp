@@ -106,7 +106,7 @@ void resolve_masks(Builder& b) {
                                   to_string(m.tensor.shape));
         plan.masks.push_back({m.kind, b.place(std::move(m.tensor))});
     }
-    plan.masked = plan.causal || plan.window || plan.key_lengths || !plan.masks.empty();
+    plan.masked = !plan.state && (plan.causal || plan.window || plan.key_lengths || !plan.masks.empty());
     plan.mask_at = p.mask_at.value_or(MaskAt::scaled_scores);
     plan.normalize = p.normalize.value_or(Normalize::softmax);
     plan.empty_rows = p.empty_rows.value_or(EmptyRows::zero);

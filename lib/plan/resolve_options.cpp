@@ -31,7 +31,7 @@ void resolve_cache(Builder& b) {
                                 " are (axes of 1 at the front may be left out)");
         return s[2];
     };
-    plan.past = check(*p.past_keys, plan.dim, "keys");
+    plan.past = check(*p.past_keys, plan.key_dim, "keys");
     if (check(*p.past_values, plan.value_dim, "values") != plan.past)
         fail(p.past_values->pointer, "are " + to_string(p.past_values->shape) + ", but past_keys are " +
                                          to_string(p.past_keys->shape) + ": one value per key");
@@ -39,12 +39,43 @@ void resolve_cache(Builder& b) {
     plan.past_values = b.place(std::move(*p.past_values));
 }
 
+/// The cache of a latent variant: the latents, and the rotary part of the keys.
+void resolve_latent_cache(Builder& b) {
+    Problem& p = b.problem;
+    Plan& plan = b.plan;
+    const Index turned = plan.projection(WeightRole::rope_key).d_out;
+    if (!p.past_latent && p.past_rope_keys)
+        fail_at_key("/past_rope_keys",
+                    "\"past_rope_keys\" stands without \"past_latent\": a cache holds both");
+    if (!p.past_latent) return;
+    if (p.past_rope_keys && turned == 0)
+        fail_at_key("/past_rope_keys",
+                    "\"past_rope_keys\" is given, but there is no \"W_KR\" among the weights");
+    if (!p.past_rope_keys && turned > 0)
+        fail("/past_latent", "stands without \"past_rope_keys\": with W_KR a cache holds both");
+    const auto place = [&](TensorSource& t, Index dim, const char* what) {
+        // [token, dim], [batch, token, dim], or with a head axis of 1 as a trace has it
+        const Shape s = t.shape.size() == 4 && t.shape[1] == 1 ? Shape{1, t.shape[0], t.shape[2], t.shape[3]}
+                                                               : four_axes(t.shape);
+        if (s[0] != 1 || s[1] != plan.batch || s[3] != dim)
+            fail(t.pointer, "is " + to_string(t.shape) + ", expected [batch " + std::to_string(plan.batch) +
+                                ", token, " + what + " " + std::to_string(dim) + "]");
+        if (plan.past > 0 && s[2] != plan.past)
+            fail(t.pointer,
+                 "is " + to_string(t.shape) + ", but past_latent has " + count(plan.past, "token", "tokens"));
+        plan.past = s[2];
+        return b.place(std::move(t));
+    };
+    plan.past_latent = place(*p.past_latent, plan.projection(WeightRole::latent).d_out, "latent");
+    if (turned > 0) plan.past_rope_keys = place(*p.past_rope_keys, turned, "rope dim");
+}
+
 void resolve_norm(Builder& b) {
     Plan& plan = b.plan;
-    const auto check = [&](const std::optional<std::size_t>& weight, Index heads) {
+    const auto check = [&](const std::optional<std::size_t>& weight, Index heads, Index dim) {
         if (!weight) return;
         const TensorSource& t = plan.tensors[*weight];
-        const Index wanted = b.problem.qk_norm->over_width ? heads * plan.dim : plan.dim;
+        const Index wanted = b.problem.qk_norm->over_width ? heads * dim : dim;
         if (*element_count(t.shape) != wanted)
             fail(t.pointer, "has " + count(*element_count(t.shape), "number", "numbers") + ", expected " +
                                 std::to_string(wanted) + ": the norm goes over " +
@@ -58,17 +89,35 @@ void resolve_norm(Builder& b) {
         return;
     }
     plan.qk_norm = b.problem.qk_norm;
-    check(plan.query_norm, plan.heads);
-    check(plan.key_norm, plan.kv_heads);
+    check(plan.query_norm, plan.heads, plan.query_dim);
+    check(plan.key_norm, plan.kv_heads, plan.key_dim);
 }
 
 void resolve_rope(Builder& b) {
     Plan& plan = b.plan;
-    if (!b.problem.rope) return;
-    Rope& rope = *b.problem.rope;
+    const Index shared = plan.projection(WeightRole::rope_key).d_out;
+    if (b.problem.rope && plan.variant->is_latent() && shared == 0)
+        fail("/rope",
+             "turns the part of the keys that W_KR makes, but there is no \"W_KR\" among the weights",
+             "keys that come from the latent are not rotated: a cache of latents could not be");
+    if (!b.problem.rope && shared == 0) return;
+    Rope rope = std::move(b.problem.rope).value_or(Rope{});
+    if (shared > 0) {
+        if (rope.dims && *rope.dims != shared)
+            fail("/rope/dims", "is " + std::to_string(*rope.dims) + ", but W_KR makes " +
+                                   std::to_string(shared) + " columns: those turn");
+        if (rope.cos && 2 * rope.cos->shape.back() != shared)
+            fail("/rope/cos", "turns " + std::to_string(2 * rope.cos->shape.back()) +
+                                  " columns, but W_KR makes " + std::to_string(shared));
+        rope.dims = shared;
+    }
     PlannedRope out;
+    out.first_query = shared > 0 ? plan.dim - shared : 0;
     out.base = rope.base;
     out.interleaved = rope.interleaved;
+    if (plan.state && b.problem.past_state && !rope.cos && !rope.positions && !rope.query_positions)
+        plan.warnings.emplace_back(
+            "rope: positions begin at 0, because how many tokens past_state holds is not known");
     if (plan.dim % 2 != 0 && !rope.dims && !rope.cos)
         fail("/rope", "turns pairs of columns, but a head has " + count(plan.dim, "column", "columns"),
              "\"dims\" turns only the first columns");
@@ -119,13 +168,13 @@ void resolve_gate(Builder& b) {
     if (!b.problem.gate && !plan.variant->gated) return;
     plan.gate = b.problem.gate.value_or(Gate{});
     if (plan.gate->from_queries) {
-        if (plan.query_projection.weight.empty())
+        if (plan.projection(WeightRole::query).weight.empty())
             fail("/gate/from",
                  "is \"queries\", but nothing projects the queries: W_query holds query and gate");
         if (plan.dim != plan.value_dim)
             fail("/gate/from", "is \"queries\": a gate of " + std::to_string(plan.dim) +
                                    " columns, but values have " + std::to_string(plan.value_dim));
-    } else if (plan.gate_projection.weight.empty()) {
+    } else if (plan.projection(WeightRole::gate).weight.empty()) {
         fail(b.problem.gate ? "/gate" : "",
              std::string(b.problem.gate ? "" : "has no \"W_gate\" among the weights: ") +
                  "needs W_gate [d_in, heads * dim of values]" + (b.problem.gate ? " among the weights" : ""),
@@ -165,6 +214,7 @@ void resolve_keys(Builder& b) {
         fail("", "has no \"window\": variant \"" + std::string(plan.variant->name) + "\" needs one",
              "\"window\": {\"left\": 3} lets a token see the 3 before it");
     resolve_cache(b);
+    resolve_latent_cache(b);
     resolve_norm(b);
     resolve_rope(b);
     plan.zero_key = b.problem.add_zero_attn;

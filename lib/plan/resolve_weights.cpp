@@ -5,11 +5,33 @@
 namespace attn {
 namespace {
 
-constexpr std::array<std::string_view, weight_role_count> role_words{
-    "query", "key",   "value",      "output",   "query, key, value", "gate",
-    "key",   "value", "query norm", "key norm", "context norm"};
+constexpr std::array<std::string_view, weight_role_count> role_words{"query",
+                                                                     "key",
+                                                                     "value",
+                                                                     "output",
+                                                                     "gate",
+                                                                     "score",
+                                                                     "query latent",
+                                                                     "query, from its latent",
+                                                                     "latent",
+                                                                     "key, from the latent",
+                                                                     "value, from the latent",
+                                                                     "rotary key",
+                                                                     "decay",
+                                                                     "beta",
+                                                                     "query, key, value",
+                                                                     "key",
+                                                                     "value",
+                                                                     "query norm",
+                                                                     "key norm",
+                                                                     "context norm",
+                                                                     "v",
+                                                                     "log of the decay's rate",
+                                                                     "decay bias"};
 
-constexpr std::size_t slot(WeightRole r) { return static_cast<std::size_t>(r); }
+}  // namespace
+
+std::string_view word(WeightRole role) { return role_words[slot(role)]; }
 
 Slots sort_by_role(NamedWeights& set) {
     Slots slots;
@@ -45,19 +67,20 @@ std::string sibling_name(const Slots& slots, WeightRole role) {
     return std::string(mathematics[slot(role)]);
 }
 
-}  // namespace
-
-std::string_view word(WeightRole role) { return role_words[static_cast<std::size_t>(role)]; }
-
-void Resolver::identity() {
-    if (b_.key_width != b_.query_width)
-        fail(child("", b_.key_name), "have the width " + std::to_string(b_.key_width) +
-                                         ", but embeddings have " + std::to_string(b_.query_width) +
-                                         ": without weights they are multiplied as they are");
-    plan_.query_projection.d_out = b_.query_width;
-    plan_.key_projection.d_out = b_.key_width;
-    plan_.value_projection.d_out = b_.value_width;
-    split_heads();
+/// Weights that the variant has no use for are refused, not ignored.
+void Resolver::check_roles(const NamedWeights& set, WeightRoles allowed) const {
+    for (const NamedTensor& t : set.tensors) {
+        const WeightRole role = weight_named(t.name)->role;
+        if (has(allowed, role)) continue;
+        std::string others;
+        for (const Variant& v : all_variants())
+            if (v.may_have(role) && !has(Variant::projections | Variant::usual, role))
+                others += (others.empty() ? "" : ", ") + std::string(v.name);
+        fail_at_key(t.tensor.pointer,
+                    "\"" + t.name + "\" (" + std::string(word(role)) + ") has no part in variant \"" +
+                        std::string(plan_.variant->name) + "\"",
+                    others.empty() ? "" : "it belongs to variant " + others);
+    }
 }
 
 void Resolver::named() {
@@ -78,26 +101,20 @@ void Resolver::named() {
                                  std::to_string(*b_.problem.num_heads));
         b_.problem.num_heads = heads;
     }
-    for (NamedWeights& set : sets) one_set(set);
+    for (NamedWeights& set : sets) {
+        check_roles(set, plan_.variant->needs | plan_.variant->takes);
+        if (plan_.variant->is_latent()) {
+            latent(set);
+        } else {
+            one_set(set);
+        }
+    }
     split_heads();
     if (plan_.variant->weights_list) return;
+    scoring(sets.front());
+    recurrence(sets.front());
     extras(sets.front());
     output(sets.front());
-}
-
-void Resolver::given_output() {
-    if (b_.problem.init)
-        fail(b_.problem.init->pointer, "draws projection weights, but queries, keys and values are given");
-    if (b_.problem.weights_are_a_list) fail("/weights", "is a list, but queries, keys and values are given");
-    NamedWeights& set = b_.problem.weights.front();
-    for (const NamedTensor& t : set.tensors)
-        if (weight_named(t.name)->role != WeightRole::output &&
-            weight_named(t.name)->role < WeightRole::bias_k)
-            fail_at_key(
-                t.tensor.pointer,
-                "\"" + t.name + "\" in weights projects embeddings, but queries, keys and values are given");
-    extras(set);
-    output(set);
 }
 
 void Resolver::note_layout(Plan& plan, std::string name, std::string role, bool bias, bool out_in,
@@ -110,11 +127,16 @@ void Resolver::note_layout(Plan& plan, std::string name, std::string role, bool 
 }
 
 Projection& Resolver::of(WeightRole r) {
-    return r == WeightRole::query   ? plan_.query_projection
-           : r == WeightRole::key   ? plan_.key_projection
-           : r == WeightRole::value ? plan_.value_projection
-           : r == WeightRole::gate  ? plan_.gate_projection
-                                    : plan_.output_projection;
+    switch (r) {
+        case WeightRole::query_up:
+            return plan_.projection(WeightRole::query);
+        case WeightRole::key_up:
+            return plan_.projection(WeightRole::key);
+        case WeightRole::value_up:
+            return plan_.projection(WeightRole::value);
+        default:
+            return plan_.projection(r);
+    }
 }
 
 const std::string& Resolver::input_name(WeightRole r) const {
@@ -212,12 +234,18 @@ void Resolver::place_bias(NamedTensor& t, WeightRole role, Index outputs) {
 void Resolver::one_set(NamedWeights& set) {
     if (!b_.problem.weights_are_a_list) count_heads(set);
     Slots slots = sort_by_role(set);
-    const Index before = plan_.query_projection.d_out, values_before = plan_.value_projection.d_out;
+    has_score_ = slots.weight[slot(WeightRole::score)] != nullptr;
+    const Index before = plan_.projection(WeightRole::query).d_out,
+                values_before = plan_.projection(WeightRole::value).d_out;
     if (slots.weight[slot(WeightRole::packed)]) {
         packed(*slots.weight[slot(WeightRole::packed)], set);
     } else {
         for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) {
             NamedTensor* w = slots.weight[slot(r)];
+            if (!w && !slots.bias[slot(r)] && !has(plan_.variant->needs, r)) {
+                of(r).d_out = of(r).d_in;
+                continue;
+            }
             if (!w) {
                 const std::string name = sibling_name(slots, r);
                 if (slots.bias[slot(r)])
@@ -229,17 +257,18 @@ void Resolver::one_set(NamedWeights& set) {
             place_weight(*w, set, r, of(r).d_in, input + " are " + to_string(input_shape(r)));
         }
     }
-    const Index width = plan_.query_projection.d_out - before;
+    const Index width = plan_.projection(WeightRole::query).d_out - before;
     // With heads that are shared the keys are narrower; split_heads knows how much.
-    const bool may_differ = b_.problem.num_kv_heads || plan_.variant->one_kv_head ||
+    const bool may_differ = has_score_ || b_.problem.num_kv_heads || plan_.variant->one_kv_head ||
                             (b_.problem.gate && b_.problem.gate->from_queries);
-    if (!may_differ && plan_.key_projection.d_out != plan_.query_projection.d_out) {
+    if (!may_differ && !has(plan_.variant->needs, WeightRole::query)) check_plain_widths();
+    if (!may_differ && plan_.projection(WeightRole::key).d_out != plan_.projection(WeightRole::query).d_out) {
         const NamedTensor* k = slots.weight[slot(WeightRole::key)];
         const NamedTensor* q = slots.weight[slot(WeightRole::query)];
-        fail(child(set.pointer, k->name), "gives keys of width " +
-                                              std::to_string(plan_.key_projection.d_out - before) + ", but " +
-                                              q->name + " gives queries of width " + std::to_string(width) +
-                                              ": they are multiplied with each other");
+        fail(child(set.pointer, k->name),
+             "gives keys of width " + std::to_string(plan_.projection(WeightRole::key).d_out - before) +
+                 ", but " + q->name + " gives queries of width " + std::to_string(width) +
+                 ": they are multiplied with each other");
     }
     biases(slots);
     if (!plan_.variant->weights_list) return;
@@ -258,7 +287,7 @@ void Resolver::one_set(NamedWeights& set) {
     if (heads_before > 0 && (width * heads_before != before))
         fail(set.pointer, "gives a head of width " + std::to_string(width) + ", but the first head has " +
                               std::to_string(before / heads_before));
-    const Index value_width = plan_.value_projection.d_out - values_before;
+    const Index value_width = plan_.projection(WeightRole::value).d_out - values_before;
     if (heads_before > 0 && value_width * heads_before != values_before)
         fail(set.pointer, "gives values of width " + std::to_string(value_width) +
                               ", but the first head has " + std::to_string(values_before / heads_before));
@@ -299,7 +328,8 @@ void Resolver::packed(NamedTensor& t, const NamedWeights& set) {
 
 void Resolver::biases(Slots& slots) {
     if (NamedTensor* t = slots.bias[slot(WeightRole::packed)]) {
-        const Index q = plan_.query_projection.d_out, v = plan_.value_projection.d_out;
+        const Index q = plan_.projection(WeightRole::query).d_out,
+                    v = plan_.projection(WeightRole::value).d_out;
         if (t->tensor.shape[0] != 2 * q + v || plan_.variant->weights_list)
             fail(t->tensor.pointer, "has " + std::to_string(t->tensor.shape[0]) + " numbers, expected " +
                                         std::to_string(2 * q + v) + ": the biases of query, key and value");
@@ -309,133 +339,13 @@ void Resolver::biases(Slots& slots) {
                             "\"" + slots.bias[slot(r)]->name + "\" stands beside \"" + t->name + "\"");
         note_layout(plan_, t->name, "query, key, value bias", true, false, t->tensor.shape);
         const std::size_t k = b_.place(std::move(t->tensor));
-        plan_.query_projection.bias.push_back({k, true, 0, 0, q, 0});
-        plan_.key_projection.bias.push_back({k, true, q, 0, q, 0});
-        plan_.value_projection.bias.push_back({k, true, 2 * q, 0, v, 0});
+        plan_.projection(WeightRole::query).bias.push_back({k, true, 0, 0, q, 0});
+        plan_.projection(WeightRole::key).bias.push_back({k, true, q, 0, q, 0});
+        plan_.projection(WeightRole::value).bias.push_back({k, true, 2 * q, 0, v, 0});
         return;
     }
     for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value})
         if (slots.bias[slot(r)]) place_bias(*slots.bias[slot(r)], r, outputs_of_last(of(r)));
-}
-
-void Resolver::split_heads() {
-    plan_.heads = b_.problem.num_heads.value_or(1);
-    plan_.kv_heads = b_.problem.num_kv_heads.value_or(plan_.variant->one_kv_head ? 1 : plan_.heads);
-    check_groups(b_, b_.problem.num_kv_heads ? "/num_kv_heads" : "/num_heads", "asks for");
-    const auto split = [&](const Projection& p, Index heads, const char* key, const char* what) {
-        if (p.d_out % heads != 0)
-            fail(heads == plan_.heads ? "/num_heads" : key, "is " + std::to_string(heads) +
-                                                                " heads, which does not divide the width " +
-                                                                std::to_string(p.d_out) + " of the " + what);
-        return p.d_out / heads;
-    };
-    const bool grouped = plan_.kv_heads != plan_.heads;
-    plan_.dim =
-        split(plan_.query_projection, plan_.heads, "/num_heads", grouped ? "queries" : "queries and keys");
-    if (b_.problem.gate && b_.problem.gate->from_queries) {
-        if (plan_.dim % 2 != 0)
-            fail("/gate/from", "is \"queries\", but a head of W_query has " + std::to_string(plan_.dim) +
-                                   " columns: the first half is the query, the second the gate");
-        plan_.dim /= 2;
-    }
-    plan_.value_dim = split(plan_.value_projection, plan_.kv_heads, "/num_kv_heads", "values");
-    if (plan_.key_projection.d_out != plan_.kv_heads * plan_.dim)
-        fail(grouped ? "/num_kv_heads" : "/gate/from",
-             "is " + (grouped ? std::to_string(plan_.kv_heads) : std::string("\"queries\"")) + ": keys of " +
-                 std::to_string(plan_.dim) + " (the width of a query head) have the width " +
-                 std::to_string(plan_.kv_heads * plan_.dim) + ", but it is " +
-                 std::to_string(plan_.key_projection.d_out));
-}
-
-std::optional<std::size_t> Resolver::place_vector(const Slots& slots, WeightRole role) {
-    NamedTensor* t = slots.bias[slot(role)];
-    if (!t) return std::nullopt;
-    const bool appended = role == WeightRole::bias_k || role == WeightRole::bias_v;
-    plan_.weight_notes.push_back(
-        {t->name, std::string(word(role)) + (appended ? " that is appended" : ""), "[dim]", t->tensor.shape});
-    return b_.place(std::move(t->tensor));
-}
-
-void Resolver::extras(NamedWeights& set) {
-    Slots slots = sort_by_role(set);
-    NamedTensor* gate = slots.weight[slot(WeightRole::gate)];
-    const bool gates = b_.problem.gate || plan_.variant->gated;
-    if (gate && (!gates || (b_.problem.gate && b_.problem.gate->from_queries)))
-        fail_at_key(gate->tensor.pointer,
-                    "\"" + gate->name + "\" is given, but " +
-                        (gates ? "the gate is made from the queries" : "there is no \"gate\""),
-                    "\"gate\": {\"activation\": \"sigmoid\"} multiplies the context by it");
-    if (gate) {
-        plan_.gate_projection.d_in = plan_.query_projection.d_in;
-        place_weight(*gate, set, WeightRole::gate, plan_.gate_projection.d_in,
-                     b_.query_name + " are " + to_string(input_shape(WeightRole::query)));
-        if (plan_.gate_projection.d_out != plan_.heads * plan_.value_dim)
-            fail(plan_.tensors.back().pointer,
-                 "gives a gate of width " + std::to_string(plan_.gate_projection.d_out) +
-                     ", but the heads together have " + std::to_string(plan_.heads * plan_.value_dim));
-        if (NamedTensor* t = slots.bias[slot(WeightRole::gate)])
-            place_bias(*t, WeightRole::gate, plan_.gate_projection.d_out);
-    }
-    const auto sized = [&](std::optional<std::size_t> t, Index wanted, const char* what) {
-        if (t && *element_count(plan_.tensors[*t].shape) != wanted)
-            fail(plan_.tensors[*t].pointer, "has " + std::to_string(*element_count(plan_.tensors[*t].shape)) +
-                                                " numbers, expected " + std::to_string(wanted) + ": " + what);
-        return t;
-    };
-    plan_.bias_k =
-        sized(place_vector(slots, WeightRole::bias_k), plan_.kv_heads * plan_.dim, "one key of all heads");
-    plan_.bias_v = sized(place_vector(slots, WeightRole::bias_v), plan_.kv_heads * plan_.value_dim,
-                         "one value of all heads");
-    if (plan_.bias_k.has_value() != plan_.bias_v.has_value())
-        fail(plan_.tensors[plan_.bias_k ? *plan_.bias_k : *plan_.bias_v].pointer,
-             std::string("stands without its ") + (plan_.bias_k ? "bias_v" : "bias_k") +
-                 ": a key and its value are appended together");
-    plan_.query_norm = place_vector(slots, WeightRole::query_norm);
-    plan_.key_norm = place_vector(slots, WeightRole::key_norm);
-    plan_.context_norm = sized(place_vector(slots, WeightRole::context_norm), plan_.value_dim,
-                               "the context of a head is normalised");
-    if (plan_.context_norm && !(b_.problem.gate && b_.problem.gate->norm))
-        fail_at_key(plan_.tensors[*plan_.context_norm].pointer,
-                    "is the weight of a norm, but there is no \"gate\" with \"norm\": \"rms\"");
-}
-
-void Resolver::output(NamedWeights& set) {
-    Slots slots = sort_by_role(set);
-    NamedTensor* w = slots.weight[slot(WeightRole::output)];
-    NamedTensor* bias = slots.bias[slot(WeightRole::output)];
-    if (bias && !w)
-        fail(bias->tensor.pointer,
-             "is a bias without its weight: there is no \"" + sibling_name(slots, WeightRole::output) + "\"");
-    if (!w) return;
-    const Index width = plan_.heads * plan_.value_dim;
-    plan_.output_projection.d_in = width;
-    place_weight(*w, set, WeightRole::output, width,
-                 (plan_.heads > 1 ? "the heads together" : "the context") + std::string(" have the width ") +
-                     std::to_string(width));
-    if (bias) place_bias(*bias, WeightRole::output, plan_.output_projection.d_out);
-    plan_.has_output = true;
-    plan_.output_dim = plan_.output_projection.d_out;
-}
-
-void resolve_weights(Builder& b) {
-    Resolver resolver(b);
-    const Problem& p = b.problem;
-    const Variant& v = *b.plan.variant;
-    if (b.plan.projected_given) {
-        if (p.has_weights) resolver.given_output();
-        return;
-    }
-    if (!v.needs_weights) {
-        if (p.has_weights)
-            fail("/weights", "is given, but variant \"" + std::string(v.name) + "\" has no weights",
-                 "variant \"self_attention\" projects queries, keys and values");
-        return resolver.identity();
-    }
-    if (!p.has_weights)
-        fail("", "has no \"weights\": variant \"" + std::string(v.name) +
-                     "\" needs W_query, W_key, W_value, or {\"init\": ...}");
-    if (p.init) return resolver.drawn();
-    resolver.named();
 }
 
 }  // namespace attn

@@ -10,19 +10,26 @@ namespace attn {
 /// "query", "query, key, value", ...
 std::string_view word(WeightRole role);
 
+constexpr std::size_t slot(WeightRole r) { return static_cast<std::size_t>(r); }
+
 /// The tensors of one set of names, by role. Null: not given.
 struct Slots {
     NamedTensor* weight[weight_role_count] = {};
     NamedTensor* bias[weight_role_count] = {};
 };
 
+/// \throws Error where two names are for the same.
+Slots sort_by_role(NamedWeights& set);
+/// The name for `role` in the style of the names that are there: k_proj.weight beside q_proj.weight.
+std::string sibling_name(const Slots& slots, WeightRole role);
+
 /// Reads weights into the projections of a plan. Internal to the room.
 class Resolver {
   public:
     explicit Resolver(Builder& b) : b_(b), plan_(b.plan) {
-        plan_.query_projection.d_in = b.query_width;
-        plan_.key_projection.d_in = b.key_width;
-        plan_.value_projection.d_in = b.value_width;
+        plan_.projection(WeightRole::query).d_in = b.query_width;
+        plan_.projection(WeightRole::key).d_in = b.key_width;
+        plan_.projection(WeightRole::value).d_in = b.value_width;
     }
     void identity();
     void named();
@@ -39,7 +46,12 @@ class Resolver {
                       const std::string& input);
     static Index outputs_of_last(const Projection& p);
     void place_bias(NamedTensor& t, WeightRole role, Index outputs);
+    void check_roles(const NamedWeights& set, WeightRoles allowed) const;
+    void check_plain_widths() const;
     void one_set(NamedWeights& set);
+    void latent(NamedWeights& set);
+    void scoring(NamedWeights& set);
+    void recurrence(NamedWeights& set);
     const Shape& input_shape(WeightRole r) const;
     void packed(NamedTensor& t, const NamedWeights& set);
     void biases(Slots& slots);
@@ -65,6 +77,7 @@ class Resolver {
     Builder& b_;
     Plan& plan_;
     bool c_attn_is_out_in_ = false;
+    bool has_score_ = false;  ///< W_score is among the weights of embeddings
 };
 
 }  // namespace attn

@@ -11,23 +11,23 @@ class CsvSink : public Sink {
     explicit CsvSink(Output& output) : bytes_(output) {}
 
     void begin(const Plan& plan) override {
-        past_ = plan.past;
-        for (const std::string& t : plan.query_tokens) query_tokens_.push_back(csv_cell(t));
-        for (const std::string& t : plan.key_tokens) key_tokens_.push_back(csv_cell(t));
+        plan_ = &plan;
         bytes_.text += "stage,batch,head,row,column,row_token,column_token,value\r\n";
     }
 
     void rows(const Rows& rows) override {
-        const bool key_rows = has_key_rows(rows.stage->family);
-        const Index first_token = rows.stage->family == StageShape::key_dim ? past_ : 0;
-        const bool key_columns = rows.stage->family == StageShape::query_key;
+        const StageShape family = rows.stage->family;
         const std::string before = std::string(rows.stage->name) + "," + std::to_string(rows.batch) + "," +
                                    (rows.has_head ? std::to_string(rows.head) : "") + ",";
+        // Rows of states are counted through all tokens.
+        const Index first_row = rows.row_begin + rows.token * rows.row_count();
         for (Index i = 0; i < rows.row_count(); ++i) {
-            const Index row = rows.row_begin + i;
-            const std::string& row_token =
-                (key_rows ? key_tokens_ : query_tokens_)[static_cast<std::size_t>(row + first_token)];
-            const std::string row_text = before + std::to_string(row) + ",";
+            const std::string row_number =
+                family == StageShape::per_key ? std::string{} : std::to_string(first_row + i);
+            const std::string row_text = before + row_number + ",";
+            const std::string row_token =
+                cell(family == StageShape::states ? plan_->row_token(StageShape::key_dim, rows.token)
+                                                  : plan_->row_token(family, rows.row_begin + i));
             with_row(rows, i, [&](auto values) {
                 for (std::size_t j = 0; j < values.size(); ++j) {
                     const Index column = rows.columns[j];
@@ -36,7 +36,7 @@ class CsvSink : public Sink {
                     bytes_.text += ',';
                     bytes_.text += row_token;
                     bytes_.text += ',';
-                    if (key_columns) bytes_.text += key_tokens_[static_cast<std::size_t>(column)];
+                    bytes_.text += cell(plan_->column_token(family, column));
                     bytes_.text += ',';
                     append_number(bytes_.text, values[j], NonFinite::bare);
                     bytes_.text += "\r\n";
@@ -49,9 +49,10 @@ class CsvSink : public Sink {
     void end(const std::vector<std::string>&) override { bytes_.flush(); }
 
   private:
+    static std::string cell(const std::string* token) { return token ? csv_cell(*token) : std::string{}; }
+
     Bytes bytes_;
-    std::vector<std::string> query_tokens_, key_tokens_;
-    Index past_ = 0;
+    const Plan* plan_ = nullptr;
 };
 
 }  // namespace

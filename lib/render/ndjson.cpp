@@ -26,6 +26,7 @@ class NdjsonSink : public Sink {
         std::string& text = bytes_.text;
         text += ", \"name\": " + json_string(rows.stage->name) + ", \"batch\": " + std::to_string(rows.batch);
         if (rows.has_head) text += ", \"head\": " + std::to_string(rows.head);
+        if (rows.stage->family == StageShape::states) text += ", \"key\": " + std::to_string(rows.token);
         text += ", \"rows\": " + to_string(Shape{rows.row_begin, rows.row_end});
         text += ", \"shape\": " + to_string(Shape{rows.row_count(), rows.column_count()}) + ", \"data\": [";
         for (Index i = 0; i < rows.row_count(); ++i) {

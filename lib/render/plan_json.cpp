@@ -68,6 +68,18 @@ void options(const Plan& plan, JsonMembers& m) {
         }
         m.emplace_back("rope", json_object(r));
     }
+    if (plan.state) {
+        constexpr std::array<const char*, 3> maps{"elu1", "relu", "identity"};
+        JsonMembers state{{"rule", quoted(plan.state->delta ? "delta" : "sum")},
+                          {"causal", plan.causal ? "true" : "false"}};
+        if (plan.causal) state.emplace_back("offset", json_indices(plan.offsets));
+        if (plan.state->feature_map)
+            state.emplace_back("feature_map",
+                               quoted(maps[static_cast<std::size_t>(*plan.state->feature_map)]));
+        state.emplace_back("normalizer", plan.state->normalizer ? "true" : "false");
+        state.emplace_back("begins", quoted(plan.state->past ? "past_state" : "zeros"));
+        m.emplace_back("state", json_object(state));
+    }
     if (plan.softcap) m.emplace_back("softcap", json_number(*plan.softcap));
     if (!plan.alibi.empty()) m.emplace_back("alibi", numbers(plan.alibi));
     if (!plan.sinks.empty()) m.emplace_back("sinks", numbers(plan.sinks));

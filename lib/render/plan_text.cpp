@@ -28,7 +28,7 @@ std::vector<std::string> weight_parts(const Plan& plan) {
     if (plan.init) {
         constexpr std::array<const char*, 3> names{"torch.nn.Linear", "torch.rand",
                                                    "torch.nn.MultiheadAttention"};
-        const bool bias = !plan.query_projection.bias.empty();
+        const bool bias = !plan.projection(WeightRole::query).bias.empty();
         parts.push_back(std::string("weights drawn: ") + names[static_cast<std::size_t>(plan.init->kind)] +
                         ", seed " + std::to_string(static_cast<std::int64_t>(plan.init->seed)) +
                         (bias ? ", with bias" : ", no bias"));
@@ -59,8 +59,8 @@ std::vector<std::string> main_parts(const Plan& plan) {
                          : counted(plan.queries, "query", "queries") + ", " +
                                counted(plan.keys, "key", "keys"));
     parts.push_back(
-        counted(plan.heads, "head", "heads") + " of " + std::to_string(plan.dim) +
-        (plan.value_dim != plan.dim ? " (values of " + std::to_string(plan.value_dim) + ")" : ""));
+        counted(plan.heads, "head", "heads") + " of " + std::to_string(plan.query_dim) +
+        (plan.value_dim != plan.query_dim ? " (values of " + std::to_string(plan.value_dim) + ")" : ""));
     if (plan.kv_heads != plan.heads)
         parts.push_back("on " +
                         counted(plan.kv_heads, "head of keys and values", "heads of keys and values") +
@@ -79,6 +79,16 @@ std::vector<std::string> main_parts(const Plan& plan) {
                         (plan.rope->interleaved ? "interleaved" : "half") +
                         (plan.rope->cos ? ", given cos and sin" : ", base " + short_number(plan.rope->base)));
     parts.push_back(plan.scaled ? "scale " + plan.scale_text : "no scale");
+    if (plan.state) {
+        constexpr std::array<const char*, 3> maps{"elu + 1", "relu", "identity"};
+        if (plan.state->feature_map)
+            parts.push_back(std::string("feature map ") +
+                            maps[static_cast<std::size_t>(*plan.state->feature_map)]);
+        if (plan.state->normalizer) parts.emplace_back("normalised");
+        parts.emplace_back(plan.causal ? "each query reads the state after its token"
+                                       : "each query reads the last state");
+        parts.emplace_back(plan.state->past ? "begins with past_state" : "begins with zeros");
+    }
     if (plan.softcap) parts.push_back("softcap " + short_number(*plan.softcap));
     if (!plan.alibi.empty()) parts.emplace_back("ALiBi");
     if (plan.position_bias) parts.emplace_back("position bias");
@@ -87,7 +97,8 @@ std::vector<std::string> main_parts(const Plan& plan) {
         parts.push_back(std::string(plan.gate->norm ? "normed and " : "") + "gated by " +
                         (plan.gate->silu ? "silu" : "a sigmoid") +
                         (plan.gate->from_queries ? ", from W_query" : ""));
-    for (const std::string& w : plan.mask_words) parts.push_back(w);
+    if (!plan.state)
+        for (const std::string& w : plan.mask_words) parts.push_back(w);
     if (plan.masked && plan.mask_at == MaskAt::scores) parts.emplace_back("masked before the scale");
     if (plan.masked && plan.mask_at == MaskAt::weights)
         parts.emplace_back("masked after the softmax, renormalised");

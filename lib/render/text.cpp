@@ -29,7 +29,7 @@ struct Line {
 };
 
 struct Table {
-    Index batch = 0, head = 0;
+    Index batch = 0, head = 0, token = 0;
     bool has_head = true;
     Index rows_seen = 0;
     std::vector<Line> lines;
@@ -67,8 +67,9 @@ class TextSink : public Sink {
     }
 
     void rows(const Rows& rows) override {
-        if (tables_.empty() || tables_.back().batch != rows.batch || tables_.back().head != rows.head)
-            tables_.push_back({rows.batch, rows.head, rows.has_head, 0, {}, SIZE_MAX});
+        if (tables_.empty() || tables_.back().batch != rows.batch || tables_.back().head != rows.head ||
+            tables_.back().token != rows.token)
+            tables_.push_back({rows.batch, rows.head, rows.token, rows.has_head, 0, {}, SIZE_MAX});
         Table& table = tables_.back();
         const Index total = shape_[shape_.size() - 2];
         const bool asked_for = plan_->rows_of(rows.stage->family).asked;
@@ -95,15 +96,18 @@ class TextSink : public Sink {
         for (const Table& t : tables_) table(stage, t);
         std::vector<std::string> notes;
         const Index rows = shape_[shape_.size() - 2];
-        const bool key_rows = has_key_rows(stage.family);
+        const RowKind kind = row_kind(stage.family);
         if (left_out_rows_ > 0)
             notes.push_back(std::to_string(left_out_rows_) + " of " + std::to_string(rows) +
-                            " rows left out: " + (key_rows ? "--cols" : "--rows") + " shows them");
+                            " rows left out" +
+                            (kind == RowKind::whole     ? ""
+                             : kind == RowKind::queries ? ": --rows shows them"
+                                                        : ": --cols shows them"));
         if (left_out_columns_ > 0)
-            notes.push_back(std::to_string(left_out_columns_) + " of " + std::to_string(shape_.back()) +
-                            " columns left out: " +
-                            (stage.family == StageShape::query_key ? "--cols or --width shows them"
-                                                                   : "--width shows more"));
+            notes.push_back(
+                std::to_string(left_out_columns_) + " of " + std::to_string(shape_.back()) +
+                " columns left out: " +
+                (has_key_columns(stage.family) ? "--cols or --width shows them" : "--width shows more"));
         if (!notes.empty()) bytes_.text += joined_lines(notes, options_.width, 0, options_);
         bytes_.pass();
     }
@@ -152,9 +156,9 @@ class TextSink : public Sink {
         bytes_.text += "\n";
     }
 
-    std::string label(const std::vector<std::string>& tokens, Index k, int most) const {
+    std::string label(const std::string& name, int most) const {
         // Escapes first, then the cut: an escaped character is six columns or more.
-        const std::string token = said(visible(tokens[static_cast<std::size_t>(k)]), options_);
+        const std::string token = said(visible(name), options_);
         return said(clip(token, options_.ascii ? most - 2 : most), options_);
     }
 
@@ -188,17 +192,20 @@ class TextSink : public Sink {
     void table(const PlannedStage& stage, const Table& t) {
         std::vector<std::string> where;
         if (plan_->batch > 1) where.push_back("batch " + std::to_string(t.batch));
-        if (t.has_head && plan_->heads > 1) where.push_back("head " + std::to_string(t.head));
+        if (t.has_head && stage.shape[1] > 1) where.push_back("head " + std::to_string(t.head));
+        if (stage.family == StageShape::states)
+            where.push_back("after " +
+                            label(*plan_->row_token(StageShape::key_dim, t.token), longest_row_label));
         if (!where.empty())
             bytes_.text +=
                 (&t == &tables_.front() ? "" : "\n") + joined_lines(where, options_.width, 0, options_);
-        const auto& row_tokens = has_key_rows(stage.family) ? plan_->key_tokens : plan_->query_tokens;
-        const Index first_token = stage.family == StageShape::key_dim ? plan_->past : 0;
         std::vector<std::string> row_labels;
         int label_width = 0;
         for (const Line& l : t.lines) {
-            row_labels.push_back(
-                label(row_tokens, l.row + first_token, std::clamp(options_.width / 4, 6, longest_row_label)));
+            const std::string* token = plan_->row_token(stage.family, l.row);
+            row_labels.push_back(token ? label(*token, std::clamp(options_.width / 4, 6, longest_row_label))
+                                 : stage.family == StageShape::per_key ? ""
+                                                                       : std::to_string(l.row));
             label_width = std::max(label_width, display_width(row_labels.back()));
         }
         left_out_rows_ = std::max(left_out_rows_, t.rows_seen - static_cast<Index>(t.lines.size()));
@@ -207,10 +214,9 @@ class TextSink : public Sink {
         std::vector<std::vector<std::string>> cells(t.lines.size());
         std::vector<std::string> column_labels;
         std::vector<int> widths;
-        const bool keys = stage.family == StageShape::query_key;
         for (const Index number_of : numbers_) {
-            column_labels.push_back(keys ? label(plan_->key_tokens, number_of, longest_column_label)
-                                         : std::to_string(number_of));
+            const std::string* token = plan_->column_token(stage.family, number_of);
+            column_labels.push_back(token ? label(*token, longest_column_label) : std::to_string(number_of));
             widths.push_back(display_width(column_labels.back()));
         }
         for (std::size_t i = 0; i < t.lines.size(); ++i)
@@ -257,7 +263,8 @@ class TextSink : public Sink {
             if (i == t.gap_after) bytes_.text += options_.ascii ? "...\n" : "…\n";
             std::vector<std::string> parts;
             for (const auto& [weight, column] : t.lines[i].top) {
-                std::string text = label(plan_->key_tokens, column, longest_column_label) + " ";
+                std::string text =
+                    label(plan_->key_tokens[static_cast<std::size_t>(column)], longest_column_label) + " ";
                 append_fixed(text, weight, options_.precision, exponent_);
                 parts.push_back(std::move(text));
             }

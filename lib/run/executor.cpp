@@ -7,12 +7,6 @@ namespace {
 
 bool is_traced(Stage s) { return s >= Stage::scores && s <= Stage::context; }
 
-template <class T>
-std::optional<LinearMap<T>> map_of(const Projection& p, const Plan& plan, const Tensors<T>& tensors) {
-    if (p.weight.empty()) return std::nullopt;
-    return assemble(p, plan, tensors);
-}
-
 }  // namespace
 
 template <class T>
@@ -24,13 +18,14 @@ Executor<T>::Executor(const Plan& plan)
       mask_(plan, tensors_),
       biases_(plan, tensors_),
       dropout_(plan, tensors_),
-      query_map_(map_of(plan.query_projection, plan, tensors_)),
-      key_map_(map_of(plan.key_projection, plan, tensors_)),
-      value_map_(map_of(plan.value_projection, plan, tensors_)),
-      output_map_(plan.has_output ? map_of(plan.output_projection, plan, tensors_) : std::nullopt),
-      gate_map_(plan.gate ? map_of(plan.gate_projection, plan, tensors_) : std::nullopt),
-      dims_(counted(std::max({plan.dim, plan.value_dim, plan.heads * plan.value_dim, plan.output_dim}))),
-      operands_{plan, mask_, biases_, {}, true, {}, {}, {}} {}
+      operands_{plan, mask_, biases_, {}, true, {}, {}, {}, {}} {
+    Index widest = 0;
+    for (const PlannedStage& s : plan.stages) widest = std::max(widest, s.shape.back());
+    dims_ = counted(widest);
+    for (std::size_t r = 0; r < projection_count; ++r)
+        if (!plan.projections[r].weight.empty()) maps_[r] = assemble(plan.projections[r], plan, tensors_);
+    if (plan.additive) operands_.additive = tensors_[*plan.additive];
+}
 
 template <class T>
 bool Executor<T>::wants(Stage first, Stage last) const {
@@ -50,13 +45,24 @@ void Executor<T>::prepare(Sink& sink) {
     findings_.start();
     has_contexts_ = false;
     traced_.reset();
+    recurrence_.reset();
     const bool merges = wants(Stage::concat, Stage::concat) || wants(Stage::output, Stage::output);
     operands_.heads = merges ? counted(plan_.heads) : plan_.heads_shown.indices;
     const bool scores = wants(Stage::scores, Stage::output), context = wants(Stage::context, Stage::output);
-    prepare_sources(scores, context);
+    Needs needs{false, false, scores || wants(Stage::normed_queries, Stage::all_values), {}};
+    needs.keys = needs.all || wants(Stage::keys, Stage::keys);
+    needs.values =
+        context || wants(Stage::values, Stage::values) || wants(Stage::all_values, Stage::all_values);
+    for (const Index h : operands_.heads) needs.kv_heads.push_back(plan_.kv_head_of(h));
+    std::sort(needs.kv_heads.begin(), needs.kv_heads.end());
+    needs.kv_heads.erase(std::unique(needs.kv_heads.begin(), needs.kv_heads.end()), needs.kv_heads.end());
+    project_all(needs);
+    if (needs.all) prepare_operands(needs);
+    if (plan_.state && needs.all) prepare_state(needs);
     output_.reset();
-    if (output_map_ && wants(Stage::head_outputs, Stage::output))
-        output_.emplace(*output_map_, 0, plan_.output_dim, plan_.batch * plan_.queries, arena_);
+    const std::optional<LinearMap<T>>& output_map = map(WeightRole::output);
+    if (output_map && wants(Stage::head_outputs, Stage::output))
+        output_.emplace(*output_map, 0, plan_.output_dim, plan_.batch * plan_.queries, arena_);
     keeps_contexts_ = wants(Stage::normed_context, Stage::output) || (context && plan_.path != Path::traced);
     contexts_.reset();
     if (keeps_contexts_) place_contexts(sink);
@@ -74,8 +80,8 @@ void Executor<T>::place_contexts(Sink& sink) {
         (*gated)->take(arena_);
     }
     contexts_ = std::make_unique<Contexts<T>>(plan_, findings_, side_by_side);
-    contexts_in_place_ =
-        !side_by_side && plan_.path != Path::traced && !sink.stage_by_stage() && sink.has_places();
+    contexts_in_place_ = !side_by_side && plan_.find(Stage::context)->shown && plan_.path != Path::traced &&
+                         !sink.stage_by_stage() && sink.has_places();
     if (!contexts_in_place_) return contexts_->take(arena_);
     const PlannedStage& stage = *plan_.find(Stage::context);
     for (const Index b : plan_.batch_shown.indices)
@@ -109,7 +115,7 @@ void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown
     findings_.start_pass();
     const Stage last = shown.empty() ? Stage::queries : shown.back()->stage;
     for (const PlannedStage* s : shown)
-        if (s->stage < Stage::scores) emit_projected(sink, *s);
+        if (s->stage < Stage::scores) emit_source(sink, *s);
     if (last < Stage::scores) return;
     if (plan_.path == Path::traced) {
         // Stages after the context need it of all heads; once it is kept, nothing is computed again.
@@ -118,11 +124,13 @@ void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown
     } else if (!has_contexts_) {
         compute_contexts();
     }
-    if (plan_.gate && last > Stage::context) apply_gate();
+    if (plan_.gate && last >= Stage::normed_context) apply_gate();
     for (const PlannedStage* s : shown)
         if ((s->stage == Stage::context && plan_.path != Path::traced) || s->stage == Stage::normed_context ||
             s->stage == Stage::gated_context)
             emit_contexts(sink, *s);
+    for (const PlannedStage* s : shown)
+        if (s->stage == Stage::state || s->stage == Stage::states) emit_state(sink, *s);
     for (const Index b : plan_.batch_shown.indices)
         for (const PlannedStage* s : shown)
             if (s->stage > Stage::gated_context) emit_merged(sink, *s, b);
@@ -130,7 +138,9 @@ void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown
 
 template <class T>
 void Executor<T>::compute_contexts() {
-    if (plan_.path == Path::fused) {
+    if (plan_.path == Path::recurrent) {
+        recurrence_->run(*contexts_);
+    } else if (plan_.path == Path::fused) {
         Fused<T>(operands_, arena_, pool_).run(*contexts_);
     } else {
         SingleRows<T>(operands_, arena_, pool_).run(*contexts_);

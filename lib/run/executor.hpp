@@ -6,6 +6,7 @@
 #include "lib/run/contexts.hpp"
 #include "lib/run/fused.hpp"
 #include "lib/run/linear.hpp"
+#include "lib/run/recurrence.hpp"
 #include "lib/run/single_rows.hpp"
 #include "lib/run/sink.hpp"
 #include "lib/run/sources.hpp"
@@ -26,9 +27,29 @@ class Executor {
   private:
     void prepare(Sink& sink);
     void place_contexts(Sink& sink);
-    View<T> project(const Projection& projection, std::size_t input, const std::optional<LinearMap<T>>& map,
-                    const std::vector<Index>& tokens, Index heads, Index dim,
+    /// What a projection is applied to: [batch, token, width].
+    struct Input {
+        const T* data;
+        Index tokens, width;
+    };
+    Input input(std::size_t tensor) const;
+    View<T> project(WeightRole role, const Input& x, const std::vector<Index>& tokens, Index heads, Index dim,
                     const std::vector<Index>& wanted);
+    View<T> placed(const Input& x, Index heads, Index dim) const;
+    /// What has to be there before the scores, or before the state.
+    struct Needs {
+        bool keys, values, all;  ///< all: queries and keys as the scores read them
+        std::vector<Index> kv_heads;
+    };
+    void project_all(const Needs& needs);
+    void project_latent(const Needs& needs);
+    View<T> query_rows(const View<T>& x, Index dim);
+    void prepare_operands(const Needs& needs);
+    void prepare_state(const Needs& needs);
+    View<T> per_token(Stage stage, WeightRole role, const std::optional<std::size_t>& given, Index dim,
+                      const Needs& needs);
+    View<T>& at(Stage stage) { return sources_[static_cast<std::size_t>(stage)]; }
+    const std::optional<LinearMap<T>>& map(WeightRole r) const { return maps_[static_cast<std::size_t>(r)]; }
     void pass(Sink& sink, const std::vector<const PlannedStage*>& shown);
     void prepare_sources(bool scores, bool context);
     void compute_contexts();
@@ -41,6 +62,9 @@ class Executor {
     void trace_in_order(Sink& sink, const std::vector<const PlannedStage*>& shown, Stage last,
                         const std::vector<RowBlock>& blocks);
     void take_block(const RowBlock& block, Stage last, const TraceSpace<T>& w, Findings& findings);
+    void emit_source(Sink& sink, const PlannedStage& stage);
+    void emit_per_key(Sink& sink, const PlannedStage& stage);
+    void emit_state(Sink& sink, const PlannedStage& stage);
     void emit_projected(Sink& sink, const PlannedStage& stage);
     void emit_contexts(Sink& sink, const PlannedStage& stage);
     Index merged_rows() const;
@@ -57,17 +81,18 @@ class Executor {
     Mask<T> mask_;
     Biases<T> biases_;
     DropoutRows dropout_;
-    std::optional<LinearMap<T>> query_map_, key_map_, value_map_, output_map_, gate_map_;
+    std::array<std::optional<LinearMap<T>>, projection_count> maps_;  ///< by role
     Arena arena_;
     std::vector<Index> dims_;  ///< 0, 1, 2, ... as column numbers
 
     // Of the run under way.
     std::array<View<T>, stage_count> sources_;  ///< stages before the scores
-    View<T> gate_;
+    View<T> gate_, past_keys_, past_values_;
     Operands<T> operands_;
     std::optional<Linear<T>> output_;
     std::unique_ptr<Contexts<T>> contexts_, normed_contexts_, gated_contexts_;
     std::unique_ptr<Traced<T>> traced_;
+    std::unique_ptr<Recurrence<T>> recurrence_;
     bool contexts_in_place_ = false, keeps_contexts_ = false, has_contexts_ = false;
     std::vector<T> gathered_;
     std::vector<std::uint8_t> gathered_hidden_;

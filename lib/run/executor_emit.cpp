@@ -5,9 +5,49 @@
 namespace attn {
 
 template <class T>
+void Executor<T>::emit_source(Sink& sink, const PlannedStage& stage) {
+    if (stage.family == StageShape::per_key) {
+        emit_per_key(sink, stage);
+    } else {
+        emit_projected(sink, stage);
+    }
+}
+
+template <class T>
+void Executor<T>::emit_per_key(Sink& sink, const PlannedStage& stage) {
+    for (const Index b : plan_.batch_shown.indices)
+        for (const Index h : plan_.kv_heads_shown.indices)
+            emit(sink, rows_of(stage, b, h, 0, 1), at(stage.stage).row(b, h, 0), plan_.new_keys, nullptr);
+}
+
+template <class T>
+void Executor<T>::emit_state(Sink& sink, const PlannedStage& stage) {
+    std::vector<T> rounded(static_cast<std::size_t>(plan_.dim * plan_.value_dim));
+    const auto push = [&](Index b, Index h, Index token, const double* state) {
+        std::transform(state, state + rounded.size(), rounded.begin(),
+                       [](double v) { return static_cast<T>(v); });
+        Rows rows = rows_of(stage, b, h, 0, plan_.dim);
+        rows.token = token;
+        emit(sink, rows, rounded.data(), plan_.value_dim, nullptr);
+    };
+    const auto& tokens = plan_.new_keys_shown.indices;
+    for (const Index b : plan_.batch_shown.indices)
+        for (const Index h : plan_.kv_heads_shown.indices) {
+            if (stage.stage == Stage::state) {
+                push(b, h, 0, recurrence_->state(b, h));
+                continue;
+            }
+            recurrence_->each_state(b, h, [&](Index token, const double* state) {
+                if (std::binary_search(tokens.begin(), tokens.end(), token)) push(b, h, token, state);
+            });
+        }
+}
+
+template <class T>
 void Executor<T>::emit_projected(Sink& sink, const PlannedStage& stage) {
     const View<T>& from = sources_[static_cast<std::size_t>(stage.stage)];
-    const bool whole = stage.stage == Stage::queries ? !query_map_ : has_key_rows(stage.family);
+    const bool whole =
+        stage.stage == Stage::queries ? !map(WeightRole::query) : row_kind(stage.family) != RowKind::queries;
     for (const Index b : plan_.batch_shown.indices) {
         for (const Index h : plan_.heads_of(stage.family).indices) {
             const auto& rows = plan_.rows_of(stage.family).indices;
@@ -92,12 +132,12 @@ Rows Executor<T>::rows_of(const PlannedStage& stage, Index batch, Index head, In
     r.stage = &stage;
     r.batch = batch;
     r.head = head;
-    r.has_head = stage.family != StageShape::merged;
+    r.has_head = has_heads(stage.family);
     r.row_begin = row_begin;
     r.row_end = row_begin + rows;
     r.dtype = plan_.dtype;
     r.columns = {dims_.data(), static_cast<std::size_t>(stage.shape.back())};
-    if (stage.family == StageShape::query_key) r.columns = plan_.keys_shown.indices;
+    if (has_key_columns(stage.family)) r.columns = plan_.columns_of(stage.family).indices;
     return r;
 }
 
@@ -110,7 +150,7 @@ void Executor<T>::emit(Sink& sink, Rows rows, const T* data, Index stride, const
     if (is_part) {
         gathered_.clear();
         gathered_hidden_.clear();
-        const bool all = rows.stage->family != StageShape::query_key;
+        const bool all = !has_key_columns(rows.stage->family);
         for (Index i = 0; i < rows.row_count(); ++i) {
             const T* from = data + i * stride;
             if (all) {

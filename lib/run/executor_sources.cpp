@@ -4,19 +4,27 @@
 #include "lib/run/executor.hpp"
 
 namespace attn {
+
+template <class T>
+auto Executor<T>::input(std::size_t tensor) const -> Input {
+    const Shape& shape = plan_.tensors[tensor].shape;
+    return {tensors_[tensor].data(), shape[shape.size() - 2], shape.back()};
+}
+
+/// An input as it is: [batch, head, token, dim] where it was given so, else columns of its rows.
+template <class T>
+View<T> Executor<T>::placed(const Input& x, Index heads, Index dim) const {
+    const Index head = plan_.projected_given ? x.tokens * x.width : dim;
+    return {x.data, plan_.projected_given ? heads * head : x.tokens * x.width, head, x.width};
+}
+
 /// x[b, tokens[t], :] · W + bias with the columns of the wanted heads filled in; where nothing is projected,
 /// the input itself.
 template <class T>
-View<T> Executor<T>::project(const Projection& projection, std::size_t input,
-                             const std::optional<LinearMap<T>>& map, const std::vector<Index>& tokens,
-                             Index heads, Index dim, const std::vector<Index>& wanted) {
-    const std::span<const T> x = tensors_[input];
-    const Shape& shape = plan_.tensors[input].shape;
-    const Index all_tokens = shape[shape.size() - 2], width = shape.back();
-    if (!map) {
-        const Index head = plan_.projected_given ? all_tokens * width : dim;
-        return {x.data(), plan_.projected_given ? heads * head : all_tokens * width, head, width};
-    }
+View<T> Executor<T>::project(WeightRole role, const Input& x, const std::vector<Index>& tokens, Index heads,
+                             Index dim, const std::vector<Index>& wanted) {
+    const Projection& projection = plan_.projection(role);
+    if (!map(role)) return placed(x, heads, dim);
     const auto rows = static_cast<Index>(tokens.size());
     T* out = arena_.template take<T>(plan_.batch * rows * projection.d_out);
     struct Columns {
@@ -27,7 +35,7 @@ View<T> Executor<T>::project(const Projection& projection, std::size_t input,
     for_ranges(wanted, [&](Index from, Index to) {
         const Index first = wanted[static_cast<std::size_t>(from)] * dim;
         columns.push_back(
-            {first, Linear<T>(*map, first, first + (to - from) * dim, plan_.batch * all_tokens, arena_)});
+            {first, Linear<T>(*map(role), first, first + (to - from) * dim, plan_.batch * x.tokens, arena_)});
     });
     struct Job {
         Index item, place, token, rows;
@@ -42,88 +50,206 @@ View<T> Executor<T>::project(const Projection& projection, std::size_t input,
     pool_.run(static_cast<Index>(jobs.size()), [&](Index k, int) {
         const Job& j = jobs[static_cast<std::size_t>(k)];
         for (const Columns& c : columns)
-            c.linear.apply(x.data() + (j.item * all_tokens + j.token) * width, width, j.rows,
+            c.linear.apply(x.data + (j.item * x.tokens + j.token) * x.width, x.width, j.rows,
                            out + (j.item * rows + j.place) * projection.d_out + c.first, projection.d_out);
     });
     return {out, rows * projection.d_out, dim, projection.d_out};
 }
 
-/// Queries, keys and values, and what becomes of them before the scores.
+/// Queries, keys, values and gate. Rows of queries are the shown ones wherever they are projected.
 template <class T>
-void Executor<T>::prepare_sources(bool scores, bool context) {
-    std::vector<Index> kv_heads;
-    for (const Index h : operands_.heads) kv_heads.push_back(plan_.kv_head_of(h));
-    std::sort(kv_heads.begin(), kv_heads.end());
-    kv_heads.erase(std::unique(kv_heads.begin(), kv_heads.end()), kv_heads.end());
+void Executor<T>::project_all(const Needs& needs) {
     // A norm over the width needs all heads.
     const bool wide = plan_.qk_norm && plan_.qk_norm->over_width;
-    const auto all_keys = counted(plan_.new_keys), every_head = counted(plan_.heads),
-               every_kv = counted(plan_.kv_heads);
     const auto& rows = plan_.queries_shown.indices;
-    const bool queries =
-        scores || wants(Stage::queries, Stage::queries) || wants(Stage::normed_queries, Stage::all_values);
+    const auto all_keys = counted(plan_.new_keys);
+    operands_.queries_are_whole = !map(WeightRole::query);
     const bool from_queries = plan_.gate && plan_.gate->from_queries;
-    const auto at = [&](Stage s) -> View<T>& { return sources_[static_cast<std::size_t>(s)]; };
-    operands_.queries_are_whole = !query_map_;
-    if (queries) {
-        at(Stage::queries) =
-            project(plan_.query_projection, *plan_.query_input, query_map_, rows, plan_.heads,
-                    plan_.dim * (from_queries ? 2 : 1), wide ? every_head : operands_.heads);
-        at(Stage::keys) = project(plan_.key_projection, *plan_.key_input, key_map_, all_keys, plan_.kv_heads,
-                                  plan_.dim, wide ? every_kv : kv_heads);
-    } else if (wants(Stage::keys, Stage::keys)) {
-        at(Stage::keys) = project(plan_.key_projection, *plan_.key_input, key_map_, all_keys, plan_.kv_heads,
-                                  plan_.dim, kv_heads);
+    if (needs.all || wants(Stage::queries, Stage::queries)) {
+        const auto heads = wide ? counted(plan_.heads) : operands_.heads;
+        Input x = input(*plan_.query_input);
+        std::vector<Index> tokens = rows;
+        if (map(WeightRole::query_latent)) {
+            const Index narrow = plan_.projection(WeightRole::query_latent).d_out;
+            x.data = project(WeightRole::query_latent, x, rows, 1, narrow, {0}).data;
+            x.tokens = static_cast<Index>(rows.size());
+            x.width = narrow;
+            tokens = counted(x.tokens);
+        }
+        at(Stage::queries) = project(WeightRole::query, x, tokens, plan_.heads,
+                                     plan_.query_dim * (from_queries ? 2 : 1), heads);
     }
-    if (context || wants(Stage::values, Stage::values) || wants(Stage::all_values, Stage::all_values))
-        at(Stage::values) = project(plan_.value_projection, *plan_.value_input, value_map_, all_keys,
-                                    plan_.kv_heads, plan_.value_dim, kv_heads);
     if (from_queries) {
         gate_ = at(Stage::queries);
-        gate_.data += plan_.dim;
-    } else if (plan_.gate && wants(Stage::gated_context, Stage::output)) {
-        gate_ = project(plan_.gate_projection, *plan_.query_input, gate_map_, rows, plan_.heads,
-                        plan_.value_dim, operands_.heads);
+        gate_.data += plan_.query_dim;
+    } else if (plan_.gate && wants(Stage::normed_context, Stage::output)) {
+        gate_ = project(WeightRole::gate, input(*plan_.query_input), rows, plan_.heads, plan_.value_dim,
+                        operands_.heads);
     }
+    if (plan_.variant->is_latent()) return project_latent(needs);
+    if (needs.keys)
+        at(Stage::keys) = project(WeightRole::key, input(*plan_.key_input), all_keys, plan_.kv_heads,
+                                  plan_.key_dim, wide ? counted(plan_.kv_heads) : needs.kv_heads);
+    if (needs.values)
+        at(Stage::values) = project(WeightRole::value, input(*plan_.value_input), all_keys, plan_.kv_heads,
+                                    plan_.value_dim, needs.kv_heads);
+    const auto cached = [&](const std::optional<std::size_t>& t, Index dim) -> View<T> {
+        if (!t) return {};
+        return {tensors_[*t].data(), plan_.kv_heads * plan_.past * dim, plan_.past * dim, dim};
+    };
+    past_keys_ = cached(plan_.past_keys, plan_.key_dim);
+    past_values_ = cached(plan_.past_values, plan_.value_dim);
+}
+
+/// Keys and values from the latent, and those of the cache from its latents (DeepSeek-V2, equations 9 to 11).
+template <class T>
+void Executor<T>::project_latent(const Needs& needs) {
+    const auto all_keys = counted(plan_.new_keys), cached = counted(plan_.past);
+    const Index narrow = plan_.projection(WeightRole::latent).d_out;
+    if (!needs.keys && !needs.values && !wants(Stage::latent, Stage::latent)) return;
+    at(Stage::latent) = project(WeightRole::latent, input(*plan_.key_input), all_keys, 1, narrow, {0});
+    const Input latent{at(Stage::latent).data, plan_.new_keys, narrow};
+    const auto make = [&](WeightRole role, Index dim, Stage stage, View<T>& past) {
+        at(stage) = project(role, latent, all_keys, plan_.kv_heads, dim, needs.kv_heads);
+        if (plan_.past_latent)
+            past = project(role, input(*plan_.past_latent), cached, plan_.kv_heads, dim, needs.kv_heads);
+    };
+    if (needs.keys) make(WeightRole::key, plan_.key_dim, Stage::keys, past_keys_);
+    if (needs.values) make(WeightRole::value, plan_.value_dim, Stage::values, past_values_);
+}
+
+/// The shown rows of queries that are there whole.
+template <class T>
+View<T> Executor<T>::query_rows(const View<T>& x, Index dim) {
+    const auto& rows = plan_.queries_shown.indices;
+    if (!operands_.queries_are_whole || plan_.queries_shown.all) return x;
+    const auto count = static_cast<Index>(rows.size());
+    T* data = arena_.template take<T>(plan_.batch * plan_.heads * count * dim);
+    const View<T> out{data, plan_.heads * count * dim, count * dim, dim};
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < plan_.heads; ++h)
+            for (const Index r : rows) data = std::copy_n(x.row(b, h, r), dim, data);
+    return out;
+}
+
+/// What becomes of queries, keys and values before the scores.
+template <class T>
+void Executor<T>::prepare_operands(const Needs& needs) {
+    const auto& rows = plan_.queries_shown.indices;
+    const auto count = static_cast<Index>(rows.size());
+    const auto all_keys = counted(plan_.new_keys);
+    const Sources<T> sources(plan_, tensors_, arena_);
     operands_.queries = at(Stage::queries);
     operands_.keys = at(Stage::keys);
     operands_.values = at(Stage::values);
-    if (!queries) return;
-    const Sources<T> sources(plan_, tensors_, arena_);
-    // Rows of queries are those that are shown from the first copy on.
-    const auto count = static_cast<Index>(rows.size());
-    const auto query_rows = [&](const View<T>& x) {
-        if (!operands_.queries_are_whole || plan_.queries_shown.all) return x;
-        T* data = arena_.template take<T>(plan_.batch * plan_.heads * count * plan_.dim);
-        const View<T> out{data, plan_.heads * count * plan_.dim, count * plan_.dim, plan_.dim};
-        for (Index b = 0; b < plan_.batch; ++b)
-            for (Index h = 0; h < plan_.heads; ++h)
-                for (const Index r : rows) data = std::copy_n(x.row(b, h, r), plan_.dim, data);
-        return out;
-    };
-    if (plan_.qk_norm || plan_.rope) {
-        operands_.queries = query_rows(operands_.queries);
+    if (plan_.qk_norm || plan_.rope || map(WeightRole::score) || (plan_.state && plan_.state->feature_map)) {
+        operands_.queries = query_rows(operands_.queries, plan_.query_dim);
         operands_.queries_are_whole = false;
     }
     if (plan_.qk_norm) {
         operands_.queries = at(Stage::normed_queries) =
-            sources.normed(operands_.queries, plan_.heads, count, plan_.query_norm);
+            sources.normed(operands_.queries, plan_.heads, count, plan_.query_dim, plan_.query_norm);
         operands_.keys = at(Stage::normed_keys) =
-            sources.normed(operands_.keys, plan_.kv_heads, plan_.new_keys, plan_.key_norm);
+            sources.normed(operands_.keys, plan_.kv_heads, plan_.new_keys, plan_.key_dim, plan_.key_norm);
     }
     if (plan_.rope) {
-        operands_.queries = at(Stage::rotated_queries) =
-            sources.rotated(operands_.queries, plan_.heads, rows, plan_.rope->query_positions);
-        operands_.keys = at(Stage::rotated_keys) =
-            sources.rotated(operands_.keys, plan_.kv_heads, all_keys, plan_.rope->key_positions);
+        const Index first = plan_.rope->first_query;
+        operands_.queries = at(Stage::rotated_queries) = sources.rotated(
+            operands_.queries, plan_.heads, plan_.query_dim, first, rows, plan_.rope->query_positions);
+        if (map(WeightRole::rope_key)) {
+            const Index turned = plan_.rope->dims;
+            const View<T> raw =
+                project(WeightRole::rope_key, input(*plan_.key_input), all_keys, 1, turned, {0});
+            at(Stage::rope_keys) = sources.rotated(raw, 1, turned, 0, all_keys, plan_.rope->key_positions);
+            at(Stage::rotated_keys) =
+                sources.widened(operands_.keys, plan_.key_dim, at(Stage::rope_keys), turned, plan_.new_keys);
+            if (plan_.past_rope_keys)
+                past_keys_ =
+                    sources.widened(past_keys_, plan_.key_dim,
+                                    {tensors_[*plan_.past_rope_keys].data(), plan_.past * turned, 0, turned},
+                                    turned, plan_.past);
+        } else {
+            at(Stage::rotated_keys) = sources.rotated(operands_.keys, plan_.kv_heads, plan_.key_dim, 0,
+                                                      all_keys, plan_.rope->key_positions);
+        }
+        operands_.keys = at(Stage::rotated_keys);
     }
     if (plan_.past > 0 || plan_.has_appended()) {
         operands_.keys = at(Stage::all_keys) =
-            sources.joined(operands_.keys, plan_.past_keys, plan_.bias_k, plan_.dim);
-        if (context || wants(Stage::all_values, Stage::all_values))
+            sources.joined(past_keys_, operands_.keys, plan_.bias_k, plan_.dim);
+        if (needs.values)
             operands_.values = at(Stage::all_values) =
-                sources.joined(operands_.values, plan_.past_values, plan_.bias_v, plan_.value_dim);
+                sources.joined(past_values_, operands_.values, plan_.bias_v, plan_.value_dim);
     }
+    if (!map(WeightRole::score)) return;
+    // (q · W_score) · kᵀ: what reads the scores needs no way of its own.
+    const Linear<T> linear(*map(WeightRole::score), 0, plan_.dim, plan_.batch * plan_.heads * count, arena_);
+    T* data = arena_.template take<T>(plan_.batch * plan_.heads * count * plan_.dim);
+    const View<T> out{data, plan_.heads * count * plan_.dim, count * plan_.dim, plan_.dim};
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < plan_.heads; ++h)
+            linear.apply(operands_.queries.row(b, h, 0), operands_.queries.token, count,
+                         data + b * out.batch + h * out.head, plan_.dim);
+    operands_.queries = out;
+}
+
+/// One number per token and head, or one per column, as given or from the embeddings of the keys.
+template <class T>
+View<T> Executor<T>::per_token(Stage stage, WeightRole role, const std::optional<std::size_t>& given,
+                               Index dim, const Needs& needs) {
+    const Index heads = plan_.kv_heads, tokens = plan_.new_keys;
+    T* data = arena_.template take<T>(plan_.batch * heads * tokens * dim);
+    const View<T> out{data, heads * tokens * dim, tokens * dim, dim};
+    View<T> from;
+    if (given) {
+        const bool one = plan_.tensors[*given].shape[1] == 1;
+        from = {tensors_[*given].data(), (one ? 1 : heads) * tokens * dim, one ? 0 : tokens * dim, dim};
+    } else {
+        from = project(role, input(*plan_.key_input), counted(tokens), heads, dim, needs.kv_heads);
+    }
+    const auto per_head = [&](const std::optional<std::size_t>& t, Index h) {
+        return t ? static_cast<double>(tensors_[*t][static_cast<std::size_t>(h)]) : 0.0;
+    };
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < heads; ++h) {
+            const double rate = std::exp(per_head(plan_.state->log_rate, h)),
+                         bias = per_head(plan_.state->bias, h);
+            const auto result = [&](T value) -> T {
+                if (given) return value;
+                const auto x = static_cast<double>(value);
+                if (role == WeightRole::beta) return static_cast<T>(1 / (1 + std::exp(-x)));
+                const double y = x + bias;  // softplus
+                return static_cast<T>(-rate * (std::max(y, 0.0) + std::log1p(std::exp(-std::abs(y)))));
+            };
+            for (Index t = 0; t < tokens; ++t)
+                data = std::transform(from.row(b, h, t), from.row(b, h, t) + dim, data, result);
+        }
+    at(stage) = out;
+    return out;
+}
+
+/// Feature maps, decay and beta, and the recurrence that reads them.
+template <class T>
+void Executor<T>::prepare_state(const Needs& needs) {
+    const PlannedState& state = *plan_.state;
+    const Sources<T> sources(plan_, tensors_, arena_);
+    if (state.feature_map) {
+        const auto count = static_cast<Index>(plan_.queries_shown.indices.size());
+        operands_.queries = at(Stage::mapped_queries) =
+            sources.mapped(operands_.queries, plan_.heads, count, *state.feature_map);
+        operands_.keys = at(Stage::mapped_keys) =
+            sources.mapped(operands_.keys, plan_.kv_heads, plan_.new_keys, *state.feature_map);
+    }
+    View<T> decay, beta;
+    if (state.decays)
+        decay = per_token(Stage::decay, WeightRole::decay, state.decay, state.decay_by_column ? plan_.dim : 1,
+                          needs);
+    if (state.has_beta)
+        beta = per_token(Stage::beta, WeightRole::beta, state.beta,
+                         state.beta_by_column ? plan_.value_dim : 1, needs);
+    if (plan_.path != Path::recurrent) return;
+    const std::span<const T> past = state.past ? tensors_[*state.past] : std::span<const T>{};
+    recurrence_ = std::make_unique<Recurrence<T>>(operands_, decay, beta, past, arena_, pool_);
 }
 
 /// Normed and gated contexts, from the contexts of all computed heads.

@@ -41,10 +41,10 @@ void Findings::look_at(const Rows& rows) {
         const auto found = std::find_if(values.begin(), values.end(), odd);
         if (found == values.end()) return;
         const Index k = found - values.begin();
-        const Place place{{stage, rows.batch, rows.head, rows.row_begin + k / rows.column_count(),
+        const Place place{{stage, rows.batch, rows.head, rows.token, rows.row_begin + k / rows.column_count(),
                            rows.columns[static_cast<std::size_t>(k % rows.column_count())]},
                           static_cast<double>(*found),
-                          rows.has_head};
+                          rows.stage->family};
         if (!first_nonfinite_ || place.at < first_nonfinite_->at) first_nonfinite_ = place;
     };
     if (rows.dtype == DType::float32) {
@@ -80,7 +80,12 @@ std::vector<std::string> Findings::warnings() const {
     if (first_nonfinite_ && !asked_for) {
         const Place& p = *first_nonfinite_;
         std::string at = "[" + std::to_string(p.at[1]);
-        for (std::size_t k = p.has_head ? 2 : 3; k < 5; ++k) at += ", " + std::to_string(p.at[k]);
+        for (std::size_t k = 2; k < p.at.size(); ++k) {
+            const bool is_axis = k == 2   ? has_heads(p.family)
+                                 : k == 3 ? p.family == StageShape::states
+                                          : k == 5 || p.family != StageShape::per_key;
+            if (is_axis) at += ", " + std::to_string(p.at[k]);
+        }
         const std::string value = std::isnan(p.value) ? "NaN" : p.value > 0 ? "Infinity" : "-Infinity";
         out.push_back(std::string(info_of(static_cast<Stage>(p.at[0])).name) + at + "] is " + value +
                       ": the first number that is not finite");

@@ -31,9 +31,9 @@ class Findings {
     Index empty_count_ = 0, most_empty_ = 0;
     std::optional<std::array<Index, 3>> first_empty_;
     struct Place {
-        std::array<Index, 5> at;  ///< stage, batch, head, row, column
+        std::array<Index, 6> at;  ///< stage, batch, head, token (of states), row, column
         double value;
-        bool has_head;
+        StageShape family;
     };
     std::optional<Place> first_nonfinite_;
 };

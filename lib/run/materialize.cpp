@@ -43,8 +43,9 @@ std::vector<std::vector<float>> draw_weights(const Plan& plan) {
     std::vector<std::vector<float>> out;
     torch::Generator generator(plan.init->seed);
     if (plan.init->kind == WeightsInit::Kind::multihead) {
-        auto w = torch::multihead(generator, plan.query_projection.d_in, plan.init->bias.value_or(true),
-                                  false, plan.key_projection.d_in, plan.value_projection.d_in);
+        auto w = torch::multihead(
+            generator, plan.projection(WeightRole::query).d_in, plan.init->bias.value_or(true), false,
+            plan.projection(WeightRole::key).d_in, plan.projection(WeightRole::value).d_in);
         for (auto* part : {&w.in_proj_weight, &w.q_proj_weight, &w.k_proj_weight, &w.v_proj_weight,
                            &w.in_proj_bias, &w.out_proj_weight, &w.out_proj_bias})
             if (!part->empty()) out.push_back(std::move(*part));

@@ -1,4 +1,5 @@
 #pragma once
+#include <span>
 #include <vector>
 
 #include "lib/plan/plan.hpp"
@@ -32,9 +33,10 @@ struct Operands {
     const Biases<T>& biases;
     View<T> queries;  ///< [batch, head, row, dim]
     bool queries_are_whole =
-        true;                  ///< rows of queries are original numbers, else places among the shown ones
-    View<T> keys, values;      ///< [batch, kv head, key, dim]
-    std::vector<Index> heads;  ///< that are computed, sorted
+        true;                     ///< rows of queries are original numbers, else places among the shown ones
+    View<T> keys, values;         ///< [batch, kv head, key, dim]
+    std::vector<Index> heads;     ///< that are computed, sorted
+    std::span<const T> additive;  ///< v of additive scores: of each head, or for all; else empty
 
     const T* queries_of(const RowBlock& b) const {
         return queries.row(b.batch, b.head, queries_are_whole ? b.query : b.first);

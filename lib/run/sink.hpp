@@ -14,6 +14,7 @@ struct Rows {
     const PlannedStage* stage = nullptr;
     Index batch = 0, head = 0;  ///< original numbers; head is 0 where the stage has no head axis
     bool has_head = true;
+    Index token = 0;                   ///< states: the key after which it stands
     Index row_begin = 0, row_end = 0;  ///< original numbers of query or key rows, unbroken
     std::span<const Index> columns;    ///< original numbers of the columns shown
     DType dtype = DType::float32;

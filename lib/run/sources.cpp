@@ -52,10 +52,10 @@ View<T> Sources<T>::take(Index heads, Index tokens, Index dim, T*& data) const {
 }
 
 template <class T>
-View<T> Sources<T>::normed(const View<T>& x, Index heads, Index tokens,
+View<T> Sources<T>::normed(const View<T>& x, Index heads, Index tokens, Index dim,
                            const std::optional<std::size_t>& weight) const {
     const QkNorm& norm = *plan_.qk_norm;
-    const Index dim = plan_.dim, group = norm.over_width ? heads : 1;
+    const Index group = norm.over_width ? heads : 1;
     const std::span<const T> gain = weight ? tensors_[*weight] : std::span<const T>{};
     T* data = nullptr;
     const View<T> out = take(heads, tokens, dim, data);
@@ -87,10 +87,10 @@ View<T> Sources<T>::normed(const View<T>& x, Index heads, Index tokens,
 }
 
 template <class T>
-View<T> Sources<T>::rotated(const View<T>& x, Index heads, const std::vector<Index>& tokens,
-                            const std::vector<Index>& positions) const {
+View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index first,
+                            const std::vector<Index>& tokens, const std::vector<Index>& positions) const {
     const PlannedRope& rope = *plan_.rope;
-    const Index pairs = rope.dims / 2, dim = plan_.dim, rows = static_cast<Index>(tokens.size());
+    const Index pairs = rope.dims / 2, rows = static_cast<Index>(tokens.size());
     T* data = nullptr;
     const View<T> out = take(heads, rows, dim, data);
     std::vector<double> cos(static_cast<std::size_t>(pairs)), sin(cos);
@@ -118,8 +118,8 @@ View<T> Sources<T>::rotated(const View<T>& x, Index heads, const std::vector<Ind
                 T* to = data + b * out.batch + h * out.head + t * out.token;
                 std::copy_n(from, dim, to);
                 for (Index n = 0; n < pairs; ++n) {
-                    const Index i = rope.interleaved ? 2 * n : n,
-                                j = rope.interleaved ? 2 * n + 1 : n + pairs;
+                    const Index i = first + (rope.interleaved ? 2 * n : n),
+                                j = i + (rope.interleaved ? 1 : pairs);
                     const auto at = static_cast<std::size_t>(n);
                     const auto u = static_cast<double>(from[i]), v = static_cast<double>(from[j]);
                     to[i] = static_cast<T>(u * cos[at] - v * sin[at]);
@@ -131,16 +131,50 @@ View<T> Sources<T>::rotated(const View<T>& x, Index heads, const std::vector<Ind
 }
 
 template <class T>
-View<T> Sources<T>::joined(const View<T>& x, const std::optional<std::size_t>& past,
-                           const std::optional<std::size_t>& bias, Index dim) const {
+View<T> Sources<T>::mapped(const View<T>& x, Index heads, Index tokens, FeatureMap map) const {
+    T* data = nullptr;
+    const View<T> out = take(heads, tokens, plan_.dim, data);
+    const auto of = [map](T v) {
+        switch (map) {
+            case FeatureMap::elu1:
+                return v > 0 ? v + 1 : static_cast<T>(std::exp(static_cast<double>(v)));
+            case FeatureMap::relu:
+                return v < 0 ? T{0} : v;
+            case FeatureMap::identity:
+                break;
+        }
+        return v;
+    };
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < heads; ++h)
+            for (Index t = 0; t < tokens; ++t)
+                data = std::transform(x.row(b, h, t), x.row(b, h, t) + plan_.dim, data, of);
+    return out;
+}
+
+template <class T>
+View<T> Sources<T>::widened(const View<T>& x, Index dim, const View<T>& shared, Index shared_dim,
+                            Index tokens) const {
+    T* data = nullptr;
+    const View<T> out = take(plan_.kv_heads, tokens, dim + shared_dim, data);
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < plan_.kv_heads; ++h)
+            for (Index t = 0; t < tokens; ++t) {
+                data = std::copy_n(x.row(b, h, t), dim, data);
+                data = std::copy_n(shared.row(b, 0, t), shared_dim, data);
+            }
+    return out;
+}
+
+template <class T>
+View<T> Sources<T>::joined(const View<T>& past, const View<T>& x, const std::optional<std::size_t>& bias,
+                           Index dim) const {
     T* data = nullptr;
     const View<T> out = take(plan_.kv_heads, plan_.keys, dim, data);
     for (Index b = 0; b < plan_.batch; ++b)
         for (Index h = 0; h < plan_.kv_heads; ++h) {
             T* to = data + b * out.batch + h * out.head;
-            if (past)
-                to = std::copy_n(tensors_[*past].data() + (b * plan_.kv_heads + h) * plan_.past * dim,
-                                 plan_.past * dim, to);
+            for (Index t = 0; t < plan_.past; ++t) to = std::copy_n(past.row(b, h, t), dim, to);
             for (Index t = 0; t < plan_.new_keys; ++t) to = std::copy_n(x.row(b, h, t), dim, to);
             if (bias) to = std::copy_n(tensors_[*bias].data() + h * dim, dim, to);
             if (plan_.zero_key) std::fill_n(to, dim, T{0});

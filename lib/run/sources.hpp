@@ -17,15 +17,19 @@ class Sources {
 
     /// x / norm(x) · weight, over each head or over all heads together (Henry et al. 2020; Zhang and Sennrich
     /// 2019).
-    View<T> normed(const View<T>& x, Index heads, Index tokens,
+    View<T> normed(const View<T>& x, Index heads, Index tokens, Index dim,
                    const std::optional<std::size_t>& weight) const;
-    /// Pairs of columns turned by the angles of their positions (Su et al. 2021, equation 34). `tokens` are
-    /// places in `positions`, or rows of the tables.
-    View<T> rotated(const View<T>& x, Index heads, const std::vector<Index>& tokens,
+    /// Pairs of columns from `first` on, turned by the angles of their positions (Su et al. 2021, equation
+    /// 34). `tokens` are places in `positions`, or rows of the tables.
+    View<T> rotated(const View<T>& x, Index heads, Index dim, Index first, const std::vector<Index>& tokens,
                     const std::vector<Index>& positions) const;
+    /// elu(x) + 1, relu(x), or x.
+    View<T> mapped(const View<T>& x, Index heads, Index tokens, FeatureMap map) const;
+    /// Every head's columns, then those that all heads share.
+    View<T> widened(const View<T>& x, Index dim, const View<T>& shared, Index shared_dim, Index tokens) const;
     /// The cache, the new rows, what is appended: all keys, or all values.
-    View<T> joined(const View<T>& x, const std::optional<std::size_t>& past,
-                   const std::optional<std::size_t>& bias, Index dim) const;
+    View<T> joined(const View<T>& past, const View<T>& x, const std::optional<std::size_t>& bias,
+                   Index dim) const;
 
   private:
     View<T> take(Index heads, Index tokens, Index dim, T*& data) const;

@@ -98,6 +98,17 @@ template <class T>
 void Traced<T>::scores(const RowBlock& block, T* out) const {
     const T* queries = operands_.queries_of(block);
     const Index stride = operands_.queries.token;
+    if (plan_.additive) {
+        const std::span<const T> v = operands_.additive;
+        const T* own =
+            v.data() + (static_cast<Index>(v.size()) > plan_.dim ? block.head * plan_.dim : Index{0});
+        for (Index i = 0; i < block.rows; ++i)
+            for (Index j = 0; j < plan_.keys; ++j)
+                out[i * plan_.keys + j] = kernel_.dot_tanh(
+                    queries + i * stride, operands_.keys.row(block.batch, plan_.kv_head_of(block.head), j),
+                    own, plan_.dim);
+        return;
+    }
     if (packs_) {
         packs_->scores(place_of(block), 0, plan_.keys, queries, stride, out, plan_.keys, block.rows, chain);
         return;
@@ -195,14 +206,22 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
         case Stage::queries:
         case Stage::keys:
         case Stage::values:
+        case Stage::latent:
         case Stage::normed_queries:
         case Stage::normed_keys:
+        case Stage::rope_keys:
         case Stage::rotated_queries:
         case Stage::rotated_keys:
+        case Stage::mapped_queries:
+        case Stage::mapped_keys:
+        case Stage::decay:
+        case Stage::beta:
         case Stage::all_keys:
         case Stage::all_values:
         case Stage::scores:
         case Stage::context:
+        case Stage::state:
+        case Stage::states:
         case Stage::normed_context:
         case Stage::gated_context:
         case Stage::concat:

@@ -13,12 +13,17 @@ Index place_in(const AxisSelection& s, Index number) {
 }  // namespace
 
 Index place_of(const Plan& plan, const Rows& rows) {
+    const StageShape family = rows.stage->family;
     const Shape shape = plan.shown_shape(*rows.stage);
-    const AxisSelection& row_axis = plan.rows_of(rows.stage->family);
-    const Index heads = rows.has_head ? shape[1] : 1;
-    const Index head = rows.has_head ? place_in(plan.heads_of(rows.stage->family), rows.head) : 0;
-    const Index item = place_in(plan.batch_shown, rows.batch) * heads + head;
-    return (item * shape[shape.size() - 2] + place_in(row_axis, rows.row_begin)) * rows.column_count();
+    Index place = place_in(plan.batch_shown, rows.batch);
+    if (rows.has_head) place = place * shape[1] + place_in(plan.heads_of(family), rows.head);
+    if (family == StageShape::states) place = place * shape[2] + place_in(plan.new_keys_shown, rows.token);
+    if (family != StageShape::per_key) {
+        const bool is_token = row_kind(family) != RowKind::whole;
+        place = place * shape[shape.size() - 2] +
+                (is_token ? place_in(plan.rows_of(family), rows.row_begin) : rows.row_begin);
+    }
+    return place * rows.column_count();
 }
 
 void KeptTrace::begin(const Plan& plan) {

@@ -38,7 +38,7 @@ class Expected:
         self.order = [n for n in self.stages if n not in BY_NAME]
         self._spread = None
         # dividing by a sum that may be near 0 makes more of each rounding error on the way
-        self.factor = 64 if document.get("normalize") == "sum" else 8
+        self.factor = 256 if document.get("normalize") == "sum" else 8
 
     def spread(self):
         """How far the stages move when inputs move by float32's last place: stage -> largest in each row."""

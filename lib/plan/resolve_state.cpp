@@ -1,0 +1,123 @@
+#include "lib/plan/builder.hpp"
+
+namespace attn {
+namespace {
+
+/// An option of the document, why it has no meaning here, and what helps.
+struct Foreign {
+    bool given;
+    std::string_view key;
+    std::string why;
+};
+
+bool has_weight(const Problem& p, WeightRole role) {
+    for (const NamedWeights& set : p.weights)
+        for (const NamedTensor& t : set.tensors)
+            if (weight_named(t.name)->role == role) return true;
+    return false;
+}
+
+}  // namespace
+
+void refuse_foreign_options(Builder& b) {
+    const Problem& p = b.problem;
+    const Variant& v = *b.plan.variant;
+    const bool state = v.keeps_state(), delta = v.memory == Memory::delta_state, latent = v.is_latent();
+    const std::string name = "variant \"" + std::string(v.name) + "\"";
+    const auto refuse = [&](std::initializer_list<Foreign> options) {
+        for (const Foreign& o : options)
+            if (o.given) fail_at_key(child("", o.key), "\"" + std::string(o.key) + "\" " + o.why);
+    };
+    const std::string no_scores = "acts on scores or weights, but " + name + " keeps a state instead of them",
+                      no_state =
+                          "is for variants that keep a state (linear, delta), but " + name + " does not",
+                      no_latent = "is the cache of variant \"latent\", not of " + name;
+    if (state)
+        refuse({{p.softcap.has_value(), "softcap", no_scores},
+                {p.window.has_value(), "window", no_scores},
+                {p.key_lengths.has_value(), "key_lengths", no_scores},
+                {!p.masks.empty(), "mask", no_scores},
+                {p.mask_at.has_value(), "mask_at", no_scores},
+                {p.normalize.has_value(), "normalize", no_scores},
+                {p.empty_rows.has_value(), "empty_rows", no_scores},
+                {p.alibi.has_value(), "alibi", no_scores},
+                {p.position_bias.has_value(), "position_bias", no_scores},
+                {p.sinks.has_value(), "sinks", no_scores},
+                {p.dropout.has_value(), "dropout", no_scores},
+                {p.add_zero_attn, "add_zero_attn", no_scores},
+                {p.past_keys.has_value(), "past_keys",
+                 "is a cache of keys, but " + name + " caches its state: \"past_state\""},
+                {p.past_values.has_value(), "past_values",
+                 "is a cache of values, but " + name + " caches its state: \"past_state\""}});
+    if (!state)
+        refuse({{p.past_state.has_value(), "past_state", no_state},
+                {p.decay.has_value(), "decay", no_state},
+                {p.beta.has_value(), "beta", no_state},
+                {p.feature_map.has_value(), "feature_map", no_state},
+                {p.normalizer, "normalizer", no_state}});
+    refuse(
+        {{state && !delta && p.beta.has_value(), "beta",
+          "is the rate of the delta rule: " + name + " adds every value as it is"},
+         {delta && p.normalizer, "normalizer",
+          "divides by the sum of the keys, but the delta rule corrects what it has added: variant \"linear\" "
+          "has it"},
+         {p.normalizer && p.past_state.has_value(), "normalizer",
+          "stands beside \"past_state\": the sum of the cached keys is not part of it"},
+         {delta && p.causal && p.causal->kind == Causal::Kind::none, "causal",
+          "is false, but the delta rule goes from token to token: it is always causal"},
+         {latent && p.value_embeddings.has_value(), "value_embeddings",
+          "is given, but " + name + " makes keys and values from one latent"},
+         {latent && p.qk_norm.has_value(), "qk_norm",
+          "is given, but " + name + " keeps its keys as a latent: there are none to normalise in its cache"},
+         {latent && p.past_keys.has_value(), "past_keys",
+          "is given, but " + name + " caches \"past_latent\""},
+         {latent && p.past_values.has_value(), "past_values",
+          "is given, but " + name + " caches \"past_latent\""},
+         {latent && p.gate && p.gate->from_queries, "gate",
+          "is made from the queries, but " + name + " takes \"W_gate\""},
+         {!latent && p.past_latent.has_value(), "past_latent", no_latent},
+         {!latent && p.past_rope_keys.has_value(), "past_rope_keys", no_latent},
+         {has(v.needs, WeightRole::additive) && p.rope.has_value(), "rope",
+          "turns columns that meet in a dot product, but " + name + " adds queries and keys"},
+         {has_weight(p, WeightRole::score) && p.rope.has_value(), "rope",
+          "turns pairs of columns that meet in a dot product, but W_score stands between them"}});
+}
+
+void resolve_state(Builder& b) {
+    Plan& plan = b.plan;
+    Problem& p = b.problem;
+    if (!plan.state) return;
+    PlannedState& state = *plan.state;
+    state.delta = plan.variant->memory == Memory::delta_state;
+    state.feature_map = p.feature_map;
+    state.normalizer = p.normalizer;
+    const auto given = [&](std::optional<TensorSource>& t, Index dim,
+                           bool& by_column) -> std::optional<std::size_t> {
+        if (!t) return std::nullopt;
+        const Shape& s = t->shape;
+        const bool fits = s[0] == plan.batch && (s[1] == plan.kv_heads || s[1] == 1) &&
+                          s[2] == plan.new_keys && (s.size() == 3 || s[3] == dim);
+        if (!fits)
+            fail(t->pointer, "is " + to_string(s) + ", expected [batch " + std::to_string(plan.batch) +
+                                 ", head " + std::to_string(plan.kv_heads) + " or 1, token " +
+                                 std::to_string(plan.new_keys) + "], or with a last axis of " +
+                                 std::to_string(dim));
+        by_column = s.size() == 4;
+        return b.place(std::move(*t));
+    };
+    state.decay = given(p.decay, plan.dim, state.decay_by_column);
+    state.decays = state.decays || state.decay;
+    state.beta = given(p.beta, plan.value_dim, state.beta_by_column);
+    state.has_beta = state.has_beta || state.beta;
+    if (!p.past_state) return;
+    const Shape s = four_axes(p.past_state->shape),
+                wanted{plan.batch, plan.kv_heads, plan.dim, plan.value_dim};
+    if (s != wanted)
+        fail(p.past_state->pointer, "is " + to_string(p.past_state->shape) + ", expected [batch " +
+                                        std::to_string(wanted[0]) + ", head " + std::to_string(wanted[1]) +
+                                        ", dim of keys " + std::to_string(wanted[2]) + ", dim of values " +
+                                        std::to_string(wanted[3]) + "]");
+    state.past = b.place(std::move(*p.past_state));
+}
+
+}  // namespace attn
