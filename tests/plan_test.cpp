@@ -98,6 +98,11 @@ TEST_CASE("plans: a variant that is not named is inferred, the first that fits")
     CHECK(inferred(x + R"(,"key_embeddings":[[1,1]],)" + one_weight) == "cross_attention");
     CHECK(inferred(x + R"(,"num_heads":2,"weights":{"init":"torch.rand","seed":1,"d_out":4})") ==
           "multi_head");
+    CHECK(
+        inferred(
+            x +
+            R"(,"causal":true,"weights":{"W_Q":[[[1],[0]],[[0],[1]]],"W_K":[[[1],[0]],[[0],[1]]],"W_V":[[[1],[0]],[[0],[1]]]})") ==
+        "multi_head");
     CHECK(inferred(x + R"(,"causal":true,)" + one_weight) == "causal_attention");
     CHECK(inferred(x + "," + one_weight) == "self_attention");
 }
@@ -139,7 +144,12 @@ TEST_CASE("plans: masks that no one can use are refused") {
     CHECK(refusal(x + R"(,"num_heads":2})").pointer == "/num_heads");
     CHECK(refusal(x + R"(,"softcap":0})").pointer == "/softcap");
     CHECK(refusal(x + R"(,"softcap":30,"causal":true,"mask_at":"scores"})").pointer == "/softcap");
-    CHECK(refusal(x + R"(,"normalizer":true})").pointer == "/normalizer");
+    for (const char* option : {R"("normalizer":true)", R"("past_state":[[1]])", R"("past_latent":[[1]])",
+                               R"("feature_map":"relu")", R"("decay":[[[0,0]]])", R"("beta":[[[0,0]]])"}) {
+        const std::string text(option);
+        CHECK(refusal(x + "," + text + "}").pointer == "/" + text.substr(1, text.find('"', 1) - 1));
+    }
+    CHECK(refusal(x.substr(0, x.size() - 1) + R"(,"W_DKV":[[1],[1]]}})").pointer == "/weights/W_DKV");
     CHECK(refusal(x + R"(,"sinks":[0],"empty_rows":"nan"})").pointer == "/empty_rows");
     CHECK(refusal(x + R"(,"sinks":[0],"normalize":"sum"})").pointer == "/sinks");
     CHECK(refusal(x + R"(,"alibi":[1,2]})").pointer == "/alibi");

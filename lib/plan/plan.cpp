@@ -14,6 +14,18 @@ const Variant& variant_named(std::string_view name) {
     throw Error(Exit::defect, {}, "the table of variants has no " + std::string(name));
 }
 
+/// W_Q of TransformerLens says how many heads there are.
+bool weights_have_heads(const Problem& p) {
+    for (const NamedWeights& set : p.weights)
+        for (const NamedTensor& t : set.tensors) {
+            const WeightName& name = *weight_named(t.name);
+            if (name.role == WeightRole::query && name.family == WeightFamily::lens && !name.bias &&
+                t.tensor.shape[0] > 1)
+                return true;
+        }
+    return false;
+}
+
 void choose_scale(Builder& b) {
     Plan& plan = b.plan;
     if (b.problem.scale_none || (!b.problem.scale && (!plan.variant->scaled || b.problem.normalizer))) {
@@ -82,6 +94,8 @@ void choose_variant(Builder& b) {
         infer("cross_attention", "key_embeddings are given");
     } else if (p.num_heads && *p.num_heads > 1) {
         infer("multi_head", "num_heads is above 1");
+    } else if (!p.num_heads && weights_have_heads(p)) {
+        infer("multi_head", "the weights have a head axis");
     } else if (p.causal && p.causal->kind != Causal::Kind::none) {
         infer("causal_attention", "causal is asked for");
     } else {

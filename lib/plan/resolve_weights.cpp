@@ -162,7 +162,12 @@ void Resolver::place_weight(NamedTensor& t, const NamedWeights& set, WeightRole 
         fail(t.tensor.pointer, "is " + to_string(s) + ", and " + input + ": " + wanted, hint);
     }
     Projection& p = of(role);
-    note_layout(plan_, t.name, std::string(word(role)), false, out_in, s);
+    if (t.tensor.shape.size() == 3) {
+        plan_.weight_notes.push_back(
+            {t.name, std::string(word(role)), "[head, d_head, d_model], x · W", t.tensor.shape});
+    } else {
+        note_layout(plan_, t.name, std::string(word(role)), false, out_in, s);
+    }
     p.weight.push_back({b_.place(std::move(t.tensor)), out_in, 0, p.d_out, outputs, 0});
     p.d_out += outputs;
 }
