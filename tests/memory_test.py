@@ -55,6 +55,13 @@ CASES = [  # name, document, arguments, bytes at most
     ("double", given(16384, dtype="float64"), ["--stages", "context", "--rows", "0:512"], None),
     ("rope, a norm and a cache", given(16384, rope={}, qk_norm={"type": "rms"}, past_keys=drawn([1, 1, 16384, 64], 4),
                                        past_values=drawn([1, 1, 16384, 64], 5)), ["--stages", "context"], None),
+    ("a state", {**given(8192, 2), "variant": "delta", "qk_norm": {"type": "l2"}, "decay": drawn([1, 1, 8192], 6)},
+     ["--stages", "context", "--rows", "8000:8191"], None),
+    ("a latent and its cache", {
+        "variant": "latent", "num_heads": 8, "embeddings": drawn([1, 2048, 256], 1), "past_latent": drawn([1, 2048, 64], 2),
+        "past_rope_keys": drawn([1, 1, 2048, 32], 3), "weights": {
+            "W_query": drawn([256, 768], 4), "W_DKV": drawn([256, 64], 5), "W_UK": drawn([64, 512], 6),
+            "W_UV": drawn([64, 512], 7), "W_KR": drawn([256, 32], 8)}}, ["--stages", "context"], None),
     ("a module", module(2048, 768, 12), ["--stages", "output"], None),
     ("weights of a module", module(4096, 512, 8), ["--stages", "weights", "--rows", "0:64"], None),
 ]

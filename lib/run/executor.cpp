@@ -139,7 +139,7 @@ void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown
 template <class T>
 void Executor<T>::compute_contexts() {
     if (plan_.path == Path::recurrent) {
-        recurrence_->run(*contexts_);
+        recurrence_->run(*contexts_, wants(Stage::state, Stage::state));
     } else if (plan_.path == Path::fused) {
         Fused<T>(operands_, arena_, pool_).run(*contexts_);
     } else {

@@ -132,7 +132,7 @@ void Recurrence<T>::answer(Walk& w, Index first, Index last, const std::vector<I
 }
 
 template <class T>
-void Recurrence<T>::run(Contexts<T>& contexts) {
+void Recurrence<T>::run(Contexts<T>& contexts, bool to_the_end) {
     struct Job {
         Index batch, head, begin, end;
         const std::vector<Index>* readers;
@@ -152,8 +152,10 @@ void Recurrence<T>::run(Contexts<T>& contexts) {
         Walk w{j.batch, j.head, j.begin, j.end, nullptr, {}, {}, {}, {}, {}, {}, {}};
         w.state = states_ + (j.batch * plan_.kv_heads + j.head) * plan_.dim * plan_.value_dim + j.begin;
         start(w);
+        const Index end_token =
+            to_the_end ? plan_.keys : state_of(j.batch, plan_.queries_shown.indices.back()) + 1;
         Index next = 0;
-        for (Index token = -1; token < plan_.keys; ++token) {
+        for (Index token = -1; token < end_token; ++token) {
             if (token >= 0) step(w, token);
             Index end = next;
             while (end < rows &&
