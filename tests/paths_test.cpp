@@ -56,11 +56,12 @@ Problem problem_of(const Case& c) {
         m.kind = kind;
         m.tensor.shape = {s.heads, 1, s.keys};
         TensorSource source = drawn(m.tensor.shape, seed);
+        std::vector<double> cells;
         for (const float v : numbers(source))
-            m.tensor.values.push_back(
-                kind == MaskKind::add
-                    ? (v > 1.5F ? -std::numeric_limits<double>::infinity() : static_cast<double>(v))
-                    : (v > -0.5F ? 1.0 : 0.0));
+            cells.push_back(kind == MaskKind::add ? (v > 1.5F ? -std::numeric_limits<double>::infinity()
+                                                              : static_cast<double>(v))
+                                                  : (v > -0.5F ? 1.0 : 0.0));
+        m.tensor.numbers = Numbers(std::move(cells));
         p.masks.push_back(m);
     };
     if (c.keep) mask(MaskKind::keep, 4);
@@ -101,7 +102,7 @@ Truth truth(const Case& c) {
                                   (c.right && j > i + offset + *c.right) ||
                                   (!c.lengths.empty() && j >= c.lengths[static_cast<std::size_t>(b)]);
                     for (const MaskInput& m : p.masks) {
-                        const double cell = m.tensor.values[static_cast<std::size_t>(h * s.keys + j)];
+                        const double cell = m.tensor.numbers[h * s.keys + j];
                         if (m.kind == MaskKind::add)
                             x += cell;
                         else
@@ -312,7 +313,7 @@ TEST_CASE("paths: options between the scores and the softmax give the same on ev
              MaskInput m;
              m.kind = MaskKind::add;
              m.tensor.shape = {1};
-             m.tensor.values = {-0.5};
+             m.tensor.numbers = Numbers(std::vector<double>{-0.5});
              p.masks.push_back(m);
          }},
     };

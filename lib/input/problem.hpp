@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/input/numbers.hpp"
 #include "lib/input/value.hpp"
 #include "lib/shape.hpp"
 
@@ -17,11 +18,10 @@ struct TensorSource {
     Kind kind = Kind::literal;
     std::string pointer;  ///< where it stands in the document
     Shape shape;
-    std::vector<double> values;                                     ///< literal: row-major
-    std::vector<std::pair<std::size_t, float>> float32_exceptions;  ///< see Scalars
-    std::uint64_t seed = 0;                                         ///< drawn
-    Index num_embeddings = 0;                                       ///< embedding: rows of the table
-    std::vector<Index> ids;                                         ///< embedding: the rows taken
+    Numbers numbers;           ///< literal
+    std::uint64_t seed = 0;    ///< drawn
+    Index num_embeddings = 0;  ///< embedding: rows of the table
+    std::vector<Index> ids;    ///< embedding: the rows taken
 };
 
 /// `{"init": ...}`: weights that PyTorch draws, in the order query, key, value, output projection.

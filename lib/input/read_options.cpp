@@ -20,7 +20,9 @@ constexpr TensorRule turn_rule{2, 3, Elements::finite, "a table [token, dims/2] 
 std::vector<double> read_per_head(const Value& value, const std::string& pointer, std::string_view what) {
     const TensorSource t = read_tensor(value, pointer, {1, 1, Elements::finite, what});
     if (t.kind != TensorSource::Kind::literal) fail(pointer, "is drawn, expected " + std::string(what));
-    return t.values;
+    std::vector<double> out(static_cast<std::size_t>(t.numbers.size()));
+    t.numbers.copy(std::span<double>(out));
+    return out;
 }
 
 Rope read_rope(const Value& value, const std::string& pointer) {

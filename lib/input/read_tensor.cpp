@@ -35,7 +35,10 @@ class Nested {
         if (length(value) == 0) fail(out_.pointer, "is empty, expected " + std::string(rule_.form));
         check_rank(rank);
         append(value, out_.pointer, out_.pointer, 0);
+        finish();
     }
+
+    void finish() { out_.numbers = Numbers(std::move(values_), std::move(float32_)); }
 
     void append_row(const Value& value, const std::string& pointer) {
         if (value.kind == Value::Kind::array) {
@@ -55,9 +58,9 @@ class Nested {
         }
         const Scalars& row = value.row;
         for (std::size_t k = 0; k < row.values.size(); ++k) check_element(row, k, pointer);
-        const std::size_t at = out_.values.size();
-        out_.values.insert(out_.values.end(), row.values.begin(), row.values.end());
-        for (const auto& [k, v] : row.float32_exceptions) out_.float32_exceptions.emplace_back(at + k, v);
+        const std::size_t at = values_.size();
+        values_.insert(values_.end(), row.values.begin(), row.values.end());
+        for (const auto& [k, v] : row.float32_exceptions) float32_.emplace_back(at + k, v);
     }
 
     void check_rank(std::size_t rank) const {
@@ -145,6 +148,8 @@ class Nested {
 
     TensorSource& out_;
     const TensorRule& rule_;
+    std::vector<double> values_;
+    std::vector<std::pair<std::size_t, float>> float32_;
 };
 
 void read_shape(const Value& object, TensorSource& out) {
@@ -170,6 +175,7 @@ void read_flat(const Value& object, TensorSource& out, const TensorRule& rule) {
         fail(pointer, "has " + count_text(length(data), "number", "numbers") + ", but the shape " +
                           to_string(out.shape) + " needs " + std::to_string(expected));
     nested.append_row(data, pointer);
+    nested.finish();
 }
 
 void read_drawn(const Value& object, TensorSource& out, const TensorRule& rule) {

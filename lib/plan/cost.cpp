@@ -90,7 +90,9 @@ double memory_of(const Plan& plan) {
     double bytes = 0, widened = 0;
     for (const TensorSource& t : plan.tensors) {
         const double n = d(*element_count(t.shape));
-        bytes += 8 * d(static_cast<Index>(t.values.size())) + n * element;
+        const bool in_place = plan.dtype == DType::float32 ? t.numbers.in_place<float>() != nullptr
+                                                           : t.numbers.in_place<double>() != nullptr;
+        bytes += d(t.numbers.bytes_held()) + (in_place ? 0 : n * element);
         if (t.kind == TensorSource::Kind::embedding) bytes += 4 * d(t.num_embeddings) * d(t.shape.back());
         // Drawn in float32, one after another, and widened.
         if (t.kind != TensorSource::Kind::literal && plan.dtype == DType::float64)

@@ -51,10 +51,12 @@ void choose_scale(Builder& b) {
 void check_ranges(const Plan& plan) {
     if (plan.dtype != DType::float32) return;
     for (const TensorSource& t : plan.tensors) {
-        for (std::size_t k = 0; k < t.values.size(); ++k) {
-            if (!std::isfinite(t.values[k]) || std::isfinite(static_cast<float>(t.values[k]))) continue;
+        if (t.numbers.element() != Element::float64) continue;
+        for (Index k = 0; k < t.numbers.size(); ++k) {
+            const double v = t.numbers[k];
+            if (!std::isfinite(v) || std::isfinite(static_cast<float>(v))) continue;
             std::array<char, 40> text{};
-            std::snprintf(text.data(), text.size(), "%.9g", t.values[k]);
+            std::snprintf(text.data(), text.size(), "%.9g", v);
             fail(t.pointer,
                  "holds " + std::string(text.data()) + ", above the largest float32 (3.4028235e+38)",
                  "use \"dtype\": \"float64\"");

@@ -10,13 +10,6 @@ namespace {
 
 std::size_t elements(const TensorSource& t) { return static_cast<std::size_t>(*element_count(t.shape)); }
 
-template <class T>
-void fill_literal(const TensorSource& t, std::span<T> out) {
-    std::transform(t.values.begin(), t.values.end(), out.begin(), [](double v) { return static_cast<T>(v); });
-    if constexpr (sizeof(T) == sizeof(float))
-        for (const auto& [k, v] : t.float32_exceptions) out[k] = v;
-}
-
 /// torch.rand, torch.randn, torch.nn.Embedding(num_embeddings, dim)(ids).
 void draw(const TensorSource& t, std::span<float> out) {
     torch::Generator generator(t.seed);
@@ -83,11 +76,16 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
     std::vector<std::size_t> to_draw;
     std::vector<std::span<T>> places;
     for (const TensorSource& t : plan.tensors) {
+        if (const T* there = t.numbers.in_place<T>()) {
+            places.emplace_back();
+            numbers_.emplace_back(there, elements(t));
+            continue;
+        }
         const std::span<T> out(memory_.take<T>(*element_count(t.shape)), elements(t));
         places.push_back(out);
         numbers_.push_back(out);
         if (t.kind == TensorSource::Kind::literal) {
-            fill_literal(t, out);
+            t.numbers.copy(out);
         } else if (t.kind == TensorSource::Kind::drawn_weight) {
             std::vector<float>& from = weights[next++];
             std::copy(from.begin(), from.end(), out.begin());

@@ -1,0 +1,154 @@
+#include "lib/input/numbers.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+namespace attn {
+namespace {
+
+struct ElementInfo {
+    std::string_view name;
+    Index size;
+};
+
+constexpr std::array<ElementInfo, 13> elements{{{"float64", 8},
+                                                {"float32", 4},
+                                                {"float16", 2},
+                                                {"bfloat16", 2},
+                                                {"int8", 1},
+                                                {"int16", 2},
+                                                {"int32", 4},
+                                                {"int64", 8},
+                                                {"uint8", 1},
+                                                {"uint16", 2},
+                                                {"uint32", 4},
+                                                {"uint64", 8},
+                                                {"boolean", 1}}};
+
+/// Stored bits of a type, and what they mean.
+template <class U>
+U load(const std::byte* at, bool swapped) {
+    std::array<std::byte, sizeof(U)> bytes;
+    std::memcpy(bytes.data(), at, sizeof(U));
+    if (swapped) std::reverse(bytes.begin(), bytes.end());
+    return std::bit_cast<U>(bytes);
+}
+
+/// Calls f with a function that reads number k in its own type.
+template <class F>
+auto with_reader(const std::byte* data, Element element, bool swapped, F&& f) {
+    const auto plain = [&]<class U>(U) {
+        return f([=](Index k) { return load<U>(data + k * static_cast<Index>(sizeof(U)), swapped); });
+    };
+    switch (element) {
+        case Element::float64:
+            return plain(double{});
+        case Element::float32:
+            return plain(float{});
+        case Element::float16:
+            return f([=](Index k) { return from_float16(load<std::uint16_t>(data + 2 * k, swapped)); });
+        case Element::bfloat16:
+            return f([=](Index k) { return from_bfloat16(load<std::uint16_t>(data + 2 * k, swapped)); });
+        case Element::int8:
+            return plain(std::int8_t{});
+        case Element::int16:
+            return plain(std::int16_t{});
+        case Element::int32:
+            return plain(std::int32_t{});
+        case Element::int64:
+            return plain(std::int64_t{});
+        case Element::uint16:
+            return plain(std::uint16_t{});
+        case Element::uint32:
+            return plain(std::uint32_t{});
+        case Element::uint64:
+            return plain(std::uint64_t{});
+        case Element::uint8:
+        case Element::boolean:
+            break;
+    }
+    return plain(std::uint8_t{});
+}
+
+template <class V>
+std::pair<std::shared_ptr<const void>, const std::byte*> kept(std::vector<V> values) {
+    auto owner = std::make_shared<const std::vector<V>>(std::move(values));
+    const auto* data = reinterpret_cast<const std::byte*>(owner->data());
+    return {std::move(owner), data};
+}
+
+}  // namespace
+
+std::string_view name_of(Element e) { return elements[static_cast<std::size_t>(e)].name; }
+Index size_of(Element e) { return elements[static_cast<std::size_t>(e)].size; }
+
+Numbers::Numbers(std::vector<double> values, std::vector<std::pair<std::size_t, float>> float32)
+    : count_(static_cast<Index>(values.size())), element_(Element::float64) {
+    std::tie(keeper_, data_) = kept(std::move(values));
+    if (!float32.empty())
+        float32_ = std::make_shared<const std::vector<std::pair<std::size_t, float>>>(std::move(float32));
+}
+
+Numbers::Numbers(std::vector<float> values)
+    : count_(static_cast<Index>(values.size())), element_(Element::float32) {
+    std::tie(keeper_, data_) = kept(std::move(values));
+}
+
+Numbers::Numbers(std::shared_ptr<const void> keeper, const std::byte* data, Index count, Element element,
+                 bool swapped, bool is_mapped)
+    : keeper_(std::move(keeper)),
+      data_(data),
+      count_(count),
+      element_(element),
+      swapped_(swapped && size_of(element) > 1),
+      is_mapped_(is_mapped) {}
+
+double Numbers::operator[](Index k) const {
+    return with_reader(data_, element_, swapped_, [k](auto at) { return static_cast<double>(at(k)); });
+}
+
+template <class T>
+void Numbers::copy(std::span<T> out) const {
+    if (const T* there = in_place<T>()) {
+        std::copy_n(there, out.size(), out.data());
+        return;
+    }
+    with_reader(data_, element_, swapped_, [&](auto at) {
+        for (std::size_t k = 0; k < out.size(); ++k) out[k] = static_cast<T>(at(static_cast<Index>(k)));
+    });
+    if constexpr (sizeof(T) == sizeof(float))
+        if (float32_)
+            for (const auto& [k, v] : *float32_) out[k] = v;
+}
+
+template <class T>
+const T* Numbers::in_place() const {
+    constexpr Element wanted = sizeof(T) == sizeof(float) ? Element::float32 : Element::float64;
+    if (element_ != wanted || swapped_ || reinterpret_cast<std::uintptr_t>(data_) % alignof(T) != 0)
+        return nullptr;
+    return reinterpret_cast<const T*>(data_);
+}
+
+template void Numbers::copy(std::span<float>) const;
+template void Numbers::copy(std::span<double>) const;
+template const float* Numbers::in_place() const;
+template const double* Numbers::in_place() const;
+
+float from_float16(std::uint16_t bits) {
+    const bool negative = (bits & 0x8000U) != 0;
+    const unsigned exponent = (bits >> 10U) & 31U, fraction = bits & 1023U;
+    const float size = exponent == 31 ? (fraction != 0 ? std::bit_cast<float>(0x7FC00000U) : INFINITY)
+                       : exponent == 0
+                           ? std::ldexp(static_cast<float>(fraction), -24)
+                           : std::ldexp(static_cast<float>(1024 + fraction), static_cast<int>(exponent) - 25);
+    return negative ? -size : size;
+}
+
+float from_bfloat16(std::uint16_t bits) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+}
+
+}  // namespace attn

@@ -1,0 +1,74 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lib/shape.hpp"
+
+namespace attn {
+
+/// How one number is stored.
+enum class Element : std::uint8_t {
+    float64,
+    float32,
+    float16,
+    bfloat16,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    boolean
+};
+std::string_view name_of(Element e);
+Index size_of(Element e);
+
+/// The numbers of a tensor, row-major, where they are held: in memory of this process, or mapped from a file.
+/// Copies share them; they never change.
+class Numbers {
+  public:
+    Numbers() = default;
+    /// `float32`: numbers (place, value) whose text, read as float32 at once, differs from the double rounded
+    /// to float32.
+    explicit Numbers(std::vector<double> values, std::vector<std::pair<std::size_t, float>> float32 = {});
+    explicit Numbers(std::vector<float> values);
+    /// Bytes that `keeper` keeps: a mapping, or memory. `swapped`: in the other byte order.
+    Numbers(std::shared_ptr<const void> keeper, const std::byte* data, Index count, Element element,
+            bool swapped, bool is_mapped);
+
+    Index size() const { return count_; }
+    bool empty() const { return count_ == 0; }
+    Element element() const { return element_; }
+    /// Bytes of memory that are taken; none where a file is mapped.
+    Index bytes_held() const { return is_mapped_ ? 0 : count_ * size_of(element_); }
+
+    /// Number k, exact but for integers above 2^53.
+    double operator[](Index k) const;
+    /// All of them, each rounded once to the nearest T (float, double).
+    template <class T>
+    void copy(std::span<T> out) const;
+    /// The numbers themselves where they are stored as T, aligned, in this machine's byte order; else null.
+    template <class T>
+    const T* in_place() const;
+
+  private:
+    std::shared_ptr<const void> keeper_;
+    const std::byte* data_ = nullptr;
+    Index count_ = 0;
+    Element element_ = Element::float64;
+    bool swapped_ = false, is_mapped_ = false;
+    std::shared_ptr<const std::vector<std::pair<std::size_t, float>>> float32_;
+};
+
+/// Widened exactly: IEEE 754 binary16, and the upper half of a binary32.
+float from_float16(std::uint16_t bits);
+float from_bfloat16(std::uint16_t bits);
+
+}  // namespace attn
