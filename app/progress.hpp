@@ -1,11 +1,13 @@
 #pragma once
 #include <chrono>
+#include <string>
 
 #include "lib/run/sink.hpp"
 
 namespace attn {
 
-/// Passes everything on and, once half a second has gone, shows on standard error how much has come by.
+/// Passes everything on and, once half a second has gone, shows on standard error what is being done: stage,
+/// share, rate, time left.
 class Progress : public Sink {
   public:
     Progress(Sink& next, const Plan& plan);
@@ -15,19 +17,28 @@ class Progress : public Sink {
     void begin(const Plan& plan) override { next_.begin(plan); }
     void begin_stage(const Plan& plan, const PlannedStage& stage) override { next_.begin_stage(plan, stage); }
     void rows(const Rows& rows) override;
+    bool has_places() const override { return next_.has_places(); }
+    void* place(const Rows& rows) override { return next_.place(rows); }
     void end_stage(const PlannedStage& stage) override { next_.end_stage(stage); }
+    void working(Stage stage, double share) override;
     void end(const std::vector<std::string>& warnings) override;
 
   private:
+    using Clock = std::chrono::steady_clock;
+    /// `done` of `total` things called `unit` since `begun`.
+    void show(const std::string& what, double done, double total, const char* unit, Clock::time_point begun);
     void wipe();
 
     Sink& next_;
-    double total_ = 0, done_ = 0;
-    std::chrono::steady_clock::time_point last_;
-    bool shown_ = false;
+    double total_ = 0, done_ = 0, operations_ = 0;
+    Clock::time_point begun_, writing_begun_, last_;
+    std::size_t width_ = 0;  ///< columns of the line that stands there
 };
 
 /// The number of elements that a plan shows.
 double shown_elements(const Plan& plan);
+/// "attn-calc: weights 34 %, 12.3 million numbers a second, 8 s left"
+std::string progress_line(const std::string& what, double done, double total, const char* unit,
+                          double seconds);
 
 }  // namespace attn

@@ -1,11 +1,14 @@
 """The command line from outside: exit status AND standard output AND standard error of each call."""
 import json
 import os
+import pty
 import re
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unicodedata
 
 from harness import (CSV_HEADER, SANITIZED, SOURCE, Report, environment, execute, json_values, parser_of, program_of)
@@ -115,6 +118,48 @@ class Tests:
             self.write("shut.json", "{}")
             os.chmod(self.path("shut.json"), 0)
             self.expect("a file that may not be read", self.call("shut.json"), 3, "", ERROR + "shut.json")
+
+    def test_progress(self):
+        """On a terminal, for work over half a second, and never where standard error is no terminal."""
+        self.write("long.json", json.dumps({"embeddings": {"init": "torch.randn", "seed": 1, "shape": [300, 8]}}))
+        n = 1500 if SANITIZED else 9600
+        self.write("deep.json", json.dumps({"variant": "scaled_dot_product", **{
+            name: {"init": "torch.rand", "seed": 1, "shape": [1, 8, n, dim]}
+            for name, dim in (("queries", 64), ("keys", 64), ("values", 4))}}))
+        form = r"attn-calc: {} \d+ %, [\d.e+]+ (thousand |million |billion ){} a second, \d+ (s|min) left"
+        for name, arguments, pattern in (("long.json", ["--stages", "weights"], form.format("weights", "numbers")),
+                                         ("deep.json", ["--stages", "context", "--threads", "1"],
+                                          form.format("computing context", "operations"))):
+            call = ["run", name, *arguments, "-f", "csv"]
+            said = self.on_terminal(*call)
+            self.report.matches(f"{name}: progress on a terminal", said, pattern)
+            self.report.check(said.endswith("\r") and "\n" not in said, f"{name}: progress is wiped", "an empty line", said[-80:])
+            self.report.equal(f"{name}: -q", self.on_terminal(*call, "-q"), "")
+        self.report.equal("no terminal, no progress", self.call("run", "long.json", "-f", "csv").said, "")
+        self.report.equal("short work is silent", self.on_terminal("a.json", "-f", "csv", wait=0), "")
+
+    def on_terminal(self, *arguments, wait=0.8):
+        """What the program says on standard error where that is a terminal; nobody reads its output for a while."""
+        main, other = pty.openpty()
+        with subprocess.Popen([self.program, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=other) as process:
+            os.close(other)
+            time.sleep(wait)
+            drain = threading.Thread(target=process.stdout.read)
+            drain.start()
+            said = b""
+            while True:
+                try:
+                    piece = os.read(main, 65536)
+                except OSError:  # the other end is closed
+                    break
+                if not piece:
+                    break
+                said += piece
+            process.wait()
+            drain.join()
+        os.close(main)
+        return said.decode()
 
     def test_usage(self):
         for arguments, words in ((["rnu", "a.json"], "run"), (["chek", "a.json"], "check"), (["shcema", "input"], "schema"),

@@ -6,6 +6,7 @@
 
 #include "app/diagnostics.hpp"
 #include "app/help.hpp"
+#include "app/progress.hpp"
 #include "lib/text.hpp"
 
 using namespace attn;
@@ -195,4 +196,14 @@ TEST_CASE("diagnostics are short and harmless") {
     CHECK(error_json({Exit::usage, {}, "m"}, "error") ==
           "{\"level\":\"error\",\"code\":2,\"file\":null,\"line\":null,\"column\":null,\"pointer\":\"\","
           "\"message\":\"m\",\"hint\":\"\"}\n");
+}
+
+TEST_CASE("progress: stage, share, rate and time left") {
+    CHECK(progress_line("weights", 34e6, 100e6, "numbers", 2) ==
+          "attn-calc: weights 34 %, 17 million numbers a second, 4 s left");
+    CHECK(progress_line("computing context", 5e11, 1e13, "operations", 10) ==
+          "attn-calc: computing context 5 %, 50 billion operations a second, 4 min left");
+    CHECK(progress_line("scores", 0, 10, "numbers", 1) == "attn-calc: scores 0 %");
+    CHECK(progress_line("scores", 1500, 1500, "numbers", 1) ==
+          "attn-calc: scores 100 %, 1.5 thousand numbers a second, 0 s left");
 }

@@ -122,7 +122,7 @@ void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown
         if (!has_contexts_ || shown.front()->stage <= Stage::context)
             trace(sink, shown, std::min(last, Stage::context));
     } else if (!has_contexts_) {
-        compute_contexts();
+        compute_contexts(sink);
     }
     if (plan_.gate && last >= Stage::normed_context) apply_gate();
     for (const PlannedStage* s : shown)
@@ -137,7 +137,8 @@ void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown
 }
 
 template <class T>
-void Executor<T>::compute_contexts() {
+void Executor<T>::compute_contexts(Sink& sink) {
+    pool_.watch([&](double share) { sink.working(Stage::context, share); });
     if (plan_.path == Path::recurrent) {
         recurrence_->run(*contexts_, wants(Stage::state, Stage::state));
     } else if (plan_.path == Path::fused) {
@@ -145,6 +146,7 @@ void Executor<T>::compute_contexts() {
     } else {
         SingleRows<T>(operands_, arena_, pool_).run(*contexts_);
     }
+    pool_.watch({});
     has_contexts_ = true;
 }
 

@@ -52,7 +52,7 @@ class Executor {
     const std::optional<LinearMap<T>>& map(WeightRole r) const { return maps_[static_cast<std::size_t>(r)]; }
     void pass(Sink& sink, const std::vector<const PlannedStage*>& shown);
     void prepare_sources(bool scores, bool context);
-    void compute_contexts();
+    void compute_contexts(Sink& sink);
     void apply_gate();
     Contexts<T>& merged_contexts() { return plan_.gate ? *gated_contexts_ : *contexts_; }
     Contexts<T>& contexts_of(Stage stage);

@@ -47,6 +47,7 @@ void Pool::take_jobs(std::unique_lock<std::mutex>& lock, int worker) {
         std::exception_ptr failure;
         try {
             (*job_)(k, worker);
+            if (worker == 0 && watcher_) watcher_(static_cast<double>(k + 1) / static_cast<double>(count_));
         } catch (...) {
             failure = std::current_exception();
         }

@@ -23,6 +23,9 @@ class Pool {
     /// Runs job(k, worker) for k in 0 ... count - 1, each once and begun in that order, and returns when all
     /// are done. Jobs of the same worker (0 ... workers() - 1) never overlap. Rethrows the first exception.
     void run(Index count, const std::function<void(Index, int)>& job);
+    /// Is told now and then, by the caller's thread, which share of a run's jobs has been begun. Empty:
+    /// nobody is.
+    void watch(std::function<void(double)> watcher) { watcher_ = std::move(watcher); }
 
   private:
     void work(int worker);
@@ -35,6 +38,7 @@ class Pool {
     std::mutex mutex_;
     std::condition_variable wake_, done_;
     const std::function<void(Index, int)>* job_ = nullptr;
+    std::function<void(double)> watcher_;
     Index next_ = 0, count_ = 0;
     bool stop_ = false;
     std::exception_ptr failure_;

@@ -52,6 +52,8 @@ class Sink {
     /// at once.
     virtual void* place(const Rows& /*rows*/) { return nullptr; }
     virtual void end_stage(const PlannedStage&) {}
+    /// Now and then while contexts are computed that no rows tell of: the share that is done, 0 to 1.
+    virtual void working(Stage /*stage*/, double /*share*/) {}
     /// After everything, with the warnings of planning and of the run.
     virtual void end(const std::vector<std::string>& /*warnings*/) {}
 };
