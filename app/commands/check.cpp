@@ -6,11 +6,13 @@ namespace attn {
 void check_command(const Options& options, const Diagnostics& diagnostics) {
     const std::vector<PlannedDocument> documents = plan_all(options);
     std::vector<Destination> destinations = open_destinations(options, documents);
-    write_all(destinations, documents, [](Destination& to, const PlannedDocument& document) {
-        write_plan(to.format, document.plan, *to.output, to.form);
+    std::vector<std::vector<std::string>> warnings(documents.size());
+    write_all(destinations, documents, [&](Destination& to, const PlannedDocument& document) {
+        warnings[static_cast<std::size_t>(&document - documents.data())] =
+            write_plan(to.format, document.plan, *to.output, to.form);
     });
-    for (const PlannedDocument& document : documents)
-        for (const std::string& warning : document.plan.warnings) diagnostics.warning(document.file, warning);
+    for (std::size_t k = 0; k < documents.size(); ++k)
+        for (const std::string& warning : warnings[k]) diagnostics.warning(documents[k].file, warning);
 }
 
 }  // namespace attn

@@ -87,6 +87,7 @@ struct WeightNote {
     std::string role;    ///< "query", "key", "value", "output", "query bias", ...
     std::string layout;  ///< "[d_out, d_in], x · Wᵀ"
     Shape shape;
+    bool transpose_fits = false;  ///< square, not symmetric, and nothing but its name says how it is read
 };
 
 /// One planned stage.

@@ -29,6 +29,15 @@ constexpr std::array<std::string_view, weight_role_count> role_words{"query",
                                                                      "log of the decay's rate",
                                                                      "decay bias"};
 
+/// Square, and another matrix when it is transposed.
+bool is_lopsided(const TensorSource& t) {
+    if (t.kind != TensorSource::Kind::literal || t.shape[0] != t.shape[1]) return false;
+    for (Index i = 0; i < t.shape[0]; ++i)
+        for (Index j = 0; j < i; ++j)
+            if (t.numbers[i * t.shape[0] + j] != t.numbers[j * t.shape[0] + i]) return true;
+    return false;
+}
+
 }  // namespace
 
 std::string_view word(WeightRole role) { return role_words[slot(role)]; }
@@ -167,6 +176,7 @@ void Resolver::place_weight(NamedTensor& t, const NamedWeights& set, WeightRole 
             {t.name, std::string(word(role)), "[head, d_head, d_model], x · W", t.tensor.shape});
     } else {
         note_layout(plan_, t.name, std::string(word(role)), false, out_in, s);
+        plan_.weight_notes.back().transpose_fits = !set.out_in && is_lopsided(t.tensor);
     }
     p.weight.push_back({b_.place(std::move(t.tensor)), out_in, 0, p.d_out, outputs, 0});
     p.d_out += outputs;

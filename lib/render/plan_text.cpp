@@ -4,8 +4,6 @@
 #include <array>
 #include <cstdio>
 
-#include "lib/render/bytes.hpp"
-#include "lib/render/plan_json.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
 
@@ -14,12 +12,6 @@ namespace {
 
 std::string counted(Index n, const std::string& one, const std::string& many) {
     return std::to_string(n) + " " + (n == 1 ? one : many);
-}
-
-std::string short_number(double v) {
-    std::array<char, 40> text{};
-    std::snprintf(text.data(), text.size(), "%.9g", v);
-    return text.data();
 }
 
 /// "W_query, W_key, W_value read as [d_in, d_out], x · W": weights of one layout together.
@@ -118,21 +110,16 @@ std::vector<std::string> main_parts(const Plan& plan) {
     return parts;
 }
 
-std::string bytes_text(double bytes) {
+}  // namespace
+
+std::string short_number(double v) {
     std::array<char, 40> text{};
-    const char* unit = bytes < 1e6 ? "kB" : bytes < 1e9 ? "MB" : "GB";
-    std::snprintf(text.data(), text.size(), "%.1f %s",
-                  bytes / (bytes < 1e6   ? 1e3
-                           : bytes < 1e9 ? 1e6
-                                         : 1e9),
-                  unit);
+    std::snprintf(text.data(), text.size(), "%.9g", v);
     return text.data();
 }
 
-}  // namespace
-
 std::string in_ascii(std::string_view text) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 11> spelled{{{"·", "."},
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 13> spelled{{{"·", "."},
                                                                                      {"√", "sqrt "},
                                                                                      {"ᵀ", "^T"},
                                                                                      {"≤", "<="},
@@ -142,7 +129,9 @@ std::string in_ascii(std::string_view text) {
                                                                                      {"␣", "_"},
                                                                                      {"∞", "inf"},
                                                                                      {"–", "-"},
-                                                                                     {"→", "->"}}};
+                                                                                     {"→", "->"},
+                                                                                     {"■", "#"},
+                                                                                     {"←", "<-"}}};
     std::string out;
     for (std::size_t at = 0; at < text.size();) {
         const auto known = std::find_if(spelled.begin(), spelled.end(),
@@ -222,51 +211,6 @@ std::string apart(const std::string& left, const std::string& right, int width) 
     lines += joined_lines({right}, width, 0, {});
     lines.pop_back();
     return lines;
-}
-
-void write_plan(Format format, const Plan& plan, Output& output, const RenderOptions& options) {
-    Bytes bytes(output);
-    if (format == Format::json) {
-        JsonMembers members = trace_members(plan, options.compact ? 0 : 4);
-        members.front().second = "\"attn-calc/plan/1\"";
-        std::string stages;
-        for (const PlannedStage& s : plan.stages) {
-            if (!s.shown) continue;
-            JsonMembers m = stage_members(plan, s, options.squeeze);
-            m.insert(m.begin(), {"name", json_string(s.name)});
-            stages +=
-                (stages.empty() ? "" : ",") + std::string(options.compact ? " " : "\n    ") + json_object(m);
-        }
-        members.back() = {"stages", "[" + stages + (options.compact ? "]" : "\n  ]")};
-        members.emplace_back("cost", json_object({{"path", json_string(name_of(plan.path))},
-                                                  {"flops", json_number(plan.flops)},
-                                                  {"peak_bytes", std::to_string(plan.peak_bytes)}}));
-        members.emplace_back("warnings", json_strings(plan.warnings));
-        bytes.text = json_object(members, options.compact ? 0 : 2) + "\n";
-        return bytes.flush();
-    }
-    if (options.heading) bytes.text += said("=== " + visible(options.source_name), options) + "\n";
-    bytes.text += plan_lines(plan, options);
-    bytes.text +=
-        joined_lines({"source: " + std::string(plan.variant->source)}, options.width, 2, options) + "\n";
-    const int width = std::min(options.width, 100);
-    for (const WeightNote& n : plan.weight_notes)
-        bytes.text += apart(said(n.role + " = " + visible(n.name) + " " + to_string(n.shape), options),
-                            said(n.layout, options), width) +
-                      "\n";
-    if (!plan.weight_notes.empty()) bytes.text += "\n";
-    for (const PlannedStage& s : plan.stages)
-        if (s.shown)
-            bytes.text += apart(said(std::string(s.name) + " = " + s.formula, options),
-                                named_shape(s, plan.shown_shape(s)), width) +
-                          "\n";
-    std::vector<std::string> cost{short_number(plan.flops) + " floating-point operations",
-                                  "about " + bytes_text(static_cast<double>(plan.peak_bytes)) + " of memory"};
-    if (plan.path != Path::none)
-        cost.push_back("path: " + std::string(name_of(plan.path)) + " (" +
-                       std::string(meaning_of(plan.path)) + ")");
-    bytes.text += "\n" + joined_lines(cost, options.width, 2, options);
-    bytes.flush();
 }
 
 }  // namespace attn

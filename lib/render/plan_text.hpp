@@ -7,6 +7,9 @@
 
 namespace attn {
 
+/// At most nine significant digits.
+std::string short_number(double v);
+
 /// Our own words, in ASCII where that is asked for: known marks are spelled, other characters escaped.
 std::string in_ascii(std::string_view text);
 std::string said(const std::string& text, const RenderOptions& options);

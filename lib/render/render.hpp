@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/render/number.hpp"
 #include "lib/run/sink.hpp"
@@ -42,7 +43,9 @@ struct RenderOptions {
 /// The sink that renders a run as `format`. `output` has to outlive it.
 std::unique_ptr<Sink> make_sink(Format format, Output& output, const RenderOptions& options);
 
-/// The plan alone, for `check`: text for people, or one JSON object.
-void write_plan(Format format, const Plan& plan, Output& output, const RenderOptions& options);
+/// The plan alone, for `check`: text for people, or one JSON object. Returns the warnings of planning, and
+/// those that only a look at the plan is worth.
+std::vector<std::string> write_plan(Format format, const Plan& plan, Output& output,
+                                    const RenderOptions& options);
 
 }  // namespace attn

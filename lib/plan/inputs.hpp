@@ -1,0 +1,24 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/plan/plan.hpp"
+
+namespace attn {
+
+/// One tensor that a document gives or draws and that is no weight, for the plan that is printed.
+struct PlannedInput {
+    std::string name;  ///< its pointer without the first "/": "embeddings", "mask/keep"
+    Shape shape;       ///< as given
+    std::string axes;  ///< "[query, d_in]": what the axes of `shape` are
+    std::string from;  ///< "torch.rand, seed 1"; empty: literal numbers
+};
+
+/// In the order in which a run reads them. Axes of masks and biases are aligned from the right.
+std::vector<PlannedInput> inputs_of(const Plan& plan);
+
+/// One sentence on the weights whose transpose would fit as well, where no "weight_layout" settles it.
+std::optional<std::string> transpose_warning(const Plan& plan);
+
+}  // namespace attn
