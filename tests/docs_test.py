@@ -57,7 +57,7 @@ class Page:
         with open(path, encoding="utf-8") as file:
             self.text = file.read()
         bins = os.path.dirname(program)
-        self.env = environment(PATH=bins + os.pathsep + os.environ.get("PATH", ""), COLUMNS="80")
+        self.env = environment(PATH=os.pathsep.join([bins, os.path.dirname(sys.executable), os.environ.get("PATH", "")]), COLUMNS="80")
         self.changes = []
 
     def blocks(self):

@@ -10,6 +10,8 @@ need doctest-dev doctest/doctest.h
 need python3 python3
 need python3-jsonschema python:jsonschema
 need python3-numpy python:numpy
+need python3-pandas python:pandas
+need python3-matplotlib python:matplotlib
 need jq jq
 need libbenchmark-dev benchmark/benchmark.h
 need binutils nm
