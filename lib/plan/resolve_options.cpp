@@ -226,7 +226,7 @@ void resolve_scores(Builder& b) {
     Plan& plan = b.plan;
     Problem& p = b.problem;
     plan.softcap = p.softcap;
-    if (p.softcap && plan.mask_at == MaskAt::scores && plan.masked)
+    if (p.softcap && plan.mask_at == MaskAt::scores)
         fail("/softcap", "stands beside \"mask_at\": \"scores\": a cap would bring hidden scores back");
     if (p.alibi) {
         plan.alibi = p.alibi->slopes.empty() ? paper_slopes(plan.heads) : p.alibi->slopes;

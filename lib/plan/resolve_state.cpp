@@ -75,6 +75,8 @@ void refuse_foreign_options(Builder& b) {
           "is given, but " + name + " caches \"past_latent\""},
          {latent && p.gate && p.gate->from_queries, "gate",
           "is made from the queries, but " + name + " takes \"W_gate\""},
+         {p.gate && p.gate->from_queries && !v.may_have(WeightRole::query), "gate",
+          "is made from the queries, but " + name + " does not project them: W_query holds query and gate"},
          {!latent && p.past_latent.has_value(), "past_latent", no_latent},
          {!latent && p.past_rope_keys.has_value(), "past_rope_keys", no_latent},
          {has(v.needs, WeightRole::additive) && p.rope.has_value(), "rope",

@@ -16,12 +16,12 @@ def _latent_tokens(value):
     return t[:, 0] if t.ndim == 4 else t.reshape((1,) * (3 - t.ndim) + t.shape)
 
 
-def project(document, weights, x, heads):
+def project(document, weights, x, y, heads):
     """Stages queries .. values, and the parts that the cache and the rotary columns need."""
     q = weights.project(x, "query")
     if q is None:
         q = weights.project(weights.project(x, "DQ"), "UQ")
-    latent = weights.project(x, "DKV")
+    latent = weights.project(y, "DKV")
     parts = {"queries": split_heads(q, heads), "latent": latent,
              "keys": split_heads(weights.project(latent, "UK"), heads),
              "values": split_heads(weights.project(latent, "UV"), heads)}
@@ -32,7 +32,7 @@ def project(document, weights, x, heads):
     return parts
 
 
-def rotary_part(document, weights, x, parts):
+def rotary_part(document, weights, y, parts):
     """With W_KR: rotated_queries, rope_keys and rotated_keys; widens past_keys by past_rope_keys."""
     w = weights.matrix("KR")
     if w is None:
@@ -47,7 +47,7 @@ def rotary_part(document, weights, x, parts):
     cos, sin = tables(rope, queries.shape[2], past, width, "query")
     turned[..., -width:] = rotate(queries[..., -width:], cos, sin, pairs)
     cos, sin = tables(rope, keys.shape[2], past, width, "key")
-    shared = rotate(weights.project(x, "KR")[:, None], cos, sin, pairs)
+    shared = rotate(weights.project(y, "KR")[:, None], cos, sin, pairs)
 
     def widen(k, r):
         return np.concatenate([k, np.broadcast_to(r, k.shape[:3] + (width,))], axis=3)

@@ -53,10 +53,10 @@ def beta_of(document, weights, x, batch, heads):
     return b.reshape(b.shape[0], b.shape[1], heads, -1).transpose(0, 2, 1, 3)
 
 
-def run(variant, queries, keys, values, decay, beta, past, scale, normalizer, causal, kv_of):
+def run(variant, queries, keys, values, decay, beta, past, scale, normalizer, offsets, kv_of):
     """context [batch, head, query, dim], last state and all states per kv head.
 
-    `causal`: query i sees the state after token i; otherwise every query sees the last one.
+    Query i of batch item b sees the state after token i + offsets[b]; without offsets (None) every query sees the last one.
     """
     batch, kv_heads, tokens, dk = keys.shape
     dv = values.shape[3]
@@ -84,12 +84,13 @@ def run(variant, queries, keys, values, decay, beta, past, scale, normalizer, ca
     for b in range(batch):
         for h in range(heads):
             for i in range(count):
-                t = i if causal else tokens - 1
+                t = tokens - 1 if offsets is None else min(i + offsets[b], tokens - 1)
                 q = queries[b, h, i]
-                c = states[b, kv_of(h), t].T @ q
+                before = np.zeros((dk, dv)) if past is None else past[b, kv_of(h)]
+                c = (states[b, kv_of(h), t] if t >= 0 else before).T @ q
                 if scale is not None:
                     c = c * scale
                 if normalizer:
-                    c = c / (q @ sums[b, kv_of(h), t])
+                    c = c / (q @ sums[b, kv_of(h), t] if t >= 0 else 0.0)
                 context[b, h, i] = c
     return context, states[:, :, -1].copy(), states

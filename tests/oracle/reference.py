@@ -104,7 +104,7 @@ class Run:
         """Stages up to all_values; leaves what the scores are made of in self.q, self.k, self.v."""
         doc, parts = self.doc, {}
         if self.variant == "latent":
-            parts = mla.project(doc, self.w, self.x, self.heads)
+            parts = mla.project(doc, self.w, self.x, self.y, self.heads)
             q, k, v = parts["queries"], parts["keys"], parts["values"]
             past_k, past_v = parts.get("past_keys"), parts.get("past_values")
         else:
@@ -118,7 +118,7 @@ class Run:
             q = rotary.qk_norm(doc["qk_norm"], q, self.w.vector("q_norm.weight", "q_norm.scale"))
             k = rotary.qk_norm(doc["qk_norm"], k, self.w.vector("k_norm.weight", "k_norm.scale"))
             self.put("normed_queries", q), self.put("normed_keys", k)
-        turned = mla.rotary_part(doc, self.w, self.x, parts) if self.variant == "latent" else None
+        turned = mla.rotary_part(doc, self.w, self.y, parts) if self.variant == "latent" else None
         if turned is not None:
             past_k = parts.get("past_keys")
             for name in ("rope_keys", "rotated_queries", "rotated_keys"):
@@ -276,9 +276,11 @@ class Run:
             if value is not None:
                 self.put(stage, value)
         past = tensor(doc.get("past_state"))
-        causal = self.variant == "delta" or bool(self.causal)
+        offsets = None
+        if self.variant == "delta" or self.causal:
+            offsets = masks.offsets(doc, self.causal, k.shape[0], q.shape[2], 0, k.shape[2])
         context, state, states = recurrent.run(self.variant, q, k, self.v, decay, beta, past, self.scale(),
-                                               doc.get("normalizer", False), causal, self.kv_of)
+                                               doc.get("normalizer", False), offsets, self.kv_of)
         self.put("context", context), self.put("state", state), self.put("states", states)
 
     # after the context
