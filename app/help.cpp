@@ -102,6 +102,7 @@ constexpr std::string_view init_help = R"(attn-calc init: list the built-in exam
   attn-calc init                         the examples, one by one
   attn-calc init multi_head              write multi_head.json
   attn-calc init multi_head -o my.json   write it under another name
+  attn-calc init models/llama3           settings of a released model
   attn-calc init multi_head -o - | attn-calc
 
 usage: attn-calc init [OPTIONS] [EXAMPLE]

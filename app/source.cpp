@@ -29,7 +29,8 @@ std::string missing_hint(std::string_view name) {
     name = name.substr(name.rfind('/') + 1);
     if (name.ends_with(".json")) name.remove_suffix(5);
     for (const Example& example : examples())
-        if (example.name == name) return "attn-calc init " + std::string(name) + " writes this example";
+        if (last_name(example) == name)
+            return "attn-calc init " + std::string(example.name) + " writes this example";
     return {};
 }
 

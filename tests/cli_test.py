@@ -311,17 +311,22 @@ class Tests:
                           result.said)
 
     def test_init(self):
-        names = sorted(f[:-5] for f in os.listdir(os.path.join(SOURCE, "data", "examples")) if f.endswith(".json"))
+        root = os.path.join(SOURCE, "data", "examples")
+        names = sorted(os.path.relpath(os.path.join(folder, f), root)[:-5]
+                       for folder, _, files in os.walk(root) for f in files if f.endswith(".json"))
+        self.report.check(any("/" in n for n in names), "init: examples in folders", "some", names)
         listed = self.expect("init", self.call("init"), 0, None).text
         self.report.check(all(re.search(rf"(?m)^\s*{n}\b", listed) for n in names), "init lists the examples", names, listed)
         place = self.path("init")
         os.mkdir(place)
         for name in names:
             result = self.call("init", name, folder=place)
-            with open(os.path.join(SOURCE, "data", "examples", name + ".json"), "rb") as file:
-                self.report.check(result.status == 0 and not result.out and self.read(f"init/{name}.json") == file.read(),
+            file_name = name.split("/")[-1] + ".json"
+            with open(os.path.join(root, name + ".json"), "rb") as file:
+                self.report.check(result.status == 0 and not result.out and self.read(f"init/{file_name}") == file.read(),
                                   f"init {name}", "the example as a file", f"exit {result.status} {result.said}")
-            self.report.equal(f"init {name}: computed", self.call(f"{name}.json", folder=place).status, 0)
+            self.report.equal(f"init {name}: computed", self.call(file_name, folder=place).status, 0)
+        self.expect("init without the folder's name", self.call("init", "gpt2", folder=place), 2, "", r"models/gpt2")
         self.write(f"init/{names[0]}.json", "mine")
         self.expect("init over a file", self.call("init", names[0], folder=place), 4, "", ERROR + rf".*{names[0]}\.json")
         self.report.equal("init over a file: untouched", self.read(f"init/{names[0]}.json"), b"mine")

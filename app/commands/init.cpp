@@ -56,6 +56,10 @@ const Example& example_named(std::string_view word) {
         if (example.name == name) return example;
         names.push_back(example.name);
     }
+    for (const Example& example : examples())
+        if (last_name(example) == name)
+            fail_usage("there is no example \"" + std::string(word) + "\"",
+                       "attn-calc init " + std::string(example.name));
     const std::string near = did_you_mean(name, names);
     fail_usage("there is no example \"" + std::string(word) + "\"",
                near.empty() ? "attn-calc init lists them" : near);
@@ -68,7 +72,7 @@ void init_command(const Options& options, const Diagnostics& diagnostics) {
     if (options.words.size() > 1) fail_usage("attn-calc init writes one example at a time");
     const Example& example = example_named(options.words.front());
     const std::string path =
-        options.targets.empty() ? std::string(example.name) + ".json" : options.targets.front().path;
+        options.targets.empty() ? std::string(last_name(example)) + ".json" : options.targets.front().path;
     struct stat status {};
     const bool is_there = path != "-" && stat(path.c_str(), &status) == 0;
     const bool device = is_there && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);

@@ -12,8 +12,8 @@ from tensors import tensor
 MATH = {"query": "W_query", "key": "W_key", "value": "W_value", "out": "W_out", "gate": "W_gate", "score": "W_score",
         "decay": "W_decay", "beta": "W_beta", "DQ": "W_DQ", "UQ": "W_UQ", "DKV": "W_DKV", "UK": "W_UK", "UV": "W_UV",
         "KR": "W_KR"}
-LINEAR = {"query": ["q_proj", "query"], "key": ["k_proj", "key"], "value": ["v_proj", "value"],
-          "out": ["out_proj", "o_proj"], "decay": ["W_alpha"]}
+LINEAR = {"query": ["q_proj", "query", "q"], "key": ["k_proj", "key", "k"], "value": ["v_proj", "value", "v"],
+          "out": ["out_proj", "o_proj", "o"], "decay": ["W_alpha"]}
 BIAS = {"query": "b_query", "key": "b_key", "value": "b_value", "out": "b_out", "gate": "b_gate"}
 LENS = {"query": "Q", "key": "K", "value": "V", "out": "O"}
 PACKED = ("query", "key", "value")
