@@ -2,6 +2,7 @@
 // around every vector width and block.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -127,6 +128,20 @@ TEST_CASE_TEMPLATE("kernels: products of every size", T, float, double) {
                               n, depth, before);
             }
         }
+    }
+}
+
+TEST_CASE_TEMPLATE("kernels: columns have the same bits whatever stands beside them", T, float, double) {
+    Numbers<T> draw;
+    const Index depth = 150, n = 67;
+    const std::vector<T> a = draw.of(depth), b = draw.of(depth * n);
+    for (const auto* t : tables<T>()) {
+        std::vector<T> whole(static_cast<std::size_t>(n)), part(whole.size());
+        t->multiply(a.data(), depth, b.data(), n, whole.data(), n, 1, n, depth);
+        for (Index from = 0; from < n; from += 5)
+            t->multiply(a.data(), depth, b.data() + from, n, part.data() + from, n, 1,
+                        std::min<Index>(5, n - from), depth);
+        CHECK_MESSAGE(whole == part, t->name);
     }
 }
 

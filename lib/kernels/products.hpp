@@ -77,14 +77,16 @@ struct Products : Vectors<T, Arch> {
         for (Index j = 0; j < 2 * width; ++j) c[j] = static_cast<T>(sums[j]);
     }
 
+    /// The bits of a column do not depend on how many stand beside it: one lane of what a vector does.
     static T multiply_cell(const T* a, const T* b, Index ldb, Index depth) {
         double sum = 0;
         for (Index from = 0; from < depth; from += sum_chunk) {
             const Index to = least(depth, from + sum_chunk);
-            T part{0};
-            for (Index k = from; k < to; ++k) part += a[k] * b[k * ldb];
-            if (depth <= sum_chunk) return part;
-            sum += static_cast<double>(part);
+            Batch part(T{0});
+            for (Index k = from; k < to; ++k) part = fused(Batch(a[k]), Batch(b[k * ldb]), part);
+            const T of_chunk = part.get(0);
+            if (depth <= sum_chunk) return of_chunk;
+            sum += static_cast<double>(of_chunk);
         }
         return static_cast<T>(sum);
     }
