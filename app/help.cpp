@@ -21,7 +21,8 @@ commands
   schema   print the JSON Schema of an input or of a trace
 
 most used options of run
-  -f, --format F     text (default), json, ndjson, csv, torch
+  -f, --format F     text (default), json, ndjson, csv, torch, npz,
+                     npy, safetensors
   -o, --output FILE  write to FILE, format by its suffix or FILE:FORMAT
   --stages A,B       only these stages; as the last word: list them
   --rows, --cols, --heads, --batch
@@ -58,9 +59,10 @@ what is computed
   --max-memory SIZE   refuse what needs more: 800M, 1.5G, 2GiB
 
 how it is written
-  -f, --format F      text (default), json, ndjson, csv, torch
-  -o, --output FILE   repeatable; format by suffix (.json .ndjson .csv .txt)
-                      or FILE:FORMAT; standard output only with -f as well
+  -f, --format F      text (default), json, ndjson, csv, torch, npz,
+                      npy, safetensors
+  -o, --output FILE   repeatable; format by suffix (.json .ndjson .csv .txt .npz
+                      .npy .safetensors) or FILE:FORMAT; standard output only with -f as well
   -p, --precision N   digits after the point in text (4)
   --top K             text: the K largest weights of each row
   --width N           columns of text (the terminal's, or 80)

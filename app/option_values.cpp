@@ -8,19 +8,29 @@
 namespace attn {
 namespace {
 
-constexpr std::array<std::string_view, 5> formats{"text", "json", "ndjson", "csv", "torch"};
-
 struct Suffix {
     std::string_view suffix;
     Format format;
 };
-constexpr std::array suffixes{Suffix{"json", Format::json},    Suffix{"ndjson", Format::ndjson},
-                              Suffix{"jsonl", Format::ndjson}, Suffix{"csv", Format::csv},
-                              Suffix{"txt", Format::text},     Suffix{"text", Format::text}};
+constexpr std::array suffixes{Suffix{"json", Format::json},
+                              Suffix{"ndjson", Format::ndjson},
+                              Suffix{"jsonl", Format::ndjson},
+                              Suffix{"csv", Format::csv},
+                              Suffix{"txt", Format::text},
+                              Suffix{"text", Format::text},
+                              Suffix{"npz", Format::npz},
+                              Suffix{"npy", Format::npy},
+                              Suffix{"safetensors", Format::safetensors}};
+
+std::string all_formats() {
+    std::string out = "formats: ";
+    for (const std::string_view name : format_names())
+        out += (name == format_names().front() ? "" : ", ") + std::string(name);
+    return out;
+}
 
 [[noreturn]] void refuse_later_format(std::string_view name) {
-    fail_usage("the format " + std::string(name) + " is not there yet",
-               "formats: text, json, ndjson, csv, torch");
+    fail_usage("the format " + std::string(name) + " is not there yet", all_formats());
 }
 
 std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
@@ -66,9 +76,8 @@ Index size_value(std::string_view flag, std::string_view text) {
 Format format_value(std::string_view text) {
     if (const auto format = format_named(text)) return *format;
     if (is_later_format(text)) refuse_later_format(text);
-    const std::string near = did_you_mean(text, formats);
-    fail_usage("unknown format " + quoted(text),
-               near.empty() ? "formats: text, json, ndjson, csv, torch" : near);
+    const std::string near = did_you_mean(text, format_names());
+    fail_usage("unknown format " + quoted(text), near.empty() ? all_formats() : near);
 }
 
 Target target_value(std::string_view text, Command command) {

@@ -116,6 +116,7 @@ void prepare_process() {
         if (fcntl(descriptor, F_GETFD) == -1 && errno == EBADF)
             open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is an error of write() as well
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
         struct sigaction action {};
         if (sigaction(number, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
@@ -134,11 +135,13 @@ void DescriptorOutput::refuse(int error) const {
     refuse_output(name_, error);
 }
 
-void DescriptorOutput::send(std::string_view bytes) {
+void DescriptorOutput::send(std::string_view bytes, std::optional<Index> place) {
     while (!bytes.empty()) {
-        const ssize_t sent = ::write(descriptor_, bytes.data(), bytes.size());
+        const ssize_t sent = place ? pwrite(descriptor_, bytes.data(), bytes.size(), *place)
+                                   : ::write(descriptor_, bytes.data(), bytes.size());
         if (sent >= 0) {
             bytes.remove_prefix(static_cast<std::size_t>(sent));
+            if (place) *place += sent;
         } else if (errno == EAGAIN) {
             pollfd ready{descriptor_, POLLOUT, 0};
             poll(&ready, 1, -1);
@@ -160,7 +163,7 @@ void DescriptorOutput::flush() {
     buffer_.clear();
 }
 
-void DescriptorOutput::commit() {
+void DescriptorOutput::finish() {
     flush();
     const int descriptor = descriptor_;
     descriptor_ = -1;
@@ -179,8 +182,7 @@ FileOutput::~FileOutput() {
     free_slot(slot_);
 }
 
-void FileOutput::commit() {
-    DescriptorOutput::commit();
+void FileOutput::publish() {
     const SignalsBlocked blocked;
     if (rename(unfinished_.c_str(), path_.c_str()) != 0) refuse_output(name_, errno);
     unfinished_files[slot_].exists = false;

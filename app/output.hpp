@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,26 +28,34 @@ class DescriptorOutput : public Output {
     void write(std::string_view bytes) override;
     void flush() override;
     /// Writes what is left and closes. \throws Error (exit 4), ClosedPipe. Without it the rest is lost.
-    virtual void commit();
+    void finish();
+    /// After finish(): what was written takes its place. \throws Error (exit 4)
+    virtual void publish() {}
+    void commit() {
+        finish();
+        publish();
+    }
 
   protected:
     [[noreturn]] void refuse(int error) const;
+    /// Writes all of `bytes` where the descriptor stands, or at `place` of a file.
+    void send(std::string_view bytes, std::optional<Index> place = {});
 
     int descriptor_;
     std::string name_;
 
   private:
-    void send(std::string_view bytes);
-
     std::string buffer_;
 };
 
-/// A new file beside `path`, renamed over it by commit() and removed otherwise; links are followed.
+/// A new file beside `path`, renamed over it by publish() and removed otherwise; links are followed.
 class FileOutput : public DescriptorOutput {
   public:
     FileOutput(int descriptor, std::string name, std::string path, std::string unfinished, std::size_t slot);
     ~FileOutput() override;
-    void commit() override;
+    bool is_seekable() const override { return true; }
+    void write_at(Index place, std::string_view bytes) override { send(bytes, place); }
+    void publish() override;
 
   private:
     std::string path_, unfinished_;

@@ -94,8 +94,8 @@ TEST_CASE("formats by name and by suffix") {
     CHECK(parse({"-o", "/dev/stdout:json", "x.json"}).targets[0].path == "/dev/stdout");
     CHECK(parse({"-o", "-", "x.json"}).targets[0].path == "-");
     CHECK(refusal({"-f", "jsn", "x.json"}).hint == "did you mean \"json\"?");
-    CHECK(refusal({"-f", "npz", "x.json"}).message == "the format npz is not there yet");
-    CHECK(refusal({"-o", "a.npz", "x.json"}).message == "the format npz is not there yet");
+    CHECK(refusal({"-f", "html", "x.json"}).message == "the format html is not there yet");
+    CHECK(refusal({"-o", "a.html", "x.json"}).message == "the format html is not there yet");
     CHECK(refusal({"-o", "a.dat", "x.json"}).hint == "-o a.dat:json");
     CHECK(refusal({"-o", "a.b/x", "x.json"}).code == Exit::usage);
     CHECK(refusal({"-o", "a.json", "-o", "a.json", "x.json"}).code == Exit::usage);

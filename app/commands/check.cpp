@@ -7,10 +7,13 @@ void check_command(const Options& options, const Diagnostics& diagnostics) {
     const std::vector<PlannedDocument> documents = plan_all(options);
     std::vector<Destination> destinations = open_destinations(options, documents);
     std::vector<std::vector<std::string>> warnings(documents.size());
-    write_all(destinations, documents, [&](Destination& to, const PlannedDocument& document) {
-        warnings[static_cast<std::size_t>(&document - documents.data())] =
-            write_plan(to.format, document.plan, *to.output, to.form);
-    });
+    for (std::size_t k = 0; k < documents.size(); ++k) {
+        turn_to(destinations, documents, k);
+        for_open(destinations, [&](Destination& to) {
+            warnings[k] = write_plan(to.format, documents[k].plan, *to.output, to.form);
+        });
+    }
+    commit_all(destinations);
     for (std::size_t k = 0; k < documents.size(); ++k)
         for (const std::string& warning : warnings[k]) diagnostics.warning(documents[k].file, warning);
 }

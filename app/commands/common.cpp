@@ -3,32 +3,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "app/terminal.hpp"
 
 namespace attn {
 namespace {
 
-std::string_view word_for(Format format) {
-    switch (format) {
-        case Format::text:
-            return "text";
-        case Format::json:
-            return "json";
-        case Format::ndjson:
-            return "ndjson";
-        case Format::csv:
-            return "csv";
-        case Format::torch:
-            return "torch";
-    }
-    return {};
-}
-
 void refuse_many(Format format, std::size_t documents) {
-    if (documents <= 1 || (format != Format::csv && format != Format::torch)) return;
-    fail_usage("the format " + std::string(word_for(format)) + " holds one document, and there are " +
+    if (documents <= 1 || (format != Format::csv && format != Format::torch && !is_binary(format))) return;
+    fail_usage("the format " + std::string(name_of(format)) + " holds one document, and there are " +
                    std::to_string(documents),
                "json, ndjson and text hold several");
+}
+
+void refuse_many_stages(Format format, const Plan& plan) {
+    const auto shown =
+        std::count_if(plan.stages.begin(), plan.stages.end(), [](const PlannedStage& s) { return s.shown; });
+    if (format == Format::npy && shown != 1)
+        fail_usage("the format npy holds one stage, and there are " + std::to_string(shown),
+                   "--stages NAME chooses one; npz holds several");
+}
+
+void refuse_terminal(Format format) {
+    if (is_binary(format) && isatty(STDOUT_FILENO) == 1)
+        fail_usage("the format " + std::string(name_of(format)) + " is not for a terminal",
+                   "-o FILE." + std::string(name_of(format)) + " writes it to a file");
 }
 
 void refuse_overwriting(const std::string& path, const std::vector<std::string>& inputs) {
@@ -62,9 +62,13 @@ std::vector<Destination> open_destinations(const Options& options,
     bool standard_named = false;
     for (const Target& t : targets) standard_named = standard_named || t.path == "-";
     if (targets.empty() || (options.format && !standard_named)) targets.push_back({"-", options.format});
-    for (const Target& t : targets)
-        refuse_many(t.format.value_or(options.standard_format()), documents.size());
-    for (const Target& t : targets) refuse_overwriting(t.path, options.words);
+    for (const Target& t : targets) {
+        const Format format = t.format.value_or(options.standard_format());
+        refuse_many(format, documents.size());
+        refuse_many_stages(format, documents.front().plan);
+        if (t.path == "-") refuse_terminal(format);
+        refuse_overwriting(t.path, options.words);
+    }
 
     std::vector<Destination> destinations;
     for (const Target& t : targets) {
@@ -76,6 +80,19 @@ std::vector<Destination> open_destinations(const Options& options,
         destinations.push_back(std::move(d));
     }
     return destinations;
+}
+
+void turn_to(std::vector<Destination>& destinations, const std::vector<PlannedDocument>& documents,
+             std::size_t k) {
+    for (Destination& to : destinations) {
+        to.form.source_name = documents[k].file;
+        if (documents.size() > 1) to.form.document = static_cast<Index>(k);
+    }
+}
+
+void commit_all(std::vector<Destination>& destinations) {
+    for_open(destinations, [](Destination& to) { to.output->finish(); });
+    for_open(destinations, [](Destination& to) { to.output->publish(); });
 }
 
 }  // namespace attn

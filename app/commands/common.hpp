@@ -22,31 +22,25 @@ struct Destination {
 std::vector<Destination> open_destinations(const Options& options,
                                            const std::vector<PlannedDocument>& documents);
 
-/// Calls write(destination, document) for every pair, then commits all. A reader that leaves early ends its
-/// own destination only.
+/// Calls write(destination) for every destination that is still open. A reader that leaves early
+/// ends its own destination only.
 template <class Write>
-void write_all(std::vector<Destination>& destinations, const std::vector<PlannedDocument>& documents,
-               Write write) {
-    for (Destination& to : destinations) {
-        try {
-            for (std::size_t k = 0; k < documents.size(); ++k) {
-                to.form.source_name = documents[k].file;
-                if (documents.size() > 1) to.form.document = static_cast<Index>(k);
-                write(to, documents[k]);
-            }
-            to.output->flush();
-        } catch (const ClosedPipe&) {
-            to.closed = true;
-        }
-    }
+void for_open(std::vector<Destination>& destinations, Write write) {
     for (Destination& to : destinations) {
         if (to.closed) continue;
         try {
-            to.output->commit();
+            write(to);
         } catch (const ClosedPipe&) {
             to.closed = true;
         }
     }
 }
+
+/// Tells every destination that document `k` of `documents` comes next.
+void turn_to(std::vector<Destination>& destinations, const std::vector<PlannedDocument>& documents,
+             std::size_t k);
+
+/// Completes all outputs, and only then lets new files take their places. \throws Error (exit 4)
+void commit_all(std::vector<Destination>& destinations);
 
 }  // namespace attn

@@ -10,6 +10,7 @@
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
 #include "app/progress.hpp"
+#include "app/tee.hpp"
 #include "app/terminal.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
@@ -51,7 +52,9 @@ std::string rounded_bytes(double bytes) {
 
 /// A word of warning before a file that nobody may have meant to write.
 void announce_size(const Destination& to, const PlannedDocument& document, const Diagnostics& diagnostics) {
-    const double bytes = shown_elements(document.plan) * bytes_of_number;
+    const double each =
+        is_binary(to.format) ? static_cast<double>(size_of(document.plan.dtype)) : bytes_of_number;
+    const double bytes = shown_elements(document.plan) * each;
     if (to.format != Format::text && bytes > large_bytes)
         diagnostics.note(document.file + ": about " + rounded_bytes(bytes) +
                          " follow; --stages, --rows and --heads write less");
@@ -65,29 +68,51 @@ void say_more(const PlannedDocument& document, double milliseconds, const Diagno
     diagnostics.note(document.file + text);
 }
 
+/// Computes a document for all destinations: together those that take the same order of stages.
+void compute(std::vector<Destination>& destinations, const PlannedDocument& document, const Options& options,
+             const Diagnostics& diagnostics) {
+    using Clock = std::chrono::steady_clock;
+    const auto begin = Clock::now();
+    std::vector<Tee::Part> parts;
+    bool terminal = false;
+    for (Destination& to : destinations) {
+        if (to.closed) continue;
+        announce_size(to, document, diagnostics);
+        terminal = terminal || (to.standard && is_terminal(STDOUT_FILENO));
+        parts.push_back({&to, make_sink(to.format, *to.output, to.form)});
+    }
+    Computation computation(document.plan);
+    bool told = false;
+    for (Tee tee(parts); !tee.empty(); tee = Tee(parts)) {
+        std::optional<Progress> progress;
+        if (!options.quiet && !terminal && is_terminal(STDERR_FILENO)) progress.emplace(tee, document.plan);
+        try {
+            const std::vector<std::string> warnings =
+                computation.run(progress ? static_cast<Sink&>(*progress) : tee);
+            for (const std::string& warning : warnings)
+                if (!told) diagnostics.warning(document.file, warning);
+            told = true;
+        } catch (const ClosedPipe&) {  // the destinations know
+        }
+    }
+    for_open(destinations, [](Destination& to) {
+        if (to.standard && is_terminal(STDOUT_FILENO)) to.output->flush();
+    });
+    const std::chrono::duration<double, std::milli> time = Clock::now() - begin;
+    if (options.verbose) say_more(document, time.count(), diagnostics);
+}
+
 }  // namespace
 
 void run_command(const Options& options, const Diagnostics& diagnostics) {
     const std::vector<PlannedDocument> documents = plan_all(options);
     if (options.list_stages) return list_stages(documents);
     std::vector<Destination> destinations = open_destinations(options, documents);
-    const Destination* first = &destinations.front();
-    write_all(destinations, documents, [&](Destination& to, const PlannedDocument& document) {
-        using Clock = std::chrono::steady_clock;
-        const auto begin = Clock::now();
-        announce_size(to, document, diagnostics);
-        const std::unique_ptr<Sink> sink = make_sink(to.format, *to.output, to.form);
-        const bool terminal = to.standard && is_terminal(STDOUT_FILENO);
-        std::optional<Progress> progress;
-        if (!options.quiet && !terminal && is_terminal(STDERR_FILENO)) progress.emplace(*sink, document.plan);
-        const std::vector<std::string> warnings =
-            run(document.plan, progress ? static_cast<Sink&>(*progress) : *sink);
-        if (terminal) to.output->flush();
-        if (&to != first) return;
-        for (const std::string& warning : warnings) diagnostics.warning(document.file, warning);
-        const std::chrono::duration<double, std::milli> time = Clock::now() - begin;
-        if (options.verbose) say_more(document, time.count(), diagnostics);
-    });
+    for (std::size_t k = 0; k < documents.size(); ++k) {
+        turn_to(destinations, documents, k);
+        compute(destinations, documents[k], options, diagnostics);
+    }
+    commit_all(destinations);
 }
 
 }  // namespace attn

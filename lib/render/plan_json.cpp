@@ -198,4 +198,13 @@ JsonMembers stage_members(const Plan& plan, const PlannedStage& stage, bool sque
             {"dtype", quoted(name_of(plan.dtype))}};
 }
 
+std::string trace_without_data(const Plan& plan, bool squeeze, const std::vector<std::string>& warnings) {
+    JsonMembers m = trace_members(plan, 0), stages;
+    for (const PlannedStage& s : plan.stages)
+        if (s.shown) stages.emplace_back(s.name, json_object(stage_members(plan, s, squeeze)));
+    m.emplace_back("stages", json_object(stages));
+    m.emplace_back("warnings", json_strings(warnings));
+    return json_object(m);
+}
+
 }  // namespace attn

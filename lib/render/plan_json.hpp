@@ -22,5 +22,7 @@ JsonMembers plan_members(const Plan& plan);
 JsonMembers trace_members(const Plan& plan, int indent);
 /// "formula", "axes", "shape", "dtype" of a stage as shown; `squeeze` leaves out axes of length 1.
 JsonMembers stage_members(const Plan& plan, const PlannedStage& stage, bool squeeze);
+/// The JSON trace on one line, its stages without data.
+std::string trace_without_data(const Plan& plan, bool squeeze, const std::vector<std::string>& warnings);
 
 }  // namespace attn

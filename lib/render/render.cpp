@@ -8,9 +8,9 @@
 namespace attn {
 namespace {
 
-constexpr std::array<std::string_view, 5> names{"text", "json", "ndjson", "csv", "torch"};
-constexpr std::array<std::string_view, 7> later_names{"md",  "tex", "html",       "svg",
-                                                      "npz", "npy", "safetensors"};
+constexpr std::array<std::string_view, 8> names{"text",  "json", "ndjson", "csv",
+                                                "torch", "npz",  "npy",    "safetensors"};
+constexpr std::array<std::string_view, 4> later_names{"md", "tex", "html", "svg"};
 
 }  // namespace
 
@@ -24,6 +24,9 @@ bool is_later_format(std::string_view name) {
     return std::find(later_names.begin(), later_names.end(), name) != later_names.end();
 }
 
+std::string_view name_of(Format format) { return names[static_cast<std::size_t>(format)]; }
+std::span<const std::string_view> format_names() { return names; }
+
 std::unique_ptr<Sink> make_sink(Format format, Output& output, const RenderOptions& options) {
     switch (format) {
         case Format::text:
@@ -36,6 +39,10 @@ std::unique_ptr<Sink> make_sink(Format format, Output& output, const RenderOptio
             return make_csv(output);
         case Format::torch:
             return make_torch(output, options);
+        case Format::npz:
+        case Format::npy:
+        case Format::safetensors:
+            return make_tensors(format, output, options.squeeze);
     }
     return nullptr;
 }

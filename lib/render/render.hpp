@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,12 +11,20 @@
 
 namespace attn {
 
-enum class Format { text, json, ndjson, csv, torch };
+enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors };
 
 /// The format of a name, or nothing.
 std::optional<Format> format_named(std::string_view name);
 /// Whether a name is that of a format of a later release: refused by name.
 bool is_later_format(std::string_view name);
+
+std::string_view name_of(Format format);
+/// Every format, by name.
+std::span<const std::string_view> format_names();
+/// No text: nothing for a terminal.
+constexpr bool is_binary(Format format) {
+    return format == Format::npz || format == Format::npy || format == Format::safetensors;
+}
 
 /// Where bytes go: a file, standard output, a string.
 class Output {
@@ -24,11 +33,15 @@ class Output {
     /// \throws Error (exit 4) where the bytes cannot be written
     virtual void write(std::string_view bytes) = 0;
     virtual void flush() {}
+    /// A file that takes bytes anywhere: then write_at() serves in place of write().
+    virtual bool is_seekable() const { return false; }
+    /// `place`: bytes from the start. What is never written in between is zero. \throws as write()
+    virtual void write_at(Index /*place*/, std::string_view /*bytes*/) {}
 };
 
 struct RenderOptions {
     NonFinite nonfinite = NonFinite::string;
-    bool squeeze = false;           ///< JSON, torch: axes of length 1 are left out
+    bool squeeze = false;           ///< JSON, torch, binary: axes of length 1 are left out
     bool compact = false;           ///< JSON: one line
     bool colour = false;            ///< text
     bool ascii = false;             ///< text: our own marks in ASCII, other characters escaped

@@ -32,6 +32,11 @@ std::vector<std::string> Computation::run(Sink& sink) {
     return warnings;
 }
 
-std::vector<std::string> run(const Plan& plan, Sink& sink) { return Computation(plan).run(sink); }
+std::vector<std::string> run(const Plan& plan, Sink& sink) {
+    Computation computation(plan);
+    std::vector<std::string> warnings = computation.run(sink);
+    while (sink.wants_again()) computation.run(sink);
+    return warnings;
+}
 
 }  // namespace attn

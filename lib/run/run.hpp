@@ -29,7 +29,7 @@ class Computation {
     std::unique_ptr<Executors> executors_;
 };
 
-/// Runs a plan once.
+/// Runs a plan once, and again for as long as the sink wants it.
 std::vector<std::string> run(const Plan& plan, Sink& sink);
 
 }  // namespace attn

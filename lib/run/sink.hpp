@@ -41,6 +41,10 @@ class Sink {
     /// One stage after another (true), each over batch, head, rows in order; or all stages of a row block as
     /// they are computed (false).
     virtual bool stage_by_stage() const { return true; }
+    /// Either will do, and rows of a stage need not be in order.
+    virtual bool takes_any_order() const { return false; }
+    /// After end(): the same run has to be pushed once more.
+    virtual bool wants_again() const { return false; }
     virtual void begin(const Plan&) {}
     /// Before the first and after the last rows of a stage; only where stage_by_stage().
     virtual void begin_stage(const Plan&, const PlannedStage&) {}
