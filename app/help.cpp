@@ -62,7 +62,8 @@ how it is written
   -f, --format F      text (default), json, ndjson, csv, torch, npz,
                       npy, safetensors
   -o, --output FILE   repeatable; format by suffix (.json .ndjson .csv .txt .npz
-                      .npy .safetensors) or FILE:FORMAT; standard output only with -f as well
+                      .npy .safetensors) or FILE:FORMAT; standard output
+                      only with -f as well
   -p, --precision N   digits after the point in text (4)
   --top K             text: the K largest weights of each row
   --width N           columns of text (the terminal's, or 80)
