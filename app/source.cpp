@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,6 +49,44 @@ class Descriptor {
     int number_;
 };
 
+[[noreturn]] void refuse_size(const std::string& name, std::size_t most_bytes) {
+    refuse(name, "holds more than the " + std::to_string(most_bytes) + " bytes that may be read");
+}
+
+/// A file as memory that is not copied, and a byte 0 after it; null where the system does not map it.
+std::shared_ptr<const void> map(const Descriptor& file, std::size_t size) {
+    // The page after the last is there for files that fill theirs.
+    void* const at = mmap(nullptr, size + 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return nullptr;  // NOLINT(performance-no-int-to-ptr): the system's macro
+    std::shared_ptr<const void> keeper(at, [size](const void* p) { munmap(const_cast<void*>(p), size + 1); });
+    if (mmap(at, size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file.number(), 0) == MAP_FAILED)  // NOLINT
+        return nullptr;
+    madvise(at, size, MADV_SEQUENTIAL);
+    return keeper;
+}
+
+std::string read_all(const Descriptor& file, const std::string& name, std::size_t most_bytes) {
+    std::string text;
+    std::size_t filled = 0, piece = first_piece;
+    while (true) {
+        if (filled > most_bytes) refuse_size(name, most_bytes);
+        if (text.size() == filled) text.resize(filled + std::min(piece, most_bytes + first_piece));
+        const ssize_t got = read(file.number(), text.data() + filled, text.size() - filled);
+        if (got == 0) break;
+        if (got > 0) {
+            filled += static_cast<std::size_t>(got);
+            piece = std::max(piece, filled);
+        } else if (errno == EAGAIN) {
+            pollfd ready{file.number(), POLLIN, 0};
+            poll(&ready, 1, -1);
+        } else if (errno != EINTR) {
+            refuse(name, std::string("cannot be read: ") + std::strerror(errno));
+        }
+    }
+    text.resize(filled);
+    return text;
+}
+
 std::size_t most_source_bytes(const Request& request) {
     if (request.max_memory) return static_cast<std::size_t>(*request.max_memory);
     const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
@@ -79,7 +118,7 @@ std::vector<std::string> file_names(const Options& options) {
 
 Source read_source(const std::string& name, std::size_t most_bytes) {
     const bool standard = name == "-";
-    Source source{standard ? "<stdin>" : name, {}};
+    Source source{standard ? "<stdin>" : name, std::string()};
     const Descriptor file(standard ? STDIN_FILENO : open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
     if (file.number() < 0)
         refuse(name, std::string("cannot be read: ") + std::strerror(errno),
@@ -87,37 +126,22 @@ Source read_source(const std::string& name, std::size_t most_bytes) {
     struct stat status {};
     if (fstat(file.number(), &status) == 0 && S_ISDIR(status.st_mode))
         refuse(source.name, std::string("cannot be read: ") + std::strerror(EISDIR));
-    std::size_t filled = 0;
-    std::size_t piece =
-        std::max(first_piece, S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) + 1 : 0);
-    while (true) {
-        if (filled > most_bytes) {
-            refuse(source.name,
-                   "holds more than the " + std::to_string(most_bytes) + " bytes that may be read");
+    const auto size = S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) : 0;
+    if (size > most_bytes) refuse_size(source.name, most_bytes);
+    if (!standard && size > 0)  // standard input may stand in the middle of a file
+        if (auto mapped = map(file, size)) {
+            source.text = {static_cast<const char*>(mapped.get()), size};
+            source.keeper = std::move(mapped);
+            return source;
         }
-        if (source.text.size() == filled)
-            source.text.resize(filled + std::min(piece, most_bytes + first_piece));
-        const ssize_t got = read(file.number(), source.text.data() + filled, source.text.size() - filled);
-        if (got == 0) break;
-        if (got > 0) {
-            filled += static_cast<std::size_t>(got);
-            piece = std::max(piece, filled);
-        } else if (errno == EAGAIN) {
-            pollfd ready{file.number(), POLLIN, 0};
-            poll(&ready, 1, -1);
-        } else if (errno != EINTR) {
-            refuse(source.name, std::string("cannot be read: ") + std::strerror(errno));
-        }
-    }
-    source.text.resize(filled);
-    return source;
+    return {source.name, read_all(file, source.name, most_bytes)};
 }
 
 std::vector<PlannedDocument> plan_all(const Options& options) {
     std::vector<PlannedDocument> planned;
     for (const std::string& name : file_names(options)) {
         const Source source = read_source(name, most_source_bytes(options.request));
-        std::vector<Document> documents = parse_documents(source);
+        std::vector<Document> documents = parse_documents(source, options.request.dtype);
         for (Document& document : documents) {
             planned.push_back({source.name, plan_document(source, document, options.request)});
             document.root = Value{};

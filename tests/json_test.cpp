@@ -98,14 +98,18 @@ TEST_CASE("json: rows keep numbers, booleans and the three words") {
     const Value v =
         parse(R"({"a":[1,-0,-0.0,true,"-Infinity","NaN",1e2],"b":["NaN","x"],"c":[],"d":[1,null]})")[0].root;
     const Scalars& row = v.find("a")->row;
-    REQUIRE(row.values.size() == 7);
-    CHECK(row.kinds[0] == Scalar::integer);
-    CHECK(std::signbit(row.values[1]));
-    CHECK(std::signbit(row.values[2]));
-    CHECK(row.kinds[3] == Scalar::boolean);
-    CHECK(row.values[4] == -INFINITY);
-    CHECK(std::isnan(row.values[5]));
-    CHECK(row.kinds[6] == Scalar::real);
+    REQUIRE(row.shape == Shape{7});
+    CHECK(row.first_of(Scalar::integer) == 0);
+    CHECK(row.first_of(Scalar::real) == 2);
+    CHECK(row.first_of(Scalar::boolean) == 3);
+    CHECK(row.first_of(Scalar::nonfinite) == 4);
+    CHECK(row.first_other == 6);
+    CHECK(std::signbit(row.numbers[1]));
+    CHECK(std::signbit(row.numbers[2]));
+    CHECK(row.numbers[3] == 1);
+    CHECK(row.numbers[4] == -INFINITY);
+    CHECK(std::isnan(row.numbers[5]));
+    CHECK(row.numbers[6] == 100);
     CHECK(v.find("b")->kind == Value::Kind::array);
     CHECK(v.find("b")->items[0].text == "NaN");
     CHECK(v.find("c")->kind == Value::Kind::row);

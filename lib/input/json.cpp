@@ -1,11 +1,10 @@
-// Reads JSON with nlohmann/json's event interface; the only file that includes it.
-#include <bit>
-#include <cmath>
-#include <cstdlib>
-#include <limits>
+// Reads JSON with nlohmann/json's event interface, all but its arrays of numbers (block.cpp); the only file
+// that includes it.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "lib/input/block.hpp"
 #include "lib/input/scan.hpp"
 #include "lib/input/value.hpp"
 #include "lib/text.hpp"
@@ -13,28 +12,23 @@
 namespace attn {
 namespace {
 
-/// A forward iterator over the text that tells, through `read`, how far the parser has come.
+/// Reads the text at a place that the parser's callbacks may move on: arrays of numbers are passed over.
 struct Cursor {
-    using iterator_category = std::forward_iterator_tag;
+    using iterator_category = std::input_iterator_tag;
     using value_type = char;
     using difference_type = std::ptrdiff_t;
     using pointer = const char*;
     using reference = const char&;
 
-    const char* at = nullptr;
-    const char** read = nullptr;
+    const char** at = nullptr;
+    const char* end = nullptr;  ///< of the cursor that is the end, which stays where it is
 
-    reference operator*() const { return *at; }
+    reference operator*() const { return **at; }
     Cursor& operator++() {
-        *read = ++at;
+        ++*at;
         return *this;
     }
-    Cursor operator++(int) {
-        const Cursor before = *this;
-        ++*this;
-        return before;
-    }
-    bool operator==(const Cursor& other) const { return at == other.at; }
+    bool operator==(const Cursor& other) const { return *at == other.end; }
 };
 
 constexpr std::size_t kept_digits = 40;
@@ -46,14 +40,14 @@ std::string shortened(std::string_view text) {
 /// Builds Values from events. A callback that returns false ends the parse; the fault stands in `fault`.
 class Builder {
   public:
-    explicit Builder(const char* text, const char* const& read) : text_(text), read_(read) {}
+    Builder(const Source& source, const char*& read, std::optional<DType> dtype)
+        : source_(source), read_(read), dtype_(dtype) {}
 
     Value root;
     std::optional<SyntaxFault> fault;
 
     bool null() { return add(Value{}); }
     bool boolean(bool v) {
-        if (in_row()) return add_scalar(v ? 1 : 0, Scalar::boolean);
         Value value;
         value.kind = Value::Kind::boolean;
         value.boolean = v;
@@ -61,13 +55,12 @@ class Builder {
     }
     bool number_integer(std::int64_t v) {
         // "-0" comes as the integer 0; the character after a number has been read already.
-        const bool negative_zero = v == 0 && read_ - text_ >= 3 && read_[-2] == '0' && read_[-3] == '-';
-        const double real = negative_zero ? -0.0 : static_cast<double>(v);
-        if (in_row()) return add_scalar(real, Scalar::integer);
+        const bool negative_zero =
+            v == 0 && read_ - source_.text.data() >= 3 && read_[-2] == '0' && read_[-3] == '-';
         Value value;
         value.kind = Value::Kind::integer;
         value.integer = v;
-        value.real = real;
+        value.real = negative_zero ? -0.0 : static_cast<double>(v);
         value.text = std::to_string(v);
         return add(std::move(value));
     }
@@ -76,17 +69,6 @@ class Builder {
         return number_float(static_cast<double>(v), std::to_string(v));
     }
     bool number_float(double v, const std::string& digits) {
-        if (in_row()) {
-            Scalars& row = stack_.back().row;
-            // Rounding to float64 first can only go wrong where that lands half-way between two float32.
-            if ((std::bit_cast<std::uint64_t>(v) & 0x0FFFFFFF) == 0 &&
-                static_cast<double>(static_cast<float>(v)) != v) {
-                const float direct = std::strtof(digits.c_str(), nullptr);
-                if (direct != static_cast<float>(v))
-                    row.float32_exceptions.emplace_back(row.values.size(), direct);
-            }
-            return add_scalar(v, Scalar::real);
-        }
         Value value;
         value.kind = Value::Kind::real;
         value.real = v;
@@ -94,12 +76,9 @@ class Builder {
         return add(std::move(value));
     }
     bool string(std::string& s) {
-        if (in_row()) {
-            constexpr double infinity = std::numeric_limits<double>::infinity();
-            if (s == "Infinity") return add_scalar(infinity, Scalar::nonfinite);
-            if (s == "-Infinity") return add_scalar(-infinity, Scalar::nonfinite);
-            if (s == "NaN") return add_scalar(std::numeric_limits<double>::quiet_NaN(), Scalar::nonfinite);
-        }
+        // The document's own precision serves the numbers that follow.
+        if (!dtype_ && stack_.size() == 1 && stack_[0].members.back().name == "dtype" && s == "float64")
+            dtype_ = DType::float64;
         Value value;
         value.kind = Value::Kind::string;
         value.text = std::move(s);
@@ -107,7 +86,25 @@ class Builder {
     }
     bool binary(nlohmann::json::binary_t&) { return false; }
     bool start_object(std::size_t) { return open(Value::Kind::object); }
-    bool start_array(std::size_t) { return open(Value::Kind::row); }
+    bool start_array(std::size_t) {
+        if (!open(Value::Kind::array)) return false;
+        const char* const begin = read_ - 1;
+        // Within an array that turned out to be irregular only its rows are tried: nothing is read often.
+        const std::size_t most_axes = begin < irregular_ ? 1 : deepest_level + 1 - stack_.size();
+        const BlockRequest request{begin, source_.text.data() + source_.text.size(), most_axes,
+                                   dtype_.value_or(DType::float32)};
+        const char* at = nullptr;
+        Value& value = stack_.back();
+        if (read_block(request, value.row, at)) {
+            value.kind = Value::Kind::row;
+            value.row.keeper = source_.keeper;
+            read_ = at;  // the parser goes on with the bracket that closes it
+        } else {
+            value.row = {};
+            irregular_ = std::max(irregular_, at);
+        }
+        return true;
+    }
     bool key(std::string& name) {
         Value& object = stack_.back();
         if (is_repeated(object, name)) return refuse_repeated(name);
@@ -122,42 +119,6 @@ class Builder {
     bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) { return false; }
 
   private:
-    bool in_row() const { return !stack_.empty() && stack_.back().kind == Value::Kind::row; }
-
-    bool add_scalar(double v, Scalar kind) {
-        stack_.back().row.values.push_back(v);
-        stack_.back().row.kinds.push_back(kind);
-        return true;
-    }
-
-    /// An element that is no scalar turns a row into an array of values.
-    static void make_array(Value& v) {
-        v.kind = Value::Kind::array;
-        for (std::size_t k = 0; k < v.row.values.size(); ++k) {
-            Value& item = v.items.emplace_back();
-            const double x = v.row.values[k];
-            item.real = x;
-            switch (v.row.kinds[k]) {
-                case Scalar::integer:
-                    item.kind = Value::Kind::integer;
-                    item.integer = static_cast<std::int64_t>(x);
-                    break;
-                case Scalar::real:
-                    item.kind = Value::Kind::real;
-                    break;
-                case Scalar::boolean:
-                    item.kind = Value::Kind::boolean;
-                    item.boolean = x != 0;
-                    break;
-                case Scalar::nonfinite:
-                    item.kind = Value::Kind::string;
-                    item.text = std::isnan(x) ? "NaN" : x > 0 ? "Infinity" : "-Infinity";
-                    break;
-            }
-        }
-        v.row = {};
-    }
-
     bool add(Value&& value) {
         if (stack_.empty()) {
             root = std::move(value);
@@ -167,7 +128,6 @@ class Builder {
         if (parent.kind == Value::Kind::object) {
             parent.members.back().value = std::move(value);
         } else {
-            if (parent.kind == Value::Kind::row) make_array(parent);
             parent.items.push_back(std::move(value));
         }
         return true;
@@ -218,22 +178,27 @@ class Builder {
                               : child(pointer, static_cast<std::int64_t>(v.items.size()));
             }
         }
-        fault = SyntaxFault{static_cast<std::size_t>(begin - text_),
+        fault = SyntaxFault{static_cast<std::size_t>(begin - source_.text.data()),
                             pointer + " is a duplicate: the name stands twice in one object",
                             "keep one of the two"};
         return false;
     }
 
-    const char* text_;
-    const char* const& read_;
+    const Source& source_;
+    const char*& read_;
+    std::optional<DType> dtype_;
+    const char* irregular_ = nullptr;  ///< up to here a block was tried and found irregular
     std::vector<Value> stack_;
     std::vector<std::pair<std::size_t, std::unordered_set<std::string>>> names_;
 };
 
 [[noreturn]] void refuse(const Source& source, const SyntaxFault& fault, std::size_t width = 1) {
-    Error e(Exit::input, {}, fault.message, fault.hint);
+    SyntaxFault shown = fault;
+    if (const auto nul = source.text.find('\0'); nul != std::string_view::npos)
+        shown = {nul, "holds a NUL byte: unexpected byte 0x00, expected JSON as UTF-8 text", {}};
+    Error e(Exit::input, {}, shown.message, shown.hint);
     e.place.file = source.name;
-    fill_place(e.place, source.text, fault.at, width);
+    fill_place(e.place, source.text, shown.at, width);
     throw e;
 }
 
@@ -249,22 +214,20 @@ class Builder {
 }
 
 void check_encoding(const Source& source) {
+    // A NUL byte stands nowhere in JSON: refuse() names it.
     const std::string_view text = source.text;
     if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF"))
         refuse(source, {0, "is UTF-16 or UTF-32 text, expected UTF-8", "save it as UTF-8"});
-    if (const auto nul = text.find('\0'); nul != std::string_view::npos)
-        refuse(source, {nul, "holds a NUL byte: unexpected byte 0x00, expected JSON as UTF-8 text", {}});
 }
 
 }  // namespace
 
-std::vector<Document> parse_documents(const Source& source) {
+std::vector<Document> parse_documents(const Source& source, std::optional<DType> dtype) {
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     check_encoding(source);
     std::vector<Document> out;
     const char* const text = source.text.data();
-    Scanner space(source.text,
-                  std::string_view(source.text).starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
+    Scanner space(source.text, source.text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
     while (true) {
         space.skip_space();
         const std::size_t begin = space.at;
@@ -288,10 +251,9 @@ std::vector<Document> parse_documents(const Source& source) {
                                 : ""});
         }
         const char* read = text + begin;
-        Builder builder(text, read);
-        const bool good =
-            nlohmann::json::sax_parse(Cursor{text + begin, &read}, Cursor{text + source.text.size(), &read},
-                                      &builder, nlohmann::json::input_format_t::json, false);
+        Builder builder(source, read, dtype);
+        const bool good = nlohmann::json::sax_parse(Cursor{&read}, Cursor{nullptr, text + source.text.size()},
+                                                    &builder, nlohmann::json::input_format_t::json, false);
         if (builder.fault) refuse(source, *builder.fault);
         if (!good) diagnose(source, begin);
         Document& document = out.emplace_back();

@@ -85,11 +85,9 @@ std::pair<std::shared_ptr<const void>, const std::byte*> kept(std::vector<V> val
 std::string_view name_of(Element e) { return elements[static_cast<std::size_t>(e)].name; }
 Index size_of(Element e) { return elements[static_cast<std::size_t>(e)].size; }
 
-Numbers::Numbers(std::vector<double> values, std::vector<std::pair<std::size_t, float>> float32)
+Numbers::Numbers(std::vector<double> values)
     : count_(static_cast<Index>(values.size())), element_(Element::float64) {
     std::tie(keeper_, data_) = kept(std::move(values));
-    if (!float32.empty())
-        float32_ = std::make_shared<const std::vector<std::pair<std::size_t, float>>>(std::move(float32));
 }
 
 Numbers::Numbers(std::vector<float> values)
@@ -119,9 +117,6 @@ void Numbers::copy(std::span<T> out) const {
     with_reader(data_, element_, swapped_, [&](auto at) {
         for (std::size_t k = 0; k < out.size(); ++k) out[k] = static_cast<T>(at(static_cast<Index>(k)));
     });
-    if constexpr (sizeof(T) == sizeof(float))
-        if (float32_)
-            for (const auto& [k, v] : *float32_) out[k] = v;
 }
 
 template <class T>

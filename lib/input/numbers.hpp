@@ -35,9 +35,7 @@ Index size_of(Element e);
 class Numbers {
   public:
     Numbers() = default;
-    /// `float32`: numbers (place, value) whose text, read as float32 at once, differs from the double rounded
-    /// to float32.
-    explicit Numbers(std::vector<double> values, std::vector<std::pair<std::size_t, float>> float32 = {});
+    explicit Numbers(std::vector<double> values);
     explicit Numbers(std::vector<float> values);
     /// Bytes that `keeper` keeps: a mapping, or memory. `swapped`: in the other byte order.
     Numbers(std::shared_ptr<const void> keeper, const std::byte* data, Index count, Element element,
@@ -64,7 +62,6 @@ class Numbers {
     Index count_ = 0;
     Element element_ = Element::float64;
     bool swapped_ = false, is_mapped_ = false;
-    std::shared_ptr<const std::vector<std::pair<std::size_t, float>>> float32_;
 };
 
 /// Widened exactly: IEEE 754 binary16, and the upper half of a binary32.

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,7 +19,10 @@ struct TensorSource {
     Kind kind = Kind::literal;
     std::string pointer;  ///< where it stands in the document
     Shape shape;
-    Numbers numbers;           ///< literal
+    Numbers numbers;  ///< literal
+    /// Where a text was read as float32: its numbers as float64. A plan asks for them where it needs them,
+    /// and then lets go of the text.
+    std::function<Numbers()> as_float64;
     std::uint64_t seed = 0;    ///< drawn
     Index num_embeddings = 0;  ///< embedding: rows of the table
     std::vector<Index> ids;    ///< embedding: the rows taken

@@ -21,7 +21,7 @@ std::vector<double> read_per_head(const Value& value, const std::string& pointer
     const TensorSource t = read_tensor(value, pointer, {1, 1, Elements::finite, what});
     if (t.kind != TensorSource::Kind::literal) fail(pointer, "is drawn, expected " + std::string(what));
     std::vector<double> out(static_cast<std::size_t>(t.numbers.size()));
-    t.numbers.copy(std::span<double>(out));
+    (t.as_float64 ? t.as_float64() : t.numbers).copy(std::span<double>(out));
     return out;
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -23,10 +24,14 @@ std::vector<std::string> read_tokens(const Value& value, const std::string& poin
     };
     if (value.kind == Value::Kind::row) {
         // Tokens that are called Infinity or NaN arrive as words of numbers.
-        for (std::size_t k = 0; k < value.row.values.size(); ++k) {
-            const double v = value.row.values[k];
-            if (value.row.kinds[k] == Scalar::boolean) wrong(k, v != 0 ? "true" : "false");
-            if (value.row.kinds[k] != Scalar::nonfinite) wrong(k, "a number");
+        const Scalars& row = value.row;
+        if (row.shape.size() > 1) wrong(0, "an array");
+        const std::size_t boolean = row.first_of(Scalar::boolean),
+                          number = std::min(row.first_of(Scalar::integer), row.first_of(Scalar::real));
+        for (std::size_t k = 0; k < row.length(); ++k) {
+            const double v = row.numbers[static_cast<Index>(k)];
+            if (k == boolean) wrong(k, v != 0 ? "true" : "false");
+            if (k == number) wrong(k, "a number");
             out.emplace_back(std::isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity");
         }
     } else if (value.kind == Value::Kind::array) {

@@ -9,28 +9,21 @@ namespace {
     fail(pointer, "is " + value.describe() + ", expected " + std::string(expected));
 }
 
-/// One element of a row as a value of its own, so that lists and single values share their rules.
-Value element(const Scalars& row, std::size_t k) {
+/// One element of a list as a value of its own, so that lists and single values share their rules. Up to the
+/// first that is no integer, each is one.
+Value element(const Scalars& list, const Numbers& exact, std::size_t k) {
     Value v;
-    v.real = row.values[k];
-    switch (row.kinds[k]) {
-        case Scalar::integer:
-            v.kind = Value::Kind::integer;
-            if (std::abs(v.real) >= 9.2e18)
-                v.kind = Value::Kind::real;
-            else
-                v.integer = static_cast<std::int64_t>(v.real);
-            break;
-        case Scalar::real:
-            v.kind = Value::Kind::real;
-            break;
-        case Scalar::boolean:
-            v.kind = Value::Kind::boolean;
-            v.boolean = v.real != 0;
-            break;
-        case Scalar::nonfinite:
-            v.kind = Value::Kind::string;
-            break;
+    v.real = exact[static_cast<Index>(k)];
+    v.kind = Value::Kind::integer;
+    if (k == list.first_of(Scalar::real) || std::abs(v.real) >= 9.2e18) {
+        v.kind = Value::Kind::real;
+    } else if (k == list.first_of(Scalar::boolean)) {
+        v.kind = Value::Kind::boolean;
+        v.boolean = v.real != 0;
+    } else if (k == list.first_of(Scalar::nonfinite)) {
+        v.kind = Value::Kind::string;
+    } else {
+        v.integer = static_cast<std::int64_t>(v.real);
     }
     return v;
 }
@@ -64,11 +57,14 @@ std::vector<Index> read_integers(const Value& value, const std::string& pointer,
             read_integer(value.items[k], child(pointer, static_cast<Index>(k)), least, what);
     }
     if (value.kind != Value::Kind::row) wrong_type(pointer, value, "a list: " + std::string(what));
-    if (value.row.values.empty()) fail(pointer, "is an empty list, expected " + std::string(what));
+    if (value.row.shape.size() > 1)
+        fail(child(pointer, Index{0}), "is an array, expected " + std::string(what) + ", an integer");
+    if (value.row.numbers.empty()) fail(pointer, "is an empty list, expected " + std::string(what));
     std::vector<Index> out;
-    for (std::size_t k = 0; k < value.row.values.size(); ++k)
+    const Numbers exact = value.row.as_float64();
+    for (std::size_t k = 0; k < value.row.length(); ++k)
         out.push_back(
-            read_integer(element(value.row, k), child(pointer, static_cast<Index>(k)), least, what));
+            read_integer(element(value.row, exact, k), child(pointer, static_cast<Index>(k)), least, what));
     return out;
 }
 

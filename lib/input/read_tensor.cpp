@@ -1,5 +1,6 @@
 #include "lib/input/read_tensor.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -12,55 +13,58 @@ std::string count_text(std::size_t n, std::string_view one, std::string_view man
 
 bool is_list(const Value& v) { return v.kind == Value::Kind::row || v.kind == Value::Kind::array; }
 
-std::size_t length(const Value& v) {
-    return v.kind == Value::Kind::row ? v.row.values.size() : v.items.size();
-}
+std::size_t length(const Value& v) { return v.kind == Value::Kind::row ? v.row.length() : v.items.size(); }
 
 /// A list whose elements are scalars, so that it is one row of a tensor.
 bool is_leaf(const Value& v) {
-    return v.kind == Value::Kind::row || (!v.items.empty() && !is_list(v.items.front()));
+    if (v.kind == Value::Kind::row) return v.row.shape.size() == 1;
+    return !v.items.empty() && !is_list(v.items.front());
 }
 
-/// Appends nested arrays to a tensor, each level checked against the shape that the first elements have.
+/// Reads arrays into a tensor. A regular array of scalars comes as one block, and is taken as it is once its
+/// elements are known to be of the right kind; any other array is walked through to its fault.
 class Nested {
   public:
     Nested(TensorSource& out, const TensorRule& rule) : out_(out), rule_(rule) {}
 
     void read(const Value& value) {
-        for (const Value* v = &value;; v = &v->items.front()) {
-            out_.shape.push_back(static_cast<Index>(length(*v)));
-            if (is_leaf(*v)) break;
-        }
-        const std::size_t rank = out_.shape.size();
-        if (length(value) == 0) fail(out_.pointer, "is empty, expected " + std::string(rule_.form));
-        check_rank(rank);
-        append(value, out_.pointer, out_.pointer, 0);
-        finish();
-    }
-
-    void finish() { out_.numbers = Numbers(std::move(values_), std::move(float32_)); }
-
-    void append_row(const Value& value, const std::string& pointer) {
-        if (value.kind == Value::Kind::array) {
-            for (std::size_t k = 0; k < value.items.size(); ++k) {
-                const Value& e = value.items[k];
-                const bool scalar = e.kind == Value::Kind::integer || e.kind == Value::Kind::real ||
-                                    (e.kind == Value::Kind::boolean && rule_.elements == Elements::yes_no) ||
-                                    (e.kind == Value::Kind::string && is_word(e.text) &&
-                                     rule_.elements == Elements::additive);
-                if (!scalar) {
-                    std::string what =
-                        e.kind == Value::Kind::string ? "the string \"" + e.text + "\"" : e.describe();
-                    fail(child(pointer, static_cast<Index>(k)),
-                         "is " + what + ", expected " + element_word());
-                }
+        if (value.kind == Value::Kind::row) {
+            out_.shape = value.row.shape;
+        } else {
+            for (const Value* v = &value;; v = &v->items.front()) {
+                out_.shape.push_back(static_cast<Index>(length(*v)));
+                if (is_leaf(*v)) break;
             }
         }
-        const Scalars& row = value.row;
-        for (std::size_t k = 0; k < row.values.size(); ++k) check_element(row, k, pointer);
-        const std::size_t at = values_.size();
-        values_.insert(values_.end(), row.values.begin(), row.values.end());
-        for (const auto& [k, v] : row.float32_exceptions) float32_.emplace_back(at + k, v);
+        if (length(value) == 0) fail(out_.pointer, "is empty, expected " + std::string(rule_.form));
+        check_rank(out_.shape.size());
+        if (value.kind == Value::Kind::row) return take(value.row, out_.pointer);
+        walk(value, out_.pointer, out_.pointer, 0);
+        fail(out_.pointer, "is not a regular array, expected " + std::string(rule_.form));
+    }
+
+    /// The numbers of a block, row-major.
+    void take(const Scalars& row, const std::string& pointer) {
+        check_elements(row, pointer);
+        out_.numbers = row.numbers;
+        if (row.numbers.element() == Element::float32) out_.as_float64 = [row] { return row.as_float64(); };
+    }
+
+    /// A list of which one element is no scalar, or not one of the right kind.
+    void check_list(const Value& value, const std::string& pointer) const {
+        if (value.kind == Value::Kind::row) return check_elements(value.row, pointer);
+        for (std::size_t k = 0; k < value.items.size(); ++k) {
+            const Value& e = value.items[k];
+            const bool scalar =
+                e.kind == Value::Kind::integer || e.kind == Value::Kind::real ||
+                (e.kind == Value::Kind::boolean && rule_.elements == Elements::yes_no) ||
+                (e.kind == Value::Kind::string && is_word(e.text) && rule_.elements == Elements::additive);
+            if (!scalar) {
+                const std::string what =
+                    e.kind == Value::Kind::string ? "the string \"" + e.text + "\"" : e.describe();
+                fail(child(pointer, static_cast<Index>(k)), "is " + what + ", expected " + element_word());
+            }
+        }
     }
 
     void check_rank(std::size_t rank) const {
@@ -85,33 +89,39 @@ class Nested {
         return {};
     }
 
-    void check_element(const Scalars& row, std::size_t k, const std::string& pointer) const {
-        const Scalar kind = row.kinds[k];
-        std::string found;
-        if (kind == Scalar::nonfinite && rule_.elements != Elements::additive) {
-            const double v = row.values[k];
-            found = std::string("the string \"") +
-                    (std::isnan(v) ? "NaN"
-                     : v > 0       ? "Infinity"
-                                   : "-Infinity") +
-                    "\"";
-            if (rule_.elements == Elements::finite)
-                fail(child(pointer, static_cast<Index>(k)), "is " + found + ", expected a finite number",
-                     "only an additive mask may hold infinities and NaN");
-        } else if (kind == Scalar::boolean && rule_.elements != Elements::yes_no) {
-            found = row.values[k] != 0 ? "the boolean true" : "the boolean false";
-        } else if (rule_.elements == Elements::yes_no && kind != Scalar::boolean && row.values[k] != 0 &&
-                   row.values[k] != 1) {
-            fail(child(pointer, static_cast<Index>(k)),
-                 "is a number other than 0 and 1, expected " + element_word(),
-                 "numbers that are added to the scores are written {\"add\": ...}");
+    /// The first element of a kind that the rule does not know.
+    void check_elements(const Scalars& row, const std::string& pointer) const {
+        const std::size_t word = row.first_of(Scalar::nonfinite), boolean = row.first_of(Scalar::boolean);
+        const std::size_t wrong = rule_.elements == Elements::finite     ? std::min(word, boolean)
+                                  : rule_.elements == Elements::additive ? boolean
+                                                                         : std::min(word, row.first_other);
+        if (wrong == Scalars::none) return;
+        const double v = row.numbers[static_cast<Index>(wrong)];
+        std::string at = pointer;
+        Index part = row.numbers.size(), place = static_cast<Index>(wrong);
+        for (const Index n : row.shape) {
+            part /= n;
+            at = child(at, place / part);
+            place %= part;
         }
-        if (!found.empty())
-            fail(child(pointer, static_cast<Index>(k)), "is " + found + ", expected " + element_word());
+        if (wrong == row.first_other && rule_.elements == Elements::yes_no)
+            fail(at, "is a number other than 0 and 1, expected " + element_word(),
+                 "numbers that are added to the scores are written {\"add\": ...}");
+        if (wrong == boolean)
+            fail(at, std::string("is the boolean ") + (v != 0 ? "true" : "false") + ", expected " +
+                         element_word());
+        const std::string found = std::string("is the string \"") +
+                                  (std::isnan(v) ? "NaN"
+                                   : v > 0       ? "Infinity"
+                                                 : "-Infinity") +
+                                  "\", expected ";
+        if (rule_.elements == Elements::finite)
+            fail(at, found + "a finite number", "only an additive mask may hold infinities and NaN");
+        fail(at, found + element_word());
     }
 
-    void append(const Value& value, const std::string& pointer, const std::string& sibling,
-                std::size_t level) {
+    void walk(const Value& value, const std::string& pointer, const std::string& sibling,
+              std::size_t level) const {
         const auto expected = static_cast<std::size_t>(out_.shape[level]);
         const bool last = level + 1 == out_.shape.size();
         const std::string noun = last ? "number" : "row", nouns = last ? "numbers" : "rows";
@@ -135,21 +145,19 @@ class Nested {
                  "has " + count_text(found, noun, nouns) + ", but " + sibling + " has " +
                      std::to_string(expected),
                  "every row of a matrix has the same length");
-        if (last) return append_row(value, pointer);
+        if (last) return check_list(value, pointer);
         for (std::size_t k = 0; k < found; ++k) {
             const std::string here = child(pointer, static_cast<Index>(k));
             // Rows are compared with the first row of the same batch item; whole items with the first item.
-            append(value.items[k], here,
-                   k == 0 ? (pointer == out_.pointer ? here : child(sibling, Index{0}))
-                          : child(pointer, Index{0}),
-                   level + 1);
+            walk(value.items[k], here,
+                 k == 0 ? (pointer == out_.pointer ? here : child(sibling, Index{0}))
+                        : child(pointer, Index{0}),
+                 level + 1);
         }
     }
 
     TensorSource& out_;
     const TensorRule& rule_;
-    std::vector<double> values_;
-    std::vector<std::pair<std::size_t, float>> float32_;
 };
 
 void read_shape(const Value& object, TensorSource& out) {
@@ -174,8 +182,8 @@ void read_flat(const Value& object, TensorSource& out, const TensorRule& rule) {
     if (length(data) != expected)
         fail(pointer, "has " + count_text(length(data), "number", "numbers") + ", but the shape " +
                           to_string(out.shape) + " needs " + std::to_string(expected));
-    nested.append_row(data, pointer);
-    nested.finish();
+    if (data.kind == Value::Kind::row) return nested.take(data.row, pointer);
+    nested.check_list(data, pointer);
 }
 
 void read_drawn(const Value& object, TensorSource& out, const TensorRule& rule) {

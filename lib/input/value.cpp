@@ -4,6 +4,12 @@
 
 namespace attn {
 
+Source::Source(std::string name_, std::string text_) : name(std::move(name_)) {
+    const auto kept = std::make_shared<const std::string>(std::move(text_));
+    text = *kept;
+    keeper = kept;
+}
+
 const Value* Value::find(std::string_view name) const {
     for (const auto& [key, value] : members)
         if (key == name) return &value;

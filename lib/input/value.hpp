@@ -1,30 +1,45 @@
 #pragma once
+#include <array>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "lib/error.hpp"
+#include "lib/input/numbers.hpp"
 
 namespace attn {
 
-/// What one element of a row of scalars was in the text.
+/// What a scalar was in the text.
 enum class Scalar : std::uint8_t { integer, real, boolean, nonfinite };
 
-/// An array that holds only numbers, booleans and the words "Infinity", "-Infinity", "NaN", kept flat:
-/// a row of a matrix costs 9 bytes an element.
+/// A regular array of one or more axes that holds only numbers, booleans and the words "Infinity",
+/// "-Infinity", "NaN", kept flat: 4 bytes an element where it was read as float32, else 8. Which element is
+/// what kind is not kept, only where each kind stands first: that is all that an error needs.
 struct Scalars {
-    std::vector<double> values;  ///< booleans as 0 and 1
-    std::vector<Scalar> kinds;
-    /// Elements whose text, read as float32 at once, differs from the double rounded to float32: (element,
-    /// value).
-    std::vector<std::pair<std::size_t, float>> float32_exceptions;
+    static constexpr std::size_t none = SIZE_MAX;
+
+    Shape shape;                                               ///< {0}: an empty array
+    Numbers numbers;                                           ///< row-major, booleans as 0 and 1
+    std::array<std::size_t, 4> first{none, none, none, none};  ///< by Scalar; none: there is none
+    std::size_t first_other = none;                            ///< the first number that is neither 0 nor 1
+    std::string_view text;                                     ///< the array, in the text of `keeper`
+    std::shared_ptr<const void> keeper;
+
+    std::size_t first_of(Scalar kind) const { return first[static_cast<std::size_t>(kind)]; }
+    std::size_t length() const { return static_cast<std::size_t>(shape[0]); }
+    /// The numbers, read again from the text where they are float32: for what has to be exact, and for
+    /// arithmetic in float64 that was asked for after the text was read.
+    Numbers as_float64() const;
 };
 
 struct Member;
 
-/// A JSON value. Arrays of scalars (also empty ones) are `row`; every other array is `array`.
+/// A JSON value. Regular arrays of scalars of any rank (also an empty list) are `row`; every other array is
+/// `array`.
 struct Value {
     enum class Kind : std::uint8_t { null, boolean, integer, real, string, row, array, object };
 
@@ -56,17 +71,27 @@ struct Document {
     std::size_t begin = 0, end = 0;  ///< bytes of the source
 };
 
-/// A text with a name for messages ("<stdin>" for standard input).
+/// A text with a name for messages ("<stdin>" for standard input): in memory, or a mapped file.
 struct Source {
+    Source(std::string name_, std::string text_);
+    /// `text_` is kept by `keeper_`, and ends before a byte 0.
+    Source(std::string name_, std::string_view text_, std::shared_ptr<const void> keeper_)
+        : name(std::move(name_)), text(text_), keeper(std::move(keeper_)) {}
+
     std::string name;
-    std::string text;
+    std::string_view text;
+    std::shared_ptr<const void> keeper;
 };
 
 /// All documents of a stream: JSON objects by RFC 8259 that follow one another, white space between them
 /// optional. UTF-8 is checked, at most 64 levels, one byte order mark at the very start, no NUL, no name
 /// twice in an object. \throws Error (exit 3) with its place filled in: syntax, encoding, depth, a repeated
 /// name, a document that is no object, no document at all.
-std::vector<Document> parse_documents(const Source& source);
+/// Numbers of arrays are read as `dtype`; without one as the document's own, float32 until it says otherwise.
+/// (Where float64 is said after the numbers, or later, they are read again: Scalars::as_float64. That costs a
+/// second look at the text in a rare case; numbers kept as float64 would cost all others 4 bytes each and a
+/// second rounding.)
+std::vector<Document> parse_documents(const Source& source, std::optional<DType> dtype = {});
 
 /// Fills in `error.place` (file, line, column, excerpt, caret) from its pointer within one document of
 /// `source`. A pointer to something that is not there leads to the nearest value above it.

@@ -199,7 +199,7 @@ const WeightName* weight_named(std::string_view name) {
 
 void read_weights(const Value& value, const std::string& pointer, Problem& problem) {
     problem.has_weights = true;
-    if (value.kind == Value::Kind::array || (value.kind == Value::Kind::row && value.row.values.empty())) {
+    if (value.kind == Value::Kind::array || (value.kind == Value::Kind::row && value.row.shape[0] == 0)) {
         if (value.items.empty()) fail(pointer, "is an empty list, expected one object of weights per head");
         problem.weights_are_a_list = true;
         for (std::size_t k = 0; k < value.items.size(); ++k) {
@@ -214,6 +214,8 @@ void read_weights(const Value& value, const std::string& pointer, Problem& probl
         }
         return;
     }
+    if (value.kind == Value::Kind::row && value.row.shape.size() > 1)
+        fail(child(pointer, Index{0}), "is an array, expected the weights of one head: an object");
     if (value.kind != Value::Kind::object)
         fail(pointer, "is " + value.describe() +
                           ", expected weights: an object of matrices by name, or {\"init\": ...}");

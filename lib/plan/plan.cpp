@@ -47,6 +47,14 @@ void choose_scale(Builder& b) {
     }
 }
 
+/// Numbers of a text in the precision of the arithmetic.
+void choose_precision(Plan& plan) {
+    for (TensorSource& t : plan.tensors) {
+        if (t.as_float64 && plan.dtype == DType::float64) t.numbers = t.as_float64();
+        t.as_float64 = nullptr;
+    }
+}
+
 /// In float32 a number above its largest is refused, not turned into an infinity.
 void check_ranges(const Plan& plan) {
     if (plan.dtype != DType::float32) return;
@@ -184,6 +192,7 @@ Plan make_plan(Problem problem, const Request& request) {
     resolve_masks(b);
     resolve_scores(b);
     resolve_tokens(b);
+    choose_precision(b.plan);
     check_ranges(b.plan);
     resolve_stages(b);
     resolve_selection(b);
