@@ -25,7 +25,7 @@ class NumberText {
 
     /// Reads at `begin`, in a text whose byte at `end` may be read and is no digit.
     /// Returns the byte after the number; null where there is none, and `fault` is the byte at fault.
-    const char* read(const char* begin, const char* end);
+    [[gnu::always_inline]] inline const char* read(const char* begin, const char* end);
 
     const char* fault = nullptr;
 
@@ -46,13 +46,20 @@ class NumberText {
     }
     /// w * 10^exponent where a short way is sure of its rounding.
     static bool convert(std::uint64_t w, std::int64_t exponent, T& out);
-    static T convert_slowly(const char* begin, const char* end);
+    [[gnu::noinline, gnu::cold]] static T convert_slowly(const char* begin, const char* end);
 };
 
 /// Powers of ten that a double, and an extended double, hold exactly.
 inline constexpr std::array<double, 23> exact_tens{1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+/// 10^-least_ten ... 10^19, each the nearest double.
+inline constexpr std::int64_t least_ten = 22;
+inline constexpr std::array<double, 42> near_tens{
+    1e-22, 1e-21, 1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9,
+    1e-8,  1e-7,  1e-6,  1e-5,  1e-4,  1e-3,  1e-2,  1e-1,  1e0,   1e1,   1e2,   1e3,   1e4,   1e5,
+    1e6,   1e7,   1e8,   1e9,   1e10,  1e11,  1e12,  1e13,  1e14,  1e15,  1e16,  1e17,  1e18,  1e19};
 
 template <class T>
 inline const char* NumberText<T>::digits(const char* p, const char* end, std::uint64_t& w) {
@@ -82,20 +89,16 @@ inline const char* NumberText<T>::digits(const char* p, const char* end, std::ui
 
 template <class T>
 inline bool NumberText<T>::convert(std::uint64_t w, std::int64_t exponent, T& out) {
-    const auto size = static_cast<std::size_t>(std::abs(exponent));
-    if (w == 0) {
-        out = 0;
-        return true;
-    }
     if constexpr (sizeof(T) == sizeof(double)) {
-        if (size < exact_tens.size() && w <= std::uint64_t{1} << DBL_MANT_DIG) {
+        const auto size = static_cast<std::size_t>(std::abs(exponent));
+        if (size >= exact_tens.size()) return false;
+        if (w <= std::uint64_t{1} << DBL_MANT_DIG) {
             const auto d = static_cast<double>(w);
             out = exponent < 0 ? d / exact_tens[size] : d * exact_tens[size];
             return true;
         }
         // Of 64 bits, rounded once; to round those again to 53 goes wrong only from the very middle.
         if constexpr (LDBL_MANT_DIG == 64 && std::endian::native == std::endian::little) {
-            if (size >= exact_tens.size()) return false;
             const auto x = static_cast<long double>(w), by = static_cast<long double>(exact_tens[size]);
             const long double y = exponent < 0 ? x / by : x * by;
             std::uint64_t mantissa;
@@ -105,14 +108,15 @@ inline bool NumberText<T>::convert(std::uint64_t w, std::int64_t exponent, T& ou
         }
         return false;
     } else {
-        if (size >= exact_tens.size()) return false;
-        // At most 2 units in the last place of a double from the number (w itself may be rounded). Narrowing
-        // can only go wrong near the middle of two floats; none here is subnormal.
-        const auto x = static_cast<double>(w);
-        const double d = exponent < 0 ? x / exact_tens[size] : x * exact_tens[size];
+        // Neither infinite nor subnormal.
+        const auto place = static_cast<std::uint64_t>(exponent + least_ten);
+        if (place >= near_tens.size()) return false;
+        // Less than 3 units in the last place of a double from the number: w, the power and the product are
+        // each rounded. Narrowing can only go wrong near the middle of two floats.
+        const double d = static_cast<double>(w) * near_tens[place];
         out = static_cast<float>(d);
         constexpr std::uint64_t rest = 0x1FFFFFFF, middle = 0x10000000, near = 4;
-        return d < 3.4e38 && ((std::bit_cast<std::uint64_t>(d) - middle + near) & rest) > 2 * near;
+        return ((std::bit_cast<std::uint64_t>(d) - middle + near) & rest) > 2 * near;
     }
 }
 
@@ -166,7 +170,7 @@ inline const char* NumberText<T>::read(const char* begin, const char* end) {
     }
     constexpr std::int64_t most_digits = std::numeric_limits<std::uint64_t>::digits10;
     if (count <= most_digits && convert(w, exponent, value)) {
-        if (negative) value = -value;
+        value = negative ? -value : value;
     } else {
         value = convert_slowly(begin, p);
     }
