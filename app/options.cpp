@@ -209,11 +209,6 @@ void choose_command(Parsed& parsed, Options& options) {
 }
 
 void refuse_foreign_flags(const Parsed& parsed, Command command) {
-    if (parsed.given(weights) || parsed.given(prefix)) {
-        fail_usage(std::string(parsed.given(weights) ? "--weights" : "--prefix") +
-                       ": reading weights from a file comes in a later release",
-                   "\"weights\" inside the document holds them");
-    }
     for (const Flag& f : flags)
         if (parsed.given(f.id) && (f.commands & (1U << static_cast<unsigned>(command))) == 0)
             fail_usage("attn-calc " + std::string(name_of(command)) + " takes no " +
@@ -258,6 +253,8 @@ Options convert(const Parsed& parsed, Options options) {
     if (given(heads)) options.request.heads = last(heads);
     if (given(rows)) options.request.rows = last(rows);
     if (given(cols)) options.request.cols = last(cols);
+    if (given(weights)) options.weights = last(weights);
+    if (given(prefix)) options.prefix = last(prefix);
     for (const std::string& text : parsed.values[stages]) {
         if (text == "?")
             options.list_stages = true;

@@ -34,6 +34,7 @@ struct Options {
     std::optional<Format> format;    ///< of standard output
     std::vector<Target> targets;     ///< -o
     bool list_stages = false;
+    std::optional<std::string> weights, prefix;  ///< a file of weights; which names of it
     Request request;
     std::string kernels;  ///< the instruction set that is forced; empty: not given
     std::optional<int> top, width;

@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "app/examples.hpp"
 #include "app/terminal.hpp"
 #include "lib/error.hpp"
+#include "lib/input/file_references.hpp"
 #include "lib/input/problem.hpp"
 
 namespace attn {
@@ -94,11 +96,46 @@ std::size_t most_source_bytes(const Request& request) {
                                  : SIZE_MAX;
 }
 
-Plan plan_document(const Source& source, const Document& document, const Request& request) {
+/// The folder that a document's files stand in; standard input has none.
+std::optional<std::string> folder_of(const std::string& name) {
+    if (name == "-") return std::nullopt;
+    const std::size_t slash = name.rfind('/');
+    return slash == std::string::npos ? "." : slash == 0 ? "/" : name.substr(0, slash);
+}
+
+/// --weights and --prefix.
+void use_weights(Value& root, const Options& options) {
+    if (!options.weights && !options.prefix) return;
+    auto place = std::find_if(root.members.begin(), root.members.end(),
+                              [](const Member& m) { return m.name == "weights"; });
+    const bool had = place != root.members.end();
+    if (options.weights) {
+        Value weights = weights_of_file(*options.weights, options.prefix.value_or(""));
+        if (had) weights.text += "; in place of the document's";
+        if (!had) place = root.members.insert(root.members.end(), {"weights", {}});
+        place->value = std::move(weights);
+        return;
+    }
+    if (!had || place->value.kind != Value::Kind::object)
+        fail(had ? "/weights" : "",
+             had ? "is no object, and --prefix asks for the names below a prefix"
+                 : "has no \"weights\", and --prefix asks for the names below a prefix");
+    std::vector<Member>& members = place->value.members;
+    std::erase_if(members, [](const Member& m) { return m.name == "prefix"; });
+    Value prefix;
+    prefix.kind = Value::Kind::string;
+    prefix.text = *options.prefix;
+    members.push_back({"prefix", std::move(prefix)});
+}
+
+Plan plan_document(const std::string& name, const Source& source, Document& document,
+                   const Options& options) {
     try {
-        return make_plan(read_problem(document.root), request);
+        use_weights(document.root, options);
+        FileReferences(folder_of(name)).resolve(document.root);
+        return make_plan(read_problem(document.root), options.request);
     } catch (Error& error) {
-        if (error.code == Exit::input) {
+        if (error.code == Exit::input && error.place.file.empty()) {
             error.place.file = source.name;
             locate(error, source, document);
         }
@@ -143,7 +180,7 @@ std::vector<PlannedDocument> plan_all(const Options& options) {
         const Source source = read_source(name, most_source_bytes(options.request));
         std::vector<Document> documents = parse_documents(source, options.request.dtype);
         for (Document& document : documents) {
-            planned.push_back({source.name, plan_document(source, document, options.request)});
+            planned.push_back({source.name, plan_document(name, source, document, options)});
             document.root = Value{};
         }
     }

@@ -194,6 +194,7 @@ bool read_block(const BlockRequest& request, Scalars& out, const char*& at) {
 }
 
 Numbers Scalars::as_float64() const {
+    if (!from.empty()) return numbers;
     if (numbers.empty() || numbers.element() == Element::float64) return numbers;
     Scalars again;
     const char* at = nullptr;

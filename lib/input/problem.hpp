@@ -23,6 +23,7 @@ struct TensorSource {
     /// Where a text was read as float32: its numbers as float64. A plan asks for them where it needs them,
     /// and then lets go of the text.
     std::function<Numbers()> as_float64;
+    std::string file;          ///< where the numbers were read from; empty: the document
     std::uint64_t seed = 0;    ///< drawn
     Index num_embeddings = 0;  ///< embedding: rows of the table
     std::vector<Index> ids;    ///< embedding: the rows taken
@@ -126,6 +127,7 @@ struct Problem {
     bool normalizer = false;
     bool has_weights = false;
     bool weights_are_a_list = false;
+    std::string weights_from;           ///< a sentence on their file; empty: the document
     std::vector<NamedWeights> weights;  ///< one; or one per head where a list was given
     std::optional<WeightsInit> init;
     std::optional<Index> num_heads, num_kv_heads;

@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "lib/text.hpp"
+
 namespace attn {
 namespace {
 
@@ -47,7 +49,9 @@ class Nested {
     void take(const Scalars& row, const std::string& pointer) {
         check_elements(row, pointer);
         out_.numbers = row.numbers;
-        if (row.numbers.element() == Element::float32) out_.as_float64 = [row] { return row.as_float64(); };
+        out_.file = row.from;
+        if (row.from.empty() && row.numbers.element() == Element::float32)
+            out_.as_float64 = [row] { return row.as_float64(); };
     }
 
     /// A list of which one element is no scalar, or not one of the right kind.
@@ -103,6 +107,12 @@ class Nested {
             part /= n;
             at = child(at, place / part);
             place %= part;
+        }
+        if (!row.from.empty() && wrong != row.first_other) {
+            const std::string number = std::isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity";
+            fail(pointer, "is read from " + clip(visible(row.from), 80) + ", which holds " +
+                              (wrong == boolean ? "booleans" : number + " at " + at.substr(pointer.size())) +
+                              ", expected " + element_word());
         }
         if (wrong == row.first_other && rule_.elements == Elements::yes_no)
             fail(at, "is a number other than 0 and 1, expected " + element_word(),
@@ -234,11 +244,8 @@ TensorSource read_tensor(const Value& value, const std::string& pointer, const T
     if (is_list(value)) {
         Nested(out, rule).read(value);
     } else if (value.kind == Value::Kind::object) {
-        if (value.find("file")) {
-            if (value.find("init")) fail(pointer, "has both \"file\" and \"init\", expected one");
-            fail(child(pointer, "file"), "names a file: this release reads tensors from the document only",
-                 "write the numbers as nested arrays or as {\"shape\": [...], \"data\": [...]}");
-        }
+        if (value.find("file") && value.find("init"))
+            fail(pointer, "has both \"file\" and \"init\", expected one");
         if (value.find("init")) {
             read_drawn(value, out, rule);
         } else {

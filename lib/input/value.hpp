@@ -28,6 +28,7 @@ struct Scalars {
     std::size_t first_other = none;                            ///< the first number that is neither 0 nor 1
     std::string_view text;                                     ///< the array, in the text of `keeper`
     std::shared_ptr<const void> keeper;
+    std::string from;  ///< the file, and the name there, that the numbers come from; empty: the text
 
     std::size_t first_of(Scalar kind) const { return first[static_cast<std::size_t>(kind)]; }
     std::size_t length() const { return static_cast<std::size_t>(shape[0]); }
@@ -47,8 +48,8 @@ struct Value {
     bool boolean = false;
     std::int64_t integer = 0;  ///< for `integer`: a JSON number without fraction or exponent within 64 bits
     double real = 0;           ///< for `integer` and `real`
-    std::string
-        text;  ///< for `string`: the text; for `integer`, `real`: as written (cut after 40 characters)
+    std::string text;          ///< for `string`: the text; for `integer`, `real`: as written (cut after 40
+                       ///< characters); for the weights of a file: what is said of them
     Scalars row;
     std::vector<Value> items;     ///< for `array`
     std::vector<Member> members;  ///< for `object`, in order, no name twice

@@ -106,14 +106,10 @@ constexpr std::array names_table{
     WeightName{"norm.scale", context_norm, linear, true},
 };
 
-/// A name of the contract that this release does not read yet: refused by name, never ignored.
-constexpr std::string_view later_name = "file";
-
 void read_named(const Value& object, const std::string& pointer, NamedWeights& out) {
     static const auto known = [] {
         std::vector<std::string_view> v{"weight_layout", "init"};
         for (const WeightName& n : names_table) v.push_back(n.name);
-        v.push_back(later_name);
         return v;
     }();
     const Value* asked = object.find("prefix");
@@ -136,7 +132,6 @@ void read_named(const Value& object, const std::string& pointer, NamedWeights& o
         // Names that are not below the prefix belong to other layers.
         if (!full_name.starts_with(prefix)) continue;
         const std::string name = full_name.substr(prefix.size());
-        if (name == later_name) fail(here, "is not supported by this release");
         if (!weight_named(name))
             fail_at_key(here, "\"" + name + "\" is no name of a weight", did_you_mean(name, known));
         const WeightName& entry = *weight_named(name);
@@ -199,6 +194,7 @@ const WeightName* weight_named(std::string_view name) {
 
 void read_weights(const Value& value, const std::string& pointer, Problem& problem) {
     problem.has_weights = true;
+    if (value.kind == Value::Kind::object) problem.weights_from = value.text;
     if (value.kind == Value::Kind::array || (value.kind == Value::Kind::row && value.row.shape[0] == 0)) {
         if (value.items.empty()) fail(pointer, "is an empty list, expected one object of weights per head");
         problem.weights_are_a_list = true;

@@ -12,7 +12,7 @@ struct PlannedInput {
     std::string name;  ///< its pointer without the first "/": "embeddings", "mask/keep"
     Shape shape;       ///< as given
     std::string axes;  ///< "[query, d_in]": what the axes of `shape` are
-    std::string from;  ///< "torch.rand, seed 1"; empty: literal numbers
+    std::string from;  ///< "torch.rand, seed 1", or a file; empty: literal numbers
 };
 
 /// In the order in which a run reads them. Axes of masks and biases are aligned from the right.

@@ -181,6 +181,7 @@ Shape Plan::shown_shape(const PlannedStage& stage) const {
 Plan make_plan(Problem problem, const Request& request) {
     Builder b{std::move(problem), request, {}, {}, {}, {}, {}};
     b.plan.dtype = request.dtype ? *request.dtype : b.problem.dtype.value_or(DType::float32);
+    b.plan.weights_from = b.problem.weights_from;
     choose_variant(b);
     refuse_foreign_options(b);
     if (b.plan.variant->keeps_state()) b.plan.state.emplace();

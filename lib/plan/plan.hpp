@@ -160,6 +160,7 @@ struct Plan {
     bool has_output = false;
     std::optional<WeightsInit> init;  ///< drawn weights: tensors of kind drawn_weight, in draw order
     std::vector<WeightNote> weight_notes;
+    std::string weights_from;  ///< a sentence on their file; empty: the document
 
     /// Keys in the order of their axis: the cache, those that are made or given, appended ones.
     Index past = 0, new_keys = 0;

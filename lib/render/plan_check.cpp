@@ -40,7 +40,7 @@ std::string inputs_json(const Plan& plan, int indent) {
     for (const PlannedInput& i : inputs_of(plan)) {
         JsonMembers m{
             {"name", json_string(i.name)}, {"axes", json_string(i.axes)}, {"shape", json_indices(i.shape)}};
-        if (!i.from.empty()) m.emplace_back("drawn", json_string(i.from));
+        if (!i.from.empty()) m.emplace_back("from", json_string(i.from));
         out += (out.empty() ? "" : ",") + std::string(indent > 0 ? "\n    " : " ") + json_object(m);
     }
     return "[" + out + (indent > 0 && !out.empty() ? "\n  ]" : "]");

@@ -106,6 +106,7 @@ std::string weights(const Plan& plan) {
         m.emplace_back("init", quoted(names[static_cast<std::size_t>(plan.init->kind)]));
         m.emplace_back("seed", std::to_string(static_cast<std::int64_t>(plan.init->seed)));
     }
+    if (!plan.weights_from.empty()) m.emplace_back("from", quoted(plan.weights_from));
     std::string read = "[";
     for (const WeightNote& n : plan.weight_notes)
         read += (read.size() > 1 ? ", " : "") + json_object({{"name", quoted(n.name)},

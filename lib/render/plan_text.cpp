@@ -27,6 +27,7 @@ std::vector<std::string> weight_parts(const Plan& plan) {
         if (plan.has_output) parts.emplace_back("output projection");
         return parts;
     }
+    if (!plan.weights_from.empty()) parts.push_back(visible(plan.weights_from));
     std::vector<std::string> layouts;
     for (const WeightNote& n : plan.weight_notes)
         if (n.layout != "[d_out]" && std::find(layouts.begin(), layouts.end(), n.layout) == layouts.end())

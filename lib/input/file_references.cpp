@@ -1,0 +1,216 @@
+#include "lib/input/file_references.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "lib/error.hpp"
+#include "lib/input/read_tensor.hpp"
+#include "lib/input/weight_names.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+std::string shown(std::string_view text) { return "\"" + clip(visible(text), 80) + "\""; }
+
+/// The absolute path without links, or nothing (errno says why).
+std::optional<std::string> real_path(const std::string& path) {
+    const std::unique_ptr<char, decltype(&std::free)> found(realpath(path.c_str(), nullptr), &std::free);
+    return found ? std::optional<std::string>(found.get()) : std::nullopt;
+}
+
+/// An array, with what each rule of a tensor asks of its elements found in one pass.
+Value as_value(const StoredTensor& tensor, Numbers numbers, std::string from) {
+    Value out;
+    if (tensor.shape.empty()) {
+        out.kind = Value::Kind::real;
+        out.real = numbers[0];
+        return out;
+    }
+    out.kind = Value::Kind::row;
+    out.row.shape = numbers.empty() ? Shape{0} : tensor.shape;
+    out.row.from = std::move(from);
+    for (Index k = 0; k < numbers.size(); ++k) {
+        const double v = numbers[k];
+        const auto note = [&](std::size_t& first) { first = std::min(first, static_cast<std::size_t>(k)); };
+        if (!std::isfinite(v)) note(out.row.first[static_cast<std::size_t>(Scalar::nonfinite)]);
+        if (v != 0 && v != 1) note(out.row.first_other);
+    }
+    if (tensor.element == Element::boolean) out.row.first[static_cast<std::size_t>(Scalar::boolean)] = 0;
+    out.row.numbers = std::move(numbers);
+    return out;
+}
+
+std::string list_of(const std::vector<std::string>& names) {
+    constexpr std::size_t most = 6;
+    std::string out;
+    for (std::size_t k = 0; k < std::min(names.size(), most); ++k)
+        out += (k == 0 ? "" : ", ") + clip(visible(names[k]), 60);
+    if (names.size() > most) out += " and " + std::to_string(names.size() - most) + " more";
+    return out;
+}
+
+std::size_t find_named(const TensorFile& file, const Value* name, const std::string& pointer) {
+    const auto& tensors = file.tensors();
+    if (!name) {
+        if (tensors.size() == 1) return 0;
+        fail(pointer, "names a file of " + std::to_string(tensors.size()) + " tensors without a \"name\"");
+    }
+    const std::string at = child(pointer, "name");
+    const std::string& wanted = read_string(*name, at, "the name of a tensor");
+    std::vector<std::string> names;
+    std::vector<std::string_view> views;
+    for (std::size_t k = 0; k < tensors.size(); ++k) {
+        if (tensors[k].name == wanted && file.format() != "npy") return k;
+        names.push_back(tensors[k].name);
+    }
+    if (file.format() == "npy") fail(at, "is given, but an npy file holds one array without a name");
+    views.assign(names.begin(), names.end());
+    std::string hint = did_you_mean(wanted, views);
+    if (hint.empty()) hint = names.empty() ? "the file holds no tensor" : "the file holds " + list_of(names);
+    fail(at, "is " + shown(wanted) + ", which the file does not hold", hint);
+}
+
+Value pick_weights(const TensorFile& file, const std::string& path, std::string_view prefix) {
+    Value out;
+    out.kind = Value::Kind::object;
+    std::vector<std::string> left;
+    for (std::size_t k = 0; k < file.tensors().size(); ++k) {
+        const StoredTensor& t = file.tensors()[k];
+        if (!t.name.starts_with(prefix)) continue;
+        const std::string name = t.name.substr(prefix.size());
+        if (!weight_named(name)) {
+            left.push_back(name);
+            continue;
+        }
+        out.members.push_back({name, as_value(t, file.take(k), path + ": " + t.name)});
+    }
+    if (out.members.empty()) {
+        const std::vector<std::string> prefixes = weight_prefixes(file);
+        fail("", "has no weight whose name begins with " + shown(prefix),
+             prefixes.empty() ? "no name in it is one of attention weights"
+                              : "names of weights begin with: " + list_of(prefixes));
+    }
+    out.text = "weights of " + path + (prefix.empty() ? "" : ", below " + std::string(prefix)) +
+               (left.empty() ? "" : "; not used: " + list_of(left));
+    return out;
+}
+
+}  // namespace
+
+void FileReferences::resolve(Value& root) {
+    for (auto& [name, member] : root.members) {
+        if (is_ignored(name)) continue;
+        const std::string pointer = child("", name);
+        const bool of_file =
+            member.kind == Value::Kind::object && member.find("file") && !member.find("init");
+        if (name == "weights" && of_file) {
+            member = weights(member, pointer);
+        } else {
+            resolve(member, pointer);
+        }
+    }
+}
+
+void FileReferences::resolve(Value& value, const std::string& pointer) {
+    if (value.kind == Value::Kind::array)
+        for (std::size_t k = 0; k < value.items.size(); ++k)
+            resolve(value.items[k], child(pointer, static_cast<Index>(k)));
+    if (value.kind != Value::Kind::object) return;
+    if (value.find("file") && !value.find("init")) {
+        value = tensor(value, pointer);
+        return;
+    }
+    for (auto& [name, member] : value.members)
+        if (!is_ignored(name)) resolve(member, child(pointer, name));
+}
+
+const TensorFile& FileReferences::open(const Value& reference, const std::string& pointer) {
+    const std::string at = child(pointer, "file");
+    const std::string& name = read_string(*reference.find("file"), at, "the name of a file");
+    const std::string said = "is " + shown(name) + ", ";
+    if (!folder_)
+        fail(at, said + "but a document from standard input names no files", "give the document as a file");
+    if (name.empty() || name.find('\0') != std::string::npos) fail(at, said + "which is no name of a file");
+    if (name.front() == '/')
+        fail(at, said + "an absolute path: files stand in the document's folder, or below it");
+    const auto folder = real_path(*folder_), path = real_path(*folder_ + "/" + name);
+    if (!path) fail(at, said + "which cannot be read: " + std::strerror(errno));
+    const std::string inside = folder.value_or("") == "/" ? "/" : folder.value_or("") + "/";
+    if (!folder || !path->starts_with(inside)) fail(at, said + "which leads out of the document's folder");
+    auto& file = files_[*path];
+    if (file) return *file;
+    try {
+        // What a link is called does not matter, but what it leads to.
+        file = open_tensor_file(names_tensor_file(*path) || !names_tensor_file(name) ? *path
+                                                                                     : *folder_ + "/" + name);
+    } catch (Error& error) {
+        if (error.code != Exit::input) throw;
+        fail(at, said + "which " + error.message, error.hint);
+    }
+    return *file;
+}
+
+Value FileReferences::tensor(const Value& reference, const std::string& pointer) {
+    static constexpr std::array<std::string_view, 2> names{"file", "name"};
+    check_members(reference, pointer, names);
+    const TensorFile& file = open(reference, pointer);
+    const std::size_t k = find_named(file, reference.find("name"), pointer);
+    const StoredTensor& t = file.tensors()[k];
+    const std::string& path = reference.find("file")->text;
+    try {
+        return as_value(t, file.take(k), path + (t.name.empty() ? "" : ": " + t.name));
+    } catch (Error& error) {
+        if (error.code != Exit::input) throw;
+        fail(child(pointer, "file"), "is " + shown(path) + ", which " + error.message, error.hint);
+    }
+}
+
+Value FileReferences::weights(const Value& reference, const std::string& pointer) {
+    static constexpr std::array<std::string_view, 3> names{"file", "prefix", "weight_layout"};
+    check_members(reference, pointer, names);
+    const TensorFile& file = open(reference, pointer);
+    const Value *prefix = reference.find("prefix"), *layout = reference.find("weight_layout");
+    try {
+        Value out = pick_weights(
+            file, reference.find("file")->text,
+            prefix ? read_string(*prefix, child(pointer, "prefix"), "a prefix of names") : std::string());
+        if (layout) out.members.push_back({"weight_layout", *layout});
+        return out;
+    } catch (Error& error) {
+        if (error.code != Exit::input || !error.pointer.empty()) throw;
+        fail(child(pointer, prefix ? "prefix" : "file"),
+             "names " + shown(reference.find("file")->text) + ", which " + error.message, error.hint);
+    }
+}
+
+Value weights_of_file(const std::string& path, std::string_view prefix) {
+    try {
+        return pick_weights(*open_tensor_file(path), path, prefix);
+    } catch (Error& error) {
+        error.place.file = path;
+        throw;
+    }
+}
+
+std::vector<std::string> weight_prefixes(const TensorFile& file) {
+    std::vector<std::string> out;
+    for (const StoredTensor& t : file.tensors()) {
+        // The longest name of a weight that ends this one, at a point or at its beginning.
+        for (std::size_t at = 0; at < t.name.size(); at = t.name.find('.', at)) {
+            if (at > 0) ++at;
+            if (weight_named(t.name.substr(at))) {
+                if (std::find(out.begin(), out.end(), t.name.substr(0, at)) == out.end())
+                    out.push_back(t.name.substr(0, at));
+                break;
+            }
+        }
+    }
+    return out;
+}
+
+}  // namespace attn

@@ -1,0 +1,138 @@
+#include "lib/input/tensor_file.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <optional>
+
+#include "lib/error.hpp"
+#include "lib/input/mapped_file.hpp"
+#include "lib/input/npy.hpp"
+#include "lib/input/safetensors.hpp"
+#include "lib/input/zip.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+using Bytes = std::span<const std::byte>;
+
+std::string shown(const std::string& name) { return "\"" + clip(visible(name), 60) + "\""; }
+
+class Npy : public TensorFile {
+  public:
+    Npy(std::shared_ptr<const void> keeper, Bytes bytes)
+        : keeper_(std::move(keeper)), bytes_(bytes), header_(read_npy_header(bytes, bytes.size())) {
+        tensors_.push_back({"", header_.shape, header_.element});
+    }
+    std::string_view format() const override { return "npy"; }
+    const std::vector<StoredTensor>& tensors() const override { return tensors_; }
+    Numbers take(std::size_t) const override { return npy_numbers(header_, keeper_, bytes_, true); }
+
+  private:
+    std::shared_ptr<const void> keeper_;
+    Bytes bytes_;
+    NpyHeader header_;
+    std::vector<StoredTensor> tensors_;
+};
+
+class Npz : public TensorFile {
+  public:
+    Npz(std::shared_ptr<const void> keeper, Bytes bytes) : keeper_(std::move(keeper)), bytes_(bytes) {
+        for (ZipEntry& e : read_zip(bytes)) {
+            if (!e.name.ends_with(".npy")) {
+                besides_.push_back(shown(e.name));
+                continue;
+            }
+            const std::string name = e.name.substr(0, e.name.size() - 4);
+            headers_.push_back(header_of(e));
+            tensors_.push_back({name, headers_.back().shape, headers_.back().element});
+            entries_.push_back(std::move(e));
+        }
+    }
+    std::string_view format() const override { return "npz"; }
+    const std::vector<StoredTensor>& tensors() const override { return tensors_; }
+    std::vector<std::string> besides() const override { return besides_; }
+    Numbers take(std::size_t k) const override {
+        const ZipBytes entry = attn::take(entries_[k], keeper_, bytes_);
+        return npy_numbers(headers_[k], entry.keeper, entry.bytes, entry.is_mapped);
+    }
+
+  private:
+    NpyHeader header_of(const ZipEntry& e) const {
+        try {
+            constexpr std::size_t usual = 128;
+            std::vector<std::byte> begin = peek(e, bytes_, usual);
+            if (const std::size_t whole = npy_header_size(begin); whole > usual && whole <= e.size)
+                begin = peek(e, bytes_, whole);
+            return read_npy_header(begin, e.size);
+        } catch (Error& error) {
+            error.message = "holds " + shown(e.name) + ", which " + error.message;
+            throw;
+        }
+    }
+
+    std::shared_ptr<const void> keeper_;
+    Bytes bytes_;
+    std::vector<ZipEntry> entries_;
+    std::vector<NpyHeader> headers_;
+    std::vector<StoredTensor> tensors_;
+    std::vector<std::string> besides_;
+};
+
+class Safetensors : public TensorFile {
+  public:
+    Safetensors(std::shared_ptr<const void> keeper, Bytes bytes)
+        : keeper_(std::move(keeper)), bytes_(bytes), header_(read_safetensors_header(bytes)) {
+        for (const SafetensorsEntry& e : header_.entries) tensors_.push_back({e.name, e.shape, e.element});
+    }
+    std::string_view format() const override { return "safetensors"; }
+    const std::vector<StoredTensor>& tensors() const override { return tensors_; }
+    std::vector<std::string> besides() const override {
+        return header_.has_metadata ? std::vector<std::string>{"__metadata__"} : std::vector<std::string>{};
+    }
+    Numbers take(std::size_t k) const override {
+        const SafetensorsEntry& e = header_.entries[k];
+        return {keeper_,
+                bytes_.data() + e.begin,
+                *element_count(e.shape),
+                e.element,
+                std::endian::native != std::endian::little,
+                true};
+    }
+
+  private:
+    std::shared_ptr<const void> keeper_;
+    Bytes bytes_;
+    SafetensorsHeader header_;
+    std::vector<StoredTensor> tensors_;
+};
+
+}  // namespace
+
+bool names_tensor_file(std::string_view path) {
+    return path.ends_with(".npy") || path.ends_with(".npz") || path.ends_with(".safetensors");
+}
+
+std::unique_ptr<TensorFile> read_tensor_file(std::string_view path, std::shared_ptr<const void> keeper,
+                                             Bytes bytes) {
+    if (path.ends_with(".npy")) return std::make_unique<Npy>(std::move(keeper), bytes);
+    if (path.ends_with(".npz")) return std::make_unique<Npz>(std::move(keeper), bytes);
+    if (path.ends_with(".safetensors")) return std::make_unique<Safetensors>(std::move(keeper), bytes);
+    fail("", "is no file of tensors by its name", "files that are read: .npy, .npz, .safetensors");
+}
+
+std::unique_ptr<TensorFile> open_tensor_file(const std::string& path) {
+    if (!names_tensor_file(path)) return read_tensor_file(path, nullptr, {});
+    MappedFile file = map_file(path);
+    return read_tensor_file(path, std::move(file.keeper), file.bytes);
+}
+
+FileTensors take_all(const TensorFile& file) {
+    FileTensors out;
+    for (std::size_t k = 0; k < file.tensors().size(); ++k)
+        out.tensors.push_back({file.tensors()[k].name, file.tensors()[k].shape, file.take(k)});
+    out.besides = file.besides();
+    return out;
+}
+
+}  // namespace attn

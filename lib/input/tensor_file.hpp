@@ -1,0 +1,49 @@
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/input/file_tensors.hpp"
+#include "lib/shape.hpp"
+
+namespace attn {
+
+/// One array of a file, found and checked; its numbers are taken when they are asked for.
+struct StoredTensor {
+    std::string name;
+    Shape shape;
+    Element element = Element::float32;
+};
+
+/// A file of tensors: npy (one array without a name), npz, safetensors. Everything that the file says of
+/// itself is checked when it is opened, an array's checksum when it is taken. Nothing is copied that can be
+/// used where it is mapped. Sources: numpy lib/_format_impl.py and lib/_npyio_impl.py, PKWARE APPNOTE 6.3.10,
+/// safetensors src/tensor.rs; README of the formats in docs/formats.md.
+class TensorFile {
+  public:
+    virtual ~TensorFile() = default;
+    virtual std::string_view format() const = 0;
+    virtual const std::vector<StoredTensor>& tensors() const = 0;
+    /// What the file holds besides tensors, in words.
+    virtual std::vector<std::string> besides() const { return {}; }
+    /// The numbers of tensor k, row-major. \throws Error as open_tensor_file
+    virtual Numbers take(std::size_t k) const = 0;
+};
+
+/// Whether a name ends in .npy, .npz or .safetensors.
+bool names_tensor_file(std::string_view path);
+
+/// \throws Error (exit 3): what cannot be read or is not what its name says. The message follows the file's
+/// name: "has a header of 70 bytes, ...".
+std::unique_ptr<TensorFile> open_tensor_file(const std::string& path);
+
+/// The same for bytes that `keeper` keeps. `path` says by its suffix what they are.
+std::unique_ptr<TensorFile> read_tensor_file(std::string_view path, std::shared_ptr<const void> keeper,
+                                             std::span<const std::byte> bytes);
+
+/// All of a file's tensors.
+FileTensors take_all(const TensorFile& file);
+
+}  // namespace attn
