@@ -67,6 +67,15 @@ std::shared_ptr<const void> map(const Descriptor& file, std::size_t size) {
     return keeper;
 }
 
+/// Whole pages of a mapped file.
+void let_go(std::string_view part) {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t skipped = (page - reinterpret_cast<std::uintptr_t>(part.data()) % page) % page;
+    if (part.size() < skipped + page) return;
+    void* const first = const_cast<char*>(part.data() + skipped);
+    madvise(first, (part.size() - skipped) / page * page, MADV_DONTNEED);
+}
+
 std::string read_all(const Descriptor& file, const std::string& name, std::size_t most_bytes) {
     std::string text;
     std::size_t filled = 0, piece = first_piece;
@@ -169,6 +178,7 @@ Source read_source(const std::string& name, std::size_t most_bytes) {
         if (auto mapped = map(file, size)) {
             source.text = {static_cast<const char*>(mapped.get()), size};
             source.keeper = std::move(mapped);
+            source.let_go = let_go;
             return source;
         }
     return {source.name, read_all(file, source.name, most_bytes)};

@@ -98,6 +98,7 @@ class Builder {
         if (read_block(request, value.row, at)) {
             value.kind = Value::Kind::row;
             value.row.keeper = source_.keeper;
+            if (source_.let_go) source_.let_go(value.row.text);
             read_ = at;  // the parser goes on with the bracket that closes it
         } else {
             value.row = {};

@@ -109,13 +109,14 @@ double Numbers::operator[](Index k) const {
 }
 
 template <class T>
-void Numbers::copy(std::span<T> out) const {
+void Numbers::copy(std::span<T> out, Index first) const {
     if (const T* there = in_place<T>()) {
-        std::copy_n(there, out.size(), out.data());
+        std::copy_n(there + first, out.size(), out.data());
         return;
     }
     with_reader(data_, element_, swapped_, [&](auto at) {
-        for (std::size_t k = 0; k < out.size(); ++k) out[k] = static_cast<T>(at(static_cast<Index>(k)));
+        for (std::size_t k = 0; k < out.size(); ++k)
+            out[k] = static_cast<T>(at(first + static_cast<Index>(k)));
     });
 }
 
@@ -127,8 +128,8 @@ const T* Numbers::in_place() const {
     return reinterpret_cast<const T*>(data_);
 }
 
-template void Numbers::copy(std::span<float>) const;
-template void Numbers::copy(std::span<double>) const;
+template void Numbers::copy(std::span<float>, Index) const;
+template void Numbers::copy(std::span<double>, Index) const;
 template const float* Numbers::in_place() const;
 template const double* Numbers::in_place() const;
 

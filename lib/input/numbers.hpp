@@ -49,9 +49,9 @@ class Numbers {
 
     /// Number k, exact but for integers above 2^53.
     double operator[](Index k) const;
-    /// All of them, each rounded once to the nearest T (float, double).
+    /// As many as `out` holds, from number `first` on, each rounded once to the nearest T (float, double).
     template <class T>
-    void copy(std::span<T> out) const;
+    void copy(std::span<T> out, Index first = 0) const;
     /// The numbers themselves where they are stored as T, aligned, in this machine's byte order; else null.
     template <class T>
     const T* in_place() const;

@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -82,6 +83,8 @@ struct Source {
     std::string name;
     std::string_view text;
     std::shared_ptr<const void> keeper;
+    /// Gives back the memory of a part that is not needed soon: a mapped file is read again where it is.
+    std::function<void(std::string_view)> let_go;
 };
 
 /// All documents of a stream: JSON objects by RFC 8259 that follow one another, white space between them

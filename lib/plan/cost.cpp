@@ -88,11 +88,18 @@ double memory_of(const Plan& plan) {
     };
     const bool contexts_wanted = shows_at_or_after(plan, Stage::context);
     double bytes = 0, widened = 0;
-    for (const TensorSource& t : plan.tensors) {
+    const auto is_copied = [&](const TensorSource& t) {
+        return !(plan.dtype == DType::float32 ? t.numbers.in_place<float>() != nullptr
+                                              : t.numbers.in_place<double>() != nullptr);
+    };
+    std::vector<bool> is_weight(plan.tensors.size());
+    for (const Projection& p : plan.projections)
+        for (const WeightPiece& w : p.weight) is_weight[w.tensor] = true;
+    for (std::size_t k = 0; k < plan.tensors.size(); ++k) {
+        const TensorSource& t = plan.tensors[k];
         const double n = d(*element_count(t.shape));
-        const bool in_place = plan.dtype == DType::float32 ? t.numbers.in_place<float>() != nullptr
-                                                           : t.numbers.in_place<double>() != nullptr;
-        bytes += d(t.numbers.bytes_held()) + (in_place ? 0 : n * element);
+        const bool literal = t.kind == TensorSource::Kind::literal;
+        bytes += d(t.numbers.bytes_held()) + (is_copied(t) && !(literal && is_weight[k]) ? n * element : 0);
         if (t.kind == TensorSource::Kind::embedding) bytes += 4 * d(t.num_embeddings) * d(t.shape.back());
         // Drawn in float32, one after another, and widened.
         if (t.kind != TensorSource::Kind::literal && plan.dtype == DType::float64)
@@ -100,12 +107,18 @@ double memory_of(const Plan& plan) {
     }
     for (const MaskRule& m : plan.masks)
         bytes += d(*element_count(plan.tensors[m.tensor].shape)) * (m.kind == MaskKind::add ? element : 1);
-    // A projection is put together from its pieces, and packed where it is used.
+    // The weights of one projection at a time are packed, put together first where they are in pieces or of
+    // another type.
+    double packed_weights = 0;
     for (const Use& u : projections_of(plan)) {
+        if (!u.used) continue;
         const Projection& p = plan.projection(u.role);
-        const double result = u.role == WeightRole::output ? 0 : batch * u.tokens * d(p.d_out);
-        bytes += element * (d(p.d_in) * d(p.d_out) * (u.used ? 2 : 1) + (u.used ? result : 0));
+        const TensorSource& t = plan.tensors[p.weight.front().tensor];
+        const bool together = p.weight.size() > 1 || (t.kind == TensorSource::Kind::literal && is_copied(t));
+        packed_weights = std::max(packed_weights, element * d(p.d_in) * d(p.d_out) * (together ? 2 : 1));
+        if (u.role != WeightRole::output) bytes += element * batch * u.tokens * d(p.d_out);
     }
+    bytes += packed_weights;
     if (shown(Stage::output) || shown(Stage::head_outputs))
         bytes += element * std::min(rows, d(blocking::merged_rows * plan.threads)) * d(plan.output_dim);
     // Copies between the projections and the scores, see lib/run/sources.hpp, and the contexts that a gate

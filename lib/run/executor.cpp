@@ -23,7 +23,7 @@ Executor<T>::Executor(const Plan& plan)
     for (const PlannedStage& s : plan.stages) widest = std::max(widest, s.shape.back());
     dims_ = counted(widest);
     for (std::size_t r = 0; r < projection_count; ++r)
-        if (!plan.projections[r].weight.empty()) maps_[r] = assemble(plan.projections[r], plan, tensors_);
+        if (!plan.projections[r].weight.empty()) maps_[r].emplace(plan.projections[r], plan, tensors_);
     if (plan.additive) operands_.additive = tensors_[*plan.additive];
 }
 
@@ -62,7 +62,7 @@ void Executor<T>::prepare(Sink& sink) {
     output_.reset();
     const std::optional<LinearMap<T>>& output_map = map(WeightRole::output);
     if (output_map && wants(Stage::head_outputs, Stage::output))
-        output_.emplace(*output_map, 0, plan_.output_dim, plan_.batch * plan_.queries, arena_);
+        output_.emplace(*output_map, 0, plan_.output_dim, plan_.batch * plan_.queries, panels());
     keeps_contexts_ = wants(Stage::normed_context, Stage::output) || (context && plan_.path != Path::traced);
     contexts_.reset();
     if (keeps_contexts_) place_contexts(sink);

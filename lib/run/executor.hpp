@@ -50,6 +50,11 @@ class Executor {
                       const Needs& needs);
     View<T>& at(Stage stage) { return sources_[static_cast<std::size_t>(stage)]; }
     const std::optional<LinearMap<T>>& map(WeightRole r) const { return maps_[static_cast<std::size_t>(r)]; }
+    /// For the weights of the next projection, in place of the last one's.
+    Arena& panels() {
+        panels_.rewind();
+        return panels_;
+    }
     void pass(Sink& sink, const std::vector<const PlannedStage*>& shown);
     void prepare_sources(bool scores, bool context);
     void compute_contexts(Sink& sink);
@@ -83,6 +88,7 @@ class Executor {
     DropoutRows dropout_;
     std::array<std::optional<LinearMap<T>>, projection_count> maps_;  ///< by role
     Arena arena_;
+    Arena panels_;             ///< the weights of the projection under way, packed
     std::vector<Index> dims_;  ///< 0, 1, 2, ... as column numbers
 
     // Of the run under way.

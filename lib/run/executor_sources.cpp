@@ -32,10 +32,11 @@ View<T> Executor<T>::project(WeightRole role, const Input& x, const std::vector<
         Linear<T> linear;
     };
     std::vector<Columns> columns;
+    Arena& panels = this->panels();
     for_ranges(wanted, [&](Index from, Index to) {
         const Index first = wanted[static_cast<std::size_t>(from)] * dim;
         columns.push_back(
-            {first, Linear<T>(*map(role), first, first + (to - from) * dim, plan_.batch * x.tokens, arena_)});
+            {first, Linear<T>(*map(role), first, first + (to - from) * dim, plan_.batch * x.tokens, panels)});
     });
     struct Job {
         Index item, place, token, rows;
@@ -183,7 +184,8 @@ void Executor<T>::prepare_operands(const Needs& needs) {
     }
     if (!map(WeightRole::score)) return;
     // (q · W_score) · kᵀ: what reads the scores needs no way of its own.
-    const Linear<T> linear(*map(WeightRole::score), 0, plan_.dim, plan_.batch * plan_.heads * count, arena_);
+    const Linear<T> linear(*map(WeightRole::score), 0, plan_.dim, plan_.batch * plan_.heads * count,
+                           panels());
     T* data = arena_.template take<T>(plan_.batch * plan_.heads * count * plan_.dim);
     const View<T> out{data, plan_.heads * count * plan_.dim, count * plan_.dim, plan_.dim};
     for (Index b = 0; b < plan_.batch; ++b)

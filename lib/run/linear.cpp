@@ -18,13 +18,31 @@ Linear<T>::Linear(const LinearMap<T>& map, Index begin, Index end, Index rows, A
       kernel_(kernels::table<T>()),
       begin_(begin),
       columns_(end - begin),
-      depth_(static_cast<Index>(map.weight.shape()[0])),
-      stride_(static_cast<Index>(map.weight.shape()[1])) {
+      depth_(map.d_in()),
+      stride_(columns_) {
     const double work =
-        static_cast<double>(rows) * static_cast<double>(depth_) * static_cast<double>(stride_);
-    if (work < worth_packing) return;
+        static_cast<double>(rows) * static_cast<double>(depth_) * static_cast<double>(map.d_out());
+    const auto stored = map.stored(begin, end);
+    if (work < worth_packing) {
+        if (stored.data && !stored.is_transposed) {
+            weight_ = stored.data;
+            stride_ = stored.stride;
+        } else {
+            const std::vector<T> copy = map.copied(begin, end);
+            T* const to = arena.take<T>(columns_ * depth_);
+            std::copy(copy.begin(), copy.end(), to);
+            weight_ = to;
+        }
+        return;
+    }
     packed_ = arena.take<T>(kernel_.packed_size(columns_, depth_));
-    kernel_.pack_columns(map.weight.data() + begin, stride_, columns_, depth_, packed_);
+    if (!stored.data) {
+        kernel_.pack_columns(map.copied(begin, end).data(), columns_, columns_, depth_, packed_);
+    } else if (stored.is_transposed) {
+        kernel_.pack_rows(stored.data, stored.stride, columns_, depth_, packed_);
+    } else {
+        kernel_.pack_columns(stored.data, stored.stride, columns_, depth_, packed_);
+    }
 }
 
 template <class T>
@@ -37,18 +55,18 @@ void Linear<T>::multiply(const T* x, Index ldx, Index rows, T* y, Index ldy, Ind
                 kernels::Part::of_depth(columns_, depth_, from, std::min(from + chunk, depth_end)),
                 from > depth_begin);
     } else {
-        kernel_.multiply(x, ldx, map_.weight.data() + depth_begin * stride_ + begin_, stride_, y, ldy, rows,
-                         columns_, depth_end - depth_begin);
+        kernel_.multiply(x, ldx, weight_ + depth_begin * stride_, stride_, y, ldy, rows, columns_,
+                         depth_end - depth_begin);
     }
 }
 
 template <class T>
 void Linear<T>::apply(const T* x, Index ldx, Index rows, T* y, Index ldy) const {
     multiply(x, ldx, rows, y, ldy, 0, depth_);
-    if (map_.bias.empty()) return;
+    const std::vector<T>& bias = map_.bias();
+    if (bias.empty()) return;
     for (Index i = 0; i < rows; ++i)
-        for (Index j = 0; j < columns_; ++j)
-            y[i * ldy + j] += map_.bias[static_cast<std::size_t>(begin_ + j)];
+        for (Index j = 0; j < columns_; ++j) y[i * ldy + j] += bias[static_cast<std::size_t>(begin_ + j)];
 }
 
 template class Linear<float>;

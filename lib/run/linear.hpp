@@ -7,7 +7,7 @@
 
 namespace attn {
 
-/// y = x · W + b for some columns of a map, W packed once where the work is worth it.
+/// y = x · W + b for some columns of a map, W packed once where the work is worth it, else read where it is.
 template <class T>
 class Linear {
   public:
@@ -29,7 +29,8 @@ class Linear {
     const LinearMap<T>& map_;
     const kernels::Table<T>& kernel_;
     Index begin_, columns_, depth_, stride_;
-    T* packed_ = nullptr;  ///< panels of columns for every `chunk` of the depth
+    const T* weight_ = nullptr;  ///< where nothing is packed: [depth, columns], rows `stride_` apart
+    T* packed_ = nullptr;        ///< panels of columns for every `chunk` of the depth
 };
 
 }  // namespace attn

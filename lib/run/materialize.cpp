@@ -75,10 +75,19 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
     std::size_t next = 0;
     std::vector<std::size_t> to_draw;
     std::vector<std::span<T>> places;
-    for (const TensorSource& t : plan.tensors) {
+    std::vector<bool> is_weight(plan.tensors.size());
+    for (const Projection& projection : plan.projections)
+        for (const WeightPiece& p : projection.weight) is_weight[p.tensor] = true;
+    for (std::size_t k = 0; k < plan.tensors.size(); ++k) {
+        const TensorSource& t = plan.tensors[k];
         if (const T* there = t.numbers.in_place<T>()) {
             places.emplace_back();
             numbers_.emplace_back(there, elements(t));
+            continue;
+        }
+        if (t.kind == TensorSource::Kind::literal && is_weight[k]) {
+            places.emplace_back();
+            numbers_.emplace_back();
             continue;
         }
         const std::span<T> out(memory_.take<T>(*element_count(t.shape)), elements(t));
@@ -107,32 +116,64 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
 }
 
 template <class T>
-LinearMap<T> assemble(const Projection& projection, const Plan& plan, const Tensors<T>& tensors) {
-    LinearMap<T> out{matrix<T>(projection.d_in, projection.d_out), {}};
-    for (const WeightPiece& p : projection.weight) {
-        const std::span<const T> from = tensors[p.tensor];
-        const Index columns = plan.tensors[p.tensor].shape.back();
-        for (Index i = 0; i < projection.d_in; ++i) {
-            T* to = out.weight.data() + i * projection.d_out + p.target_begin;
-            for (Index o = 0; o < p.outputs; ++o) {
-                const Index k =
-                    p.out_in ? (p.source_begin + o) * columns + i : i * columns + p.source_begin + o;
-                to[o] = from[static_cast<std::size_t>(p.base + k)];
-            }
-        }
-    }
-    if (projection.bias.empty()) return out;
-    out.bias.assign(static_cast<std::size_t>(projection.d_out), T{0});
+LinearMap<T>::LinearMap(const Projection& projection, const Plan& plan, const Tensors<T>& tensors)
+    : projection_(projection), plan_(plan), tensors_(tensors) {
+    if (projection.bias.empty()) return;
+    bias_.assign(static_cast<std::size_t>(projection.d_out), T{0});
     for (const WeightPiece& p : projection.bias) {
         const auto from = tensors[p.tensor].begin() + p.source_begin;
-        std::copy(from, from + p.outputs, out.bias.begin() + p.target_begin);
+        std::copy(from, from + p.outputs, bias_.begin() + p.target_begin);
+    }
+}
+
+template <class T>
+auto LinearMap<T>::stored(Index begin, Index end) const -> Stored {
+    for (const WeightPiece& p : projection_.weight) {
+        if (begin < p.target_begin || end > p.target_begin + p.outputs) continue;
+        const std::span<const T> from = tensors_[p.tensor];
+        if (from.empty()) return {};
+        const Index stride = plan_.tensors[p.tensor].shape.back(),
+                    first = p.source_begin + begin - p.target_begin;
+        return {from.data() + p.base + first * (p.out_in ? stride : 1), stride, p.out_in};
+    }
+    return {};
+}
+
+template <class T>
+std::vector<T> LinearMap<T>::copied(Index begin, Index end) const {
+    const Index width = end - begin;
+    std::vector<T> out(static_cast<std::size_t>(d_in() * width)), row;
+    for (const WeightPiece& p : projection_.weight) {
+        const TensorSource& source = plan_.tensors[p.tensor];
+        const auto fetch = [&](Index at, std::span<T> to) {
+            const std::span<const T> there = tensors_[p.tensor];
+            if (there.empty()) return source.numbers.copy(to, at);
+            std::copy_n(there.begin() + at, to.size(), to.begin());
+        };
+        const Index columns = source.shape.back();
+        const Index from = std::max(begin, p.target_begin), to = std::min(end, p.target_begin + p.outputs);
+        if (from >= to) continue;
+        const Index first = p.source_begin + from - p.target_begin;
+        if (!p.out_in) {
+            for (Index i = 0; i < d_in(); ++i)
+                fetch(p.base + i * columns + first,
+                      {out.data() + i * width + from - begin, static_cast<std::size_t>(to - from)});
+            continue;
+        }
+        row.resize(static_cast<std::size_t>(d_in()));
+        for (Index j = 0; j < to - from; ++j) {
+            fetch(p.base + (first + j) * columns, row);
+            for (Index i = 0; i < d_in(); ++i)
+                out[static_cast<std::size_t>(i * width + from - begin + j)] =
+                    row[static_cast<std::size_t>(i)];
+        }
     }
     return out;
 }
 
 template class Tensors<float>;
 template class Tensors<double>;
-template LinearMap<float> assemble(const Projection&, const Plan&, const Tensors<float>&);
-template LinearMap<double> assemble(const Projection&, const Plan&, const Tensors<double>&);
+template class LinearMap<float>;
+template class LinearMap<double>;
 
 }  // namespace attn

@@ -5,7 +5,6 @@
 #include "lib/plan/plan.hpp"
 #include "lib/run/arena.hpp"
 #include "lib/run/pool.hpp"
-#include "lib/tensor.hpp"
 
 namespace attn {
 
@@ -17,7 +16,8 @@ class Tensors {
     /// Drawn by the pool's workers, each tensor from a generator of its own.
     Tensors(const Plan& plan, Pool& pool);
 
-    /// Row-major elements of tensor `k` of the plan.
+    /// Row-major elements of tensor `k` of the plan; none of a weight that is stored as another type, which
+    /// is converted where it is packed.
     std::span<const T> operator[](std::size_t k) const { return numbers_[k]; }
 
   private:
@@ -25,14 +25,34 @@ class Tensors {
     std::vector<std::span<const T>> numbers_;
 };
 
-/// W [d_in, d_out] and b [d_out] of a projection, put together from their pieces. Absent biases are zero.
+/// W [d_in, d_out] and b [d_out] of a projection, where their numbers are: nothing of W is copied before it
+/// is packed for the kernels.
 template <class T>
-struct LinearMap {
-    Matrix<T> weight;
-    std::vector<T> bias;  ///< empty: none
-};
+class LinearMap {
+  public:
+    /// What it refers to has to live on.
+    LinearMap(const Projection& projection, const Plan& plan, const Tensors<T>& tensors);
 
-template <class T>
-LinearMap<T> assemble(const Projection& projection, const Plan& plan, const Tensors<T>& tensors);
+    Index d_in() const { return projection_.d_in; }
+    Index d_out() const { return projection_.d_out; }
+    const std::vector<T>& bias() const { return bias_; }  ///< empty: none; absent pieces are zero
+
+    /// Some columns as one tensor holds them: element (i, j) at data[i * stride + j], or at data[j * stride +
+    /// i] where `is_transposed`. `data` is null where they stand in several tensors, or are no T.
+    struct Stored {
+        const T* data = nullptr;
+        Index stride = 0;
+        bool is_transposed = false;
+    };
+    Stored stored(Index begin, Index end) const;
+    /// Columns begin ... end - 1, row-major.
+    std::vector<T> copied(Index begin, Index end) const;
+
+  private:
+    const Projection& projection_;
+    const Plan& plan_;
+    const Tensors<T>& tensors_;
+    std::vector<T> bias_;
+};
 
 }  // namespace attn
