@@ -19,6 +19,7 @@ commands
   check    validate documents and print the plan, compute nothing
   init     list the built-in examples, or write one
   schema   print the JSON Schema of an input or of a trace
+  convert  tensors between JSON, CSV, npz, npy and safetensors
 
 most used options of run
   -f, --format F     text (default), json, ndjson, csv, torch, npz,
@@ -128,6 +129,29 @@ usage: attn-calc schema input|trace
   -h, --help          this help
 )";
 
+constexpr std::string_view convert_help = R"(attn-calc convert: tensors from one kind of file into another
+
+  attn-calc convert trace.json -o trace.npz
+  attn-calc convert weights.safetensors -o weights.json
+  attn-calc convert weights.npz -o small.safetensors --dtype bfloat16
+  attn-calc convert trace.npz --stages weights -o weights.npy
+
+usage: attn-calc convert [OPTIONS] IN -o OUT
+
+IN is a trace in JSON or CSV, a JSON object of nested arrays or of
+{"shape": [...], "data": [...]}, or .npz, .npy, .safetensors, by its suffix.
+Names and shapes stay; what is lost is said on standard error.
+
+  -o, --output FILE   .json .csv .npz .npy .safetensors, or FILE:FORMAT
+  -f, --format F      to standard output
+  --stages A,B        only these tensors, in this order
+  --dtype T           float16, bfloat16, float32 or float64: round to nearest,
+                      ties to even. Booleans stay
+  -q, --quiet         no word about what is lost
+  --error-format F    text (default) or json, one object a line
+  -h, --help          this help
+)";
+
 }  // namespace
 
 std::string_view help_of(Command command) {
@@ -140,6 +164,8 @@ std::string_view help_of(Command command) {
             return init_help;
         case Command::schema:
             return schema_help;
+        case Command::convert:
+            return convert_help;
     }
     return {};
 }

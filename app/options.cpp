@@ -13,10 +13,10 @@
 namespace attn {
 namespace {
 
-constexpr std::array commands{Command::run, Command::check, Command::init, Command::schema};
-constexpr std::array<std::string_view, 4> command_names{"run", "check", "init", "schema"};
-constexpr std::array<std::string_view, 7> later_commands{"explain",    "diff",    "view",      "probe",
-                                                         "blindspots", "convert", "completion"};
+constexpr std::array commands{Command::run, Command::check, Command::init, Command::schema, Command::convert};
+constexpr std::array<std::string_view, 5> command_names{"run", "check", "init", "schema", "convert"};
+constexpr std::array<std::string_view, 6> later_commands{"explain", "diff",       "view",
+                                                         "probe",   "blindspots", "completion"};
 
 enum Id {
     help,
@@ -48,8 +48,8 @@ enum Id {
     id_count
 };
 
-constexpr unsigned of_run = 1, of_check = 2, of_init = 4,
-                   of_all = 15;  // 8: schema, which has no option of its own
+constexpr unsigned of_run = 1, of_check = 2, of_init = 4, of_convert = 16,
+                   of_all = 31;  // 8: schema, which has no option of its own
 
 struct Flag {
     Id id;
@@ -66,16 +66,16 @@ constexpr std::array<Flag, id_count> flags{{
     {verbose, "-v,--verbose", false, of_all},
     {error_format, "--error-format", true, of_all},
     {color, "--color", true, of_all},
-    {format, "-f,--format", true, of_run | of_check},
+    {format, "-f,--format", true, of_run | of_check | of_convert},
     {output, "-o,--output", true, of_all},
-    {stages, "--stages", true, of_run | of_check},
+    {stages, "--stages", true, of_run | of_check | of_convert},
     {batch, "--batch", true, of_run | of_check},
     {heads, "--heads", true, of_run | of_check},
     {rows, "--rows", true, of_run | of_check},
     {cols, "--cols", true, of_run | of_check},
     {top, "--top", true, of_run},
     {precision, "-p,--precision", true, of_run},
-    {dtype, "--dtype", true, of_run | of_check},
+    {dtype, "--dtype", true, of_run | of_check | of_convert},
     {threads, "--threads", true, of_run | of_check},
     {kernel_set, "--kernels", true, of_run | of_check},
     {max_memory, "--max-memory", true, of_run | of_check},
@@ -195,7 +195,7 @@ void choose_command(Parsed& parsed, Options& options) {
         parsed.words.erase(parsed.words.begin());
         return choose_command(parsed, options);
     } else if (std::find(later_commands.begin(), later_commands.end(), word) != later_commands.end()) {
-        fail_usage("attn-calc " + word + " is not there yet", "commands: run, check, init, schema");
+        fail_usage("attn-calc " + word + " is not there yet", "commands: run, check, init, schema, convert");
     } else if (word == "-" || word.find_first_of("./") != std::string::npos) {
         return;
     } else {
@@ -222,7 +222,7 @@ void read_outputs(const Parsed& parsed, Options& options) {
             if (other.path == target.path) fail_usage("-o " + target.path + " is given twice");
         options.targets.push_back(std::move(target));
     }
-    const bool one = options.command == Command::init || options.command == Command::schema;
+    const bool one = options.command != Command::run && options.command != Command::check;
     if (one && options.targets.size() > 1)
         fail_usage("-o: " + std::string(name_of(options.command)) + " writes one file");
 }
@@ -242,7 +242,11 @@ Options convert(const Parsed& parsed, Options options) {
     if (given(color)) options.colour = static_cast<When>(choice(color, {"auto", "always", "never"}));
     if (given(nonfinite))
         options.nonfinite = static_cast<NonFinite>(choice(nonfinite, {"string", "null", "bare"}));
-    if (given(dtype)) options.request.dtype = static_cast<DType>(choice(dtype, {"float32", "float64"}));
+    if (given(dtype) && options.command == Command::convert) {  // in the order of Element
+        options.element = static_cast<Element>(choice(dtype, {"float64", "float32", "float16", "bfloat16"}));
+    } else if (given(dtype)) {
+        options.request.dtype = static_cast<DType>(choice(dtype, {"float32", "float64"}));
+    }
     if (given(format)) options.format = format_value(last(format));
     if (given(precision)) options.precision = integer_value("--precision", last(precision), 0, 30);
     if (given(top)) options.top = integer_value("--top", last(top), 1, 1'000'000);

@@ -5,12 +5,13 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/input/numbers.hpp"
 #include "lib/plan/plan.hpp"
 #include "lib/render/render.hpp"
 
 namespace attn {
 
-enum class Command { run, check, init, schema };
+enum class Command { run, check, init, schema, convert };
 
 std::string_view name_of(Command command);
 
@@ -36,7 +37,8 @@ struct Options {
     bool list_stages = false;
     std::optional<std::string> weights, prefix;  ///< a file of weights; which names of it
     Request request;
-    std::string kernels;  ///< the instruction set that is forced; empty: not given
+    std::optional<Element> element;  ///< convert: --dtype
+    std::string kernels;             ///< the instruction set that is forced; empty: not given
     std::optional<int> top, width;
     int precision = 4;
     NonFinite nonfinite = NonFinite::string;

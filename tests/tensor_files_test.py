@@ -11,31 +11,11 @@ import zipfile
 import numpy
 
 from harness import SOURCE, Report, execute, leaves, number, parser_of, program_of
+from tensor_readers import safetensors
 
-TYPES = {"F32": "<f4", "F64": "<f8"}
 LOCAL_HEADER = 30  # bytes, then name and extra field (APPNOTE 4.3.7)
 SELECTIONS = ([], ["--squeeze"], ["--rows", "0,2"], ["--cols", "1:2"], ["--dtype", "float64"],
               ["--threads", "3", "--batch", "0"])
-
-
-def safetensors(raw):
-    """{name: array} and the metadata, by the format's own rules: no holes, no overlaps, nothing behind the data."""
-    length, = struct.unpack_from("<Q", raw)
-    assert raw[8:9] == b"{" and length <= 100_000_000
-    header = json.loads(raw[8:8 + length])
-    metadata = header.pop("__metadata__", {})
-    assert all(isinstance(v, str) for v in metadata.values())
-    data, arrays, spans = raw[8 + length:], {}, []
-    for name, tensor in header.items():
-        begin, end = tensor["data_offsets"]
-        spans.append((begin, end))
-        arrays[name] = numpy.frombuffer(data[begin:end], TYPES[tensor["dtype"]]).reshape(tensor["shape"])
-    at = 0
-    for begin, end in sorted(spans):
-        assert begin == at
-        at = end
-    assert at == len(data)
-    return arrays, metadata
 
 
 def array_of(stage):

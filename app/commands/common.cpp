@@ -25,21 +25,6 @@ void refuse_many_stages(Format format, const Plan& plan) {
                    "--stages NAME chooses one; npz holds several");
 }
 
-void refuse_terminal(Format format) {
-    if (is_binary(format) && isatty(STDOUT_FILENO) == 1)
-        fail_usage("the format " + std::string(name_of(format)) + " is not for a terminal",
-                   "-o FILE." + std::string(name_of(format)) + " writes it to a file");
-}
-
-void refuse_overwriting(const std::string& path, const std::vector<std::string>& inputs) {
-    struct stat target {
-    }, input{};
-    if (stat(path.c_str(), &target) != 0 || !S_ISREG(target.st_mode)) return;
-    for (const std::string& name : inputs)
-        if (stat(name.c_str(), &input) == 0 && input.st_ino == target.st_ino && input.st_dev == target.st_dev)
-            fail_usage("-o " + path + " would overwrite the input");
-}
-
 RenderOptions form_of(const Options& options, bool standard, bool several) {
     RenderOptions form;
     form.nonfinite = options.nonfinite;
@@ -55,6 +40,21 @@ RenderOptions form_of(const Options& options, bool standard, bool several) {
 }
 
 }  // namespace
+
+void refuse_terminal(Format format) {
+    if (is_binary(format) && isatty(STDOUT_FILENO) == 1)
+        fail_usage("the format " + std::string(name_of(format)) + " is not for a terminal",
+                   "-o FILE." + std::string(name_of(format)) + " writes it to a file");
+}
+
+void refuse_overwriting(const std::string& path, const std::vector<std::string>& inputs) {
+    struct stat target {
+    }, input{};
+    if (stat(path.c_str(), &target) != 0 || !S_ISREG(target.st_mode)) return;
+    for (const std::string& name : inputs)
+        if (stat(name.c_str(), &input) == 0 && input.st_ino == target.st_ino && input.st_dev == target.st_dev)
+            fail_usage("-o " + path + " would overwrite the input");
+}
 
 std::vector<Destination> open_destinations(const Options& options,
                                            const std::vector<PlannedDocument>& documents) {

@@ -36,6 +36,10 @@ void for_open(std::vector<Destination>& destinations, Write write) {
     }
 }
 
+/// \throws Error (exit 2): binary data is not for a terminal; an output is one of the files read.
+void refuse_terminal(Format format);
+void refuse_overwriting(const std::string& path, const std::vector<std::string>& inputs);
+
 /// Tells every destination that document `k` of `documents` comes next.
 void turn_to(std::vector<Destination>& destinations, const std::vector<PlannedDocument>& documents,
              std::size_t k);

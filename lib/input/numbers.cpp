@@ -120,6 +120,13 @@ void Numbers::copy(std::span<T> out, Index first) const {
     });
 }
 
+void Numbers::copy_stored(Index from, std::span<std::byte> out) const {
+    const Index size = size_of(element_);
+    std::copy_n(data_ + from * size, out.size(), out.begin());
+    if (!swapped_) return;
+    for (auto at = out.begin(); at != out.end(); at += size) std::reverse(at, at + size);
+}
+
 template <class T>
 const T* Numbers::in_place() const {
     constexpr Element wanted = sizeof(T) == sizeof(float) ? Element::float32 : Element::float64;

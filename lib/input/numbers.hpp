@@ -52,6 +52,9 @@ class Numbers {
     /// As many as `out` holds, from number `first` on, each rounded once to the nearest T (float, double).
     template <class T>
     void copy(std::span<T> out, Index first = 0) const;
+    /// The bytes of numbers from `from` on, in their own type and this machine's byte order. The size of
+    /// `out` says how many.
+    void copy_stored(Index from, std::span<std::byte> out) const;
     /// The numbers themselves where they are stored as T, aligned, in this machine's byte order; else null.
     template <class T>
     const T* in_place() const;
