@@ -67,6 +67,12 @@ CASES = [  # name, document, arguments, bytes at most
 ]
 
 
+FILES = [  # stages of 8192 x 8192 numbers each, in a file and through a pipe
+    ["-o", "trace.npz", "--stages", "weights,context"], ["-o", "trace.safetensors", "--stages", "weights"],
+    ["-f", "npz", "--stages", "scores,weights,context"]]
+MOST_FOR_A_FILE = 300e6
+
+
 def main():
     failed = 0
     program = program_alone()
@@ -83,7 +89,14 @@ def main():
             failed += not good
             print(f"{'ok  ' if good else 'FAIL'} {name} ({cost['path']}): expected {cost['peak_bytes'] / 1e6:.0f} MB, measured "
                   f"{(measured - program) / 1e6:.0f} MB beside the program's {program / 1e6:.0f} MB")
-    print(f"{len(CASES) - failed} passed, {failed} failed")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(given(8192), file)
+        os.chdir(folder)
+        for arguments in FILES:
+            measured = peak([path, "-q", *arguments])
+            failed += measured >= MOST_FOR_A_FILE
+            print(f"{'ok  ' if measured < MOST_FOR_A_FILE else 'FAIL'} {' '.join(arguments)}: {measured / 1e6:.0f} MB")
+    print(f"{len(CASES) + len(FILES) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
