@@ -265,10 +265,14 @@ Options convert(const Parsed& parsed, Options options) {
         else
             append_stages(text, options.request.stages);
     }
-    if (options.command == Command::check && options.standard_format() != Format::text &&
-        options.format != Format::json)
-        fail_usage("attn-calc check prints text or json");
     read_outputs(parsed, options);
+    std::vector<Target> asked = options.targets;
+    asked.push_back({"-", options.format});
+    for (const Target& t : asked) {
+        const Format f = t.format.value_or(Format::text);
+        if (options.command == Command::check && f != Format::text && f != Format::json)
+            fail_usage("attn-calc check prints text or json");
+    }
     return options;
 }
 

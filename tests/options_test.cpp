@@ -94,6 +94,12 @@ TEST_CASE("formats by name and by suffix") {
     CHECK(parse({"-o", "/dev/stdout:json", "x.json"}).targets[0].path == "/dev/stdout");
     CHECK(parse({"-o", "-", "x.json"}).targets[0].path == "-");
     CHECK(refusal({"-f", "jsn", "x.json"}).hint == "did you mean \"json\"?");
+    CHECK(refusal({"check", "-o", "a.npz", "x.json"}).message == "attn-calc check prints text or json");
+    CHECK(parse({"-o", "a.npz", "x.json"}).targets[0].format == Format::npz);
+    CHECK(parse({"-o", "a.b:safetensors", "x.json"}).targets[0].format == Format::safetensors);
+    CHECK(parse({"convert", "--dtype", "bfloat16", "x.json", "-o", "a.npy"}).element == Element::bfloat16);
+    CHECK(refusal({"--dtype", "float16", "x.json"}).code == Exit::usage);
+    CHECK(refusal({"convert", "x.json", "-o", "a.npz", "-o", "b.npz"}).code == Exit::usage);
     CHECK(refusal({"-f", "html", "x.json"}).message == "the format html is not there yet");
     CHECK(refusal({"-o", "a.html", "x.json"}).message == "the format html is not there yet");
     CHECK(refusal({"-o", "a.dat", "x.json"}).hint == "-o a.dat:json");

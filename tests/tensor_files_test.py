@@ -126,6 +126,18 @@ class Tests:
         self.document(self.path("long.json"), ["--threads", "3"])
         self.document(self.path("long.json"), ["--rows", "3,5:99,250", "--heads", "1,4", "--cols", "7,9"])
 
+    def together(self):
+        """Sinks of every order fed by one computation, standard output among them."""
+        path = os.path.join(SOURCE, "data/examples/multi_head.json")
+        forms = ("npz", "safetensors", "json", "ndjson", "csv", "torch")
+        alone = {form: self.call(path, "-f", form).out for form in forms}
+        for form in forms:
+            others = [f for f in forms if f != form]
+            words = [word for f in others for word in ("-o", f"t.x:{f}".replace("t.", f"t{f}."))]
+            self.report.check(self.call(path, "-f", form, *words).out == alone[form], f"{form} on standard output, others in files")
+            for other in others:
+                self.report.check(self.read(f"t{other}.x") == alone[other], f"{other} beside {form}")
+
     def refusals(self):
         path = os.path.join(SOURCE, "data/examples/hello_shiny_sun.json")
         for form in ("npz", "npy", "safetensors"):
@@ -148,6 +160,7 @@ def main():
         tests.one_stage()
         tests.warnings()
         tests.long()
+        tests.together()
         tests.refusals()
     return report.end()
 
