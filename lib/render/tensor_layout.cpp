@@ -37,7 +37,7 @@ const TypeNames& names_of(Element e) { return type_names[static_cast<std::size_t
 
 std::size_t rounded_up(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
-/// Appends the lowest `bytes` bytes of a number, the lowest first.
+/// Appends the lowest `bytes` (up to 8) bytes of a number, the lowest first.
 void put(std::string& out, std::uint64_t value, int bytes) {
     for (int k = 0; k < bytes; ++k) out += static_cast<char>(value >> (8 * k) & 0xFFU);
 }
@@ -120,7 +120,7 @@ struct ZipEntry {
         put(out, 45, 2);  // made by: as the newest version that is used here
         put_common(out);
         put(out, extra.size(), 2);
-        put(out, 0, 10);  // comment, disk, attributes
+        out.append(10, '\0');  // comment, disk, attributes
         put(out, std::min(begin, too_large), 4);
         return out + name + extra;
     }
