@@ -132,7 +132,6 @@ TEST_CASE("json: errors of meaning point at the value, or at the name") {
     check_place("{\"embeddings\":{\"shape\":[2],\"data\":[1,2]}}", 1, 15, "matrix");
     check_place("{\"embeddings\":{\"shape\":[1,2],\"data\":[1,2,3]}}", 1, 37, "needs 2");
     check_place("{\"embeddings\":[[1]],\"tokens\":[\"a\",\"b\"]}", 1, 30, "2 tokens");
-    check_place("{\"embeddings\":{\"file\":\"w.npy\"}}", 1, 23, "file");
     const Error e = fault("{\"embeddings\":[[1]],\n  \"casual\":true}");
     CHECK(e.place.excerpt == "  \"casual\":true}");
     CHECK(e.place.caret == 2);

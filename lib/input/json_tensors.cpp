@@ -51,7 +51,12 @@ void read_data(const Value& value, const std::string& pointer, FileTensor& out) 
     TensorSource read =
         read_tensor(value, pointer, {1, 64, yes_no ? Elements::yes_no : Elements::additive, form});
     out.shape = std::move(read.shape);
-    out.numbers = yes_no ? booleans(read.numbers) : std::move(read.numbers);
+    if (yes_no) {
+        out.numbers = booleans(read.numbers);
+        return;
+    }
+    if (read.numbers.element() == Element::float32) out.float32 = read.numbers;
+    out.numbers = read.as_float64 ? read.as_float64() : std::move(read.numbers);
 }
 
 /// {"shape", "data"} without numbers: an axis of the shape is 0.
@@ -70,6 +75,10 @@ void set_type(const Value* dtype, const std::string& pointer, FileTensor& out) {
     if (!dtype) return;
     static constexpr std::array<std::string_view, 2> names{"float32", "float64"};
     if (read_choice(*dtype, child(pointer, "dtype"), names) == 1) return;
+    if (!out.float32.empty()) {
+        out.numbers = out.float32;
+        return;
+    }
     std::vector<float> values(static_cast<std::size_t>(out.numbers.size()));
     out.numbers.copy(std::span<float>(values));
     out.numbers = Numbers(std::move(values));
@@ -118,7 +127,7 @@ void read_document(const Document& document, FileTensors& out) {
 }  // namespace
 
 FileTensors read_json_tensors(const Source& source) {
-    const std::vector<Document> documents = parse_documents(source, DType::float64);
+    const std::vector<Document> documents = parse_documents(source, DType::float32);
     FileTensors out;
     try {
         if (documents.size() > 1)

@@ -130,7 +130,7 @@ std::unique_ptr<TensorFile> open_tensor_file(const std::string& path) {
 FileTensors take_all(const TensorFile& file) {
     FileTensors out;
     for (std::size_t k = 0; k < file.tensors().size(); ++k)
-        out.tensors.push_back({file.tensors()[k].name, file.tensors()[k].shape, file.take(k)});
+        out.tensors.push_back({file.tensors()[k].name, file.tensors()[k].shape, file.take(k), {}});
     out.besides = file.besides();
     return out;
 }

@@ -50,7 +50,7 @@ struct Value {
     std::int64_t integer = 0;  ///< for `integer`: a JSON number without fraction or exponent within 64 bits
     double real = 0;           ///< for `integer` and `real`
     std::string text;          ///< for `string`: the text; for `integer`, `real`: as written (cut after 40
-                       ///< characters); for the weights of a file: what is said of them
+                               ///< characters); for the weights of a file: what is said of them
     Scalars row;
     std::vector<Value> items;     ///< for `array`
     std::vector<Member> members;  ///< for `object`, in order, no name twice

@@ -106,7 +106,8 @@ void store(const FileTensor& tensor, Index from, Index count, Element to, std::s
         const std::byte* at = raw.data() + static_cast<std::size_t>(k) * size;
         if (to == Element::float32) {
             float v = 0;
-            tensor.numbers.copy(std::span<float>(&v, 1), from + k);
+            (tensor.float32.empty() ? tensor.numbers : tensor.float32)
+                .copy(std::span<float>(&v, 1), from + k);
             put(out, v);
             tell(tensor.numbers[from + k], static_cast<double>(v));
         } else if (element == Element::int64 || element == Element::uint64) {

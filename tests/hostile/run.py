@@ -1,11 +1,10 @@
 """Runs the program over inputs that are wrong or nasty in one way each, and holds it to the verdict beside each.
 
-    python3 run.py --program build/app/attn-calc [--only 'attn/mask__'] [--update-waiting]
+    python3 run.py --program build/app/attn-calc [--only 'attn/mask__']
 
-json/index.json, attn/index.json and numeric/cases.json list the cases. Each is `run FILE -f json` in an empty folder:
+The index.json of each folder and numeric/cases.json list the cases. Each is `run FILE -f json` in an empty folder:
 `error` is exit 3, nothing on standard output and one short diagnostic; `ok` is exit 0 and a trace; `warn` is a trace
-with a warning in it and on standard error. `alt` are verdicts that are accepted too. waiting.json names, by reason,
-the cases whose key no release has yet: such a case has to fail, and a name in the list has to exist.
+with a warning in it and on standard error. `alt` are verdicts that are accepted too.
 """
 import base64
 import collections
@@ -24,8 +23,7 @@ from harness import SANITIZED, execute, json_values, parser_of, program_of  # no
 from verdict import (faults_of_format, faults_of_message, faults_of_numbers, faults_of_trace, raw_characters,  # noqa: E402
                      warned)
 
-INDEXES = ["json/index.json", "attn/index.json", "numeric/cases.json"]
-WAITING = os.path.join(HERE, "waiting.json")
+INDEXES = ["json/index.json", "attn/index.json", "npy/index.json", "npz/index.json", "safetensors/index.json", "numeric/cases.json"]
 FORMATS = ("text", "csv", "ndjson")
 FIELDS = {"file", "name", "class", "what_is_wrong", "expect", "alt", "key", "suggest", "names", "position", "line",
           "mention", "checks", "formats", "document", "setup", "via", "generator", "args", "also", "values", "stages",
@@ -33,30 +31,6 @@ FIELDS = {"file", "name", "class", "what_is_wrong", "expect", "alt", "key", "sug
 CHECKS = {"short_stderr", "no_file_content_leak", "error_json", "one_warning", "rows_sum_to_one", "equal_rows",
           "bounded_text_output"}
 FORBIDDEN_FILES = ["/tmp/pwned", "/tmp/attn_pwned", "/tmp/attn_pwned.npy"]  # what some documents try to write
-
-# What later releases bring: reason, how a document shows that it needs it.
-LATER = [
-    ("tensors from files", r'"file"\s*:'),
-    ("a cache", r'"past_\w+"\s*:'),
-    ("rotary embedding", r'"rope"\s*:'),
-    ("linear biases", r'"alibi"\s*:'),
-    ("a bias of positions", r'"position_bias"\s*:'),
-    ("softcap", r'"softcap"\s*:'),
-    ("attention sinks", r'"sinks"\s*:'),
-    ("normalised queries and keys", r'"qk_norm"\s*:'),
-    ("gates", r'"(gate|W_gate\S*?)"\s*:|"gated"'),
-    ("grouped queries", r'"(num_kv_heads|kv_head_order)"\s*:|"(grouped_query|multi_query)"'),
-    ("a key of zeros", r'"add_zero_attn"\s*:'),
-    ("bias_k and bias_v", r'"bias_[kv]"\s*:'),
-    ("GPT-2's names of weights", r'"c_(attn|proj|atn)\.\w+"\s*:'),
-    ("TransformerLens's names of weights", r'"[Wb]_[QKVO]"\s*:'),
-    ("a prefix of names", r'"prefix"\s*:'),
-    ("sigmoid in place of softmax", r'"sigmoid"'),
-    ("sliding_window by name", r'"sliding_window"'),
-    ("latent attention", r'"(latent|W_DKV\S*?)"'),
-    ("linear and delta attention", r'"(linear|delta|feature_map|normalizer|W_decay|W_beta)"'),
-    ("additive and multiplicative scores", r'"(additive|multiplicative|W_score)"'),
-]
 
 
 def long_row(spec):
@@ -240,19 +214,6 @@ class Case:
         except (ValueError, RecursionError):
             return None
 
-    def later_key(self):
-        """The reason of LATER that the document belongs to, or None."""
-        if self.name.startswith("json/"):
-            return None
-        if "document" in self.record:
-            text = json.dumps(self.record["document"])
-        elif "generator" in self.record:
-            return None
-        else:
-            with open(os.path.join(self.folder, self.record["file"]), "rb") as file:
-                text = file.read().decode("utf-8", "replace")
-        return next((reason for reason, pattern in LATER if re.search(pattern, text)), None)
-
 
 def all_cases():
     for index in INDEXES:
@@ -262,48 +223,24 @@ def all_cases():
 
 def main():
     parser = parser_of(__doc__.split("\n\n")[0])
-    parser.add_argument("--update-waiting", action="store_true", help="write the failing cases of later keys")
     parser.add_argument("--seconds", type=float, default=60 if SANITIZED else 20, help="until a run counts as hanging")
     parser.add_argument("--names", action="store_true", help="print only the names of the failing cases")
     options = parser.parse_args()
     program = program_of(options)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with open(WAITING, encoding="utf-8") as file:
-        waiting = {name: reason for reason, names in json.load(file).items() for name in names}
     before = {path for path in FORBIDDEN_FILES if os.path.exists(path)}
     cases = list(all_cases())
-    known = {case.name for case in cases}
     chosen = [case for case in cases if re.search(options.only, case.name)]
     with concurrent.futures.ThreadPoolExecutor(2) as workers:
         list(workers.map(lambda case: case.judge(program, options.seconds), chosen))
 
-    if options.update_waiting:
-        found = collections.defaultdict(list)
-        for case in chosen:
-            if case.faults and case.later_key():
-                found[case.later_key()].append(case.name)
-        for name, reason in waiting.items():  # a part was run: the others stay as they are
-            if name in known and name not in {case.name for case in chosen}:
-                found[reason].append(name)
-        waiting = {name: reason for reason, names in found.items() for name in names}
-        with open(WAITING, "w", encoding="utf-8") as file:
-            order = [reason for reason, _ in LATER if reason in found]
-            json.dump({reason: sorted(found[reason]) for reason in order}, file, indent=1, ensure_ascii=False)
-            file.write("\n")
-
-    bad = [(case.name, " | ".join(case.faults)) for case in chosen if case.faults and case.name not in waiting]
-    bad += [(case.name, f"waiting.json is out of date: it passes ({waiting[case.name]})")
-            for case in chosen if not case.faults and case.name in waiting]
-    bad += [(name, "waiting.json names a case that is not there") for name in waiting if name not in known]
+    bad = [(case.name, " | ".join(case.faults)) for case in chosen if case.faults]
     bad += [(path, "LEAK a document had this file written") for path in FORBIDDEN_FILES
             if os.path.exists(path) and path not in before]
     for name, why in bad:
         print(name if options.names else f"FAIL {name}: {ascii(why)[1:-1]}")
-    held = sum(case.name in waiting and bool(case.faults) for case in chosen)
-    if options.names:
-        print("".join(f"{case.name}\n" for case in chosen if case.faults and case.name in waiting), end="")
     good = sum(not case.faults for case in chosen)
-    print(f"{good} of {len(chosen)} cases as expected, {held} waiting")
+    print(f"{good} of {len(chosen)} cases as expected")
     return 1 if bad or not chosen else 0
 
 
