@@ -1,0 +1,87 @@
+#include "lib/render/explain.hpp"
+
+#include "lib/render/bytes.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+
+Notation notation_of(const explain::Explanation& e, const ExplainForm& form) {
+    Notation n;
+    n.dtype = e.plan->dtype;
+    n.precision = form.base.precision;
+    n.blank = form.blank;
+    n.solution = form.solution;
+    return n;
+}
+
+std::vector<std::string> title_parts(const explain::Explanation& e, const ExplainForm& form) {
+    const Plan& plan = *e.plan;
+    const auto of = [](const char* what, Index k, Index n) {
+        return std::string(what) + " " + std::to_string(k) + " of 0 to " + std::to_string(n - 1);
+    };
+    if (e.cell) {
+        const std::vector<explain::Step>& steps = e.steps;
+        std::string title = e.cell_place;
+        if (!steps.empty())
+            for (const explain::Line& line : steps.front().lines)
+                if (line.cell == e.cell)
+                    title += " = " + shown_result(line, steps.front().stage, notation_of(e, form));
+        return {title, "down to the numbers of the document"};
+    }
+    std::vector<std::string> parts{of("row", e.row, plan.queries)};
+    const std::string& token = plan.query_tokens[static_cast<std::size_t>(e.row)];
+    if (token != std::to_string(e.row)) parts[0] += ": \"" + visible(token) + "\"";
+    if (plan.heads > 1) parts.push_back(of("head", e.head, plan.heads));
+    if (plan.batch > 1) parts.push_back(of("batch item", e.batch, plan.batch));
+    return parts;
+}
+
+std::string note_of(const explain::Line& line, Stage stage, const Notation& n, explain::Level level) {
+    std::string note = line.note;
+    if (!line.expression || line.expression->is_number()) return note;
+    if (n.is_blank(stage) && !n.solution) return note;
+    bool blank = false;
+    explain::each_number(*line.expression, [&](const explain::Expr& leaf) {
+        if (n.solution) return;
+        if (leaf.cell && n.is_blank(leaf.cell->stage)) blank = true;
+        if (leaf.hidden_with && n.is_blank(*leaf.hidden_with)) blank = true;
+    });
+    if (blank) return note;
+    const std::string digits = other_digits(shown_forms(line, level).back(), line, n);
+    if (digits.empty()) return note;
+    return note + (note.empty() ? "" : "; ") + "the shown digits give " + digits;
+}
+
+void write_explanations(ExplainFormat format, const std::vector<explain::Explanation>& all, Output& output,
+                        const ExplainForm& form) {
+    Bytes bytes(output);
+    const bool tex_document = format == ExplainFormat::tex && form.standalone;
+    if (tex_document)
+        bytes.text +=
+            "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{amsmath}\n"
+            "\\allowdisplaybreaks\n\\setlength{\\parindent}{0pt}\n\\begin{document}\n";
+    bool first = true;
+    for (const explain::Explanation& e : all) {
+        if (!first && format != ExplainFormat::json) bytes.text += "\n";
+        first = false;
+        switch (format) {
+            case ExplainFormat::text:
+                bytes.text += explained_text(e, form);
+                break;
+            case ExplainFormat::json:
+                bytes.text += explained_json(e, form);
+                break;
+            case ExplainFormat::md:
+                bytes.text += explained_md(e, form);
+                break;
+            case ExplainFormat::tex:
+                bytes.text += explained_tex(e, form);
+                break;
+        }
+        bytes.pass();
+    }
+    if (tex_document) bytes.text += "\\end{document}\n";
+    bytes.flush();
+}
+
+}  // namespace attn
