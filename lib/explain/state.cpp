@@ -62,10 +62,9 @@ void explain_per_key(Writer& w, const RowOf& row, Columns columns) {
         const std::string group = by_column ? w.row_label(row) : "";
         if (given) {
             const bool shared = plan.tensors[*given].shape[1] == 1;
-            w.result(
-                 cell, label,
-                 w.input(*given, row.batch, shared ? 0 : row.head, shared ? 1 : plan.kv_heads, token, column))
-                .group = group;
+            const Index of = shared ? row.batch : row.batch * plan.kv_heads + row.head;
+            w.result(cell, label, w.tensor(*given, (of * plan.new_keys + token) * width + column)).group =
+                group;
             return;
         }
         const std::string name = "x of " + label;

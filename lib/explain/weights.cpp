@@ -1,6 +1,7 @@
 // From the last scores to the last weights.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include "lib/explain/writer.hpp"
@@ -56,37 +57,36 @@ Expr one_part(Expr e) {
 
 void explain_softmax(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
-    double largest = -INFINITY;
-    bool nan = false;
+    const Stage from = w.before(row.stage);
+    Index largest = 0;
+    bool finite = true;
     for (Index j = 0; j < plan.keys; ++j) {
         const double v = previous(w, row, j).value;
-        nan = nan || std::isnan(v);
-        largest = std::max(largest, v);
+        finite = finite && v < INFINITY;  // also not NaN
+        if (v > previous(w, row, largest).value) largest = j;
     }
-    Expr max = number(nan ? NAN : largest);
-    max.place = "maximum";
-    max.hidden_with = w.before(row.stage);
+    std::vector<Index> keys = all_keys(plan);
+    // Hidden keys have no part in it; a row that is spoiled is shown as a whole.
+    if (finite) std::erase_if(keys, [&](Index j) { return previous(w, row, j).value == -INFINITY; });
+    if (keys.empty()) keys = all_keys(plan);
+    w.why("the row's maximum is subtracted first: same result, no overflow");
+    const Expr max = w.between("maximum", "maximum", previous(w, row, largest),
+                               std::string(info_of(from).name) + " of " + w.key_label(largest));
     const auto raised = [&](Index j) {
         return function(Expr::Kind::exp, difference(previous(w, row, j), max));
     };
-    w.why("the row's maximum is subtracted first: same result, no overflow");
-    const std::vector<Index> keys = all_keys(plan);
-    std::vector<Expr> known(keys.size());
-    std::vector<bool> is_known(keys.size());
+    std::map<Index, Expr> known;
     const auto power_of = [&](Index j) {
-        const auto k = static_cast<std::size_t>(j);
-        if (is_known[k]) return known[k];
+        if (const auto found = known.find(j); found != known.end()) return found->second;
         Expr e = number(evaluate(raised(j)));
         e.place = "e^" + w.key_label(j);
         e.hidden_with = Stage::weights;
         return e;
     };
-    w.each(keys, "keys", [&](Index j) {
-        const auto k = static_cast<std::size_t>(j);
-        known[k] = w.between("e^" + w.key_label(j), "e^" + w.key_label(j), raised(j));
-        is_known[k] = true;
-    });
-    Expr total = w.sum_of(plan.keys, power_of);
+    w.each(keys, "keys",
+           [&](Index j) { known[j] = w.between("e^" + w.key_label(j), "e^" + w.key_label(j), raised(j)); });
+    Expr total = w.sum_of(static_cast<Index>(keys.size()),
+                          [&](Index k) { return power_of(keys[static_cast<std::size_t>(k)]); });
     if (!plan.sinks.empty()) {
         Expr sink = constant(plan.sinks[static_cast<std::size_t>(row.head)]);
         sink.place = "sinks[" + std::to_string(row.head) + "]";
@@ -97,8 +97,13 @@ void explain_softmax(Writer& w, const RowOf& row, Columns columns) {
         total.parts.push_back(e);
     }
     const Expr all = w.between("sum", "sum", std::move(total));
-    w.each(columns, "keys",
-           [&](Index key) { w.result(cell_of(row, key), w.key_label(key), quotient(power_of(key), all)); });
+    w.each(columns, "keys", [&](Index key) {
+        if (std::binary_search(keys.begin(), keys.end(), key)) {
+            w.result(cell_of(row, key), w.key_label(key), quotient(power_of(key), all));
+        } else {
+            w.result(cell_of(row, key), w.key_label(key), constant(0), "e^(-inf) is 0");
+        }
+    });
 }
 
 /// x / sum of x over some keys.

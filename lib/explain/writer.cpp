@@ -28,7 +28,7 @@ std::vector<Index> unravelled(const Shape& shape, Index flat) {
 }
 
 /// "/weights/W_query" is "W_query", "/weights/0/W_query" is "weights[0].W_query", "/mask/keep" is
-/// "mask.keep".
+/// "mask.keep", "/keys" is "input.keys".
 std::string name_in_document(const std::string& pointer) {
     std::vector<std::string> words;
     for (std::size_t from = 1; from <= pointer.size();) {
@@ -42,7 +42,8 @@ std::string name_in_document(const std::string& pointer) {
         const bool is_number = !w.empty() && w.find_first_not_of("0123456789") == std::string::npos;
         out += is_number ? "[" + w + "]" : (out.empty() ? "" : ".") + w;
     }
-    return harmless(out);
+    // A document may hold what a stage is called like.
+    return (stage_named(out) ? "input." : "") + harmless(out);
 }
 
 std::string_view name_of_role(WeightRole role) {

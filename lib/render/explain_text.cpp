@@ -186,12 +186,10 @@ class TextWriter {
                    run[end].parts.size() == run[k].parts.size())
                 ++end;
             std::size_t width = 0, result = 0;
-            for (std::size_t i = k; i < end; ++i) {
-                result = std::max(result, columns(run[i].parts.back()));
-                if (run[i].parts.size() == 2 &&
-                    fits(labels, columns(run[i].parts[0]), columns(run[i].parts[1])))
+            for (std::size_t i = k; i < end; ++i) result = std::max(result, columns(run[i].parts.back()));
+            for (std::size_t i = k; i < end; ++i)
+                if (run[i].parts.size() == 2 && fits(labels, columns(run[i].parts[0]), result))
                     width = std::max(width, columns(run[i].parts[0]));
-            }
             for (; k < end; ++k) line(run[k], labels, width, result);
         }
         run.clear();

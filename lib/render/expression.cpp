@@ -77,9 +77,10 @@ class Pen {
             case Kind::sum:
                 return {terms(e), Binding::sum};
             case Kind::product: {
+                const std::string times = n_.places ? std::string(1, breakable) + "× " : "×";
                 std::string out = bound(e.parts[0], Binding::product);
                 for (std::size_t k = 1; k < e.parts.size(); ++k)
-                    out += (tex_ ? " \\cdot " : "×") + bound(e.parts[k], Binding::power);
+                    out += (tex_ ? " \\cdot " : times) + bound(e.parts[k], Binding::power);
                 return {out, out.starts_with('-') ? Binding::sign : Binding::product};
             }
             case Kind::quotient: {

@@ -1,0 +1,355 @@
+"""Every calculation that explain shows, evaluated: as it is printed, and as JSON holds it.
+
+A printed number stands for all that round to it. With these intervals a shown calculation has to be able to give the
+shown result; with all digits (JSON) it has to give it up to the rounding of the run's type. Numbers of stages are held
+to those of `run -f json`. Documents are drawn by tests/oracle/generate.py, over all variants and options.
+"""
+import json
+import math
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+
+from harness import SANITIZED, SOURCE, Report, execute, parser_of, program_of, json_values
+
+sys.path.insert(0, os.path.join(SOURCE, "tests", "oracle"))
+import generate  # noqa: E402
+
+INF = math.inf
+NOT_FINITE = {"Infinity": INF, "-Infinity": -INF, "NaN": math.nan}
+TOKEN = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*(?:e[+-]?\d+)?|inf|nan))|(?P<more>… \d+ more terms?:)|(?P<end>…)|"
+                   r"(?P<name>tanh|ln|cos|sin|max|e\^)|(?P<mark>[-+×/()^²√,]))")
+
+
+class Interval:
+    """All numbers from lo to hi; NaN anywhere: nothing is known."""
+
+    def __init__(self, lo, hi=None):
+        self.lo, self.hi = lo, lo if hi is None else hi
+
+    def over(self, *corners):
+        corners = [c for c in corners]
+        return Interval(math.nan) if any(math.isnan(c) for c in corners) else Interval(min(corners), max(corners))
+
+    def __neg__(self):
+        return Interval(-self.hi, -self.lo)
+
+    def __add__(self, o):
+        return Interval(self.lo + o.lo, self.hi + o.hi)
+
+    def __sub__(self, o):
+        return self + -o
+
+    def __mul__(self, o):
+        return self.over(*(times(a, b) for a in (self.lo, self.hi) for b in (o.lo, o.hi)))
+
+    def __truediv__(self, o):
+        if o.lo < 0 < o.hi:
+            return Interval(-INF, INF)
+        if o.lo == 0 and o.hi == 0:
+            return Interval(math.nan) if self.lo <= 0 <= self.hi else Interval(-INF, INF)
+        if o.lo == 0:
+            o = Interval(5e-324, o.hi)
+        if o.hi == 0:
+            o = Interval(o.lo, -5e-324)
+        return self.over(*(divided(a, b) for a in (self.lo, self.hi) for b in (o.lo, o.hi)))
+
+    def rising(self, f):
+        return Interval(f(self.lo), f(self.hi))
+
+
+def times(a, b):
+    return 0.0 if (a == 0 or b == 0) and math.isfinite(a) and math.isfinite(b) else a * b
+
+
+def divided(a, b):
+    if math.isinf(a) and math.isinf(b):
+        return math.nan
+    try:
+        return a / b
+    except OverflowError:
+        return math.copysign(INF, a * b)
+
+
+def exp(x):
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return INF
+
+
+def wave(f, x, first_top):
+    """cos or sin of an interval: its ends, and the turning points between them."""
+    if x.hi - x.lo >= 2 * math.pi:
+        return Interval(-1, 1)
+    found = [f(x.lo), f(x.hi)]
+    k = math.ceil((x.lo - first_top) / math.pi)
+    while first_top + k * math.pi <= x.hi:
+        found.append(1.0 if k % 2 == 0 else -1.0)
+        k += 1
+    return Interval(min(found), max(found))
+
+
+class Reader:
+    """Reads a calculation; numbers of `digits` decimals (or with all of them: None) are as wide as their last digit."""
+
+    def __init__(self, text, digits):
+        self.digits, self.tokens, at = digits, [], 0
+        while at < len(text.rstrip()):
+            found = TOKEN.match(text, at)
+            if not found:
+                raise ValueError(f"not a calculation at {text[at:]!r} in {text!r}")
+            self.tokens.append((found.lastgroup, found[found.lastgroup]))
+            at = found.end()
+        self.at = 0
+
+    def read(self):
+        value = self.sum()
+        if self.at != len(self.tokens):
+            raise ValueError(f"left over: {self.tokens[self.at:]}")
+        return value
+
+    def next(self, *marks):
+        if self.at < len(self.tokens) and self.tokens[self.at][1] in marks:
+            self.at += 1
+            return self.tokens[self.at - 1][1]
+        return None
+
+    def need(self, mark):
+        if not self.next(mark):
+            raise ValueError(f"{mark} is missing")
+
+    def sum(self):
+        value = self.product()
+        while mark := self.next("+", "-"):
+            right = self.product()
+            value = value + right if mark == "+" else value - right
+        return value
+
+    def product(self):
+        sign = self.next("-")
+        value = self.factor()
+        while mark := self.next("×", "/"):
+            right = self.factor()
+            value = value * right if mark == "×" else value / right
+        return -value if sign else value
+
+    def factor(self):
+        if self.next("√"):
+            return self.power().rising(lambda x: math.sqrt(x) if not x < 0 else 0.0)
+        return self.power()
+
+    def power(self):
+        value = self.atom()
+        if self.next("²"):
+            lo, hi = sorted((abs(value.lo), abs(value.hi)))
+            return Interval(0 if value.lo < 0 < value.hi else lo * lo, hi * hi)
+        if self.next("^"):
+            self.need("(")
+            exponent = self.sum()
+            self.need(")")
+            return Interval(value.lo ** exponent.lo, value.hi ** exponent.hi) if exponent.lo >= 0 else \
+                Interval(value.hi ** exponent.lo, value.lo ** exponent.hi)
+        return value
+
+    def arguments(self):
+        values = [self.sum()]
+        while self.next(","):
+            values.append(self.sum())
+        self.need(")")
+        return values
+
+    def atom(self):
+        kind, text = self.tokens[self.at]
+        self.at += 1
+        if text == "(":
+            return self.arguments()[0]
+        if kind == "more":
+            value = self.sum()
+            self.need("…")
+            return value
+        if kind == "number":
+            return self.number(text)
+        if kind != "name":
+            raise ValueError(f"unexpected {text}")
+        self.need("(")
+        x = self.arguments()
+        if text == "max":
+            return Interval(max(i.lo for i in x), max(i.hi for i in x))
+        return {"tanh": lambda: x[0].rising(math.tanh), "e^": lambda: x[0].rising(exp),
+                "ln": lambda: x[0].rising(math.log),
+                "cos": lambda: wave(math.cos, x[0], 0), "sin": lambda: wave(math.sin, x[0], math.pi / 2)}[text]()
+
+    def number(self, text):
+        value = float(text)
+        if self.digits is None or not math.isfinite(value):
+            return Interval(value)
+        mantissa, _, exponent = text.partition("e")
+        decimals = len(mantissa.partition(".")[2])
+        if decimals < self.digits:
+            return Interval(value)  # in full
+        half = 0.5 * 10.0 ** (int(exponent or 0) - decimals) * (1 + 1e-9)
+        return Interval(value - half, value + half)
+
+
+def rounding(value, dtype, parts=1.0):
+    """What the run's own arithmetic may have rounded away."""
+    return max(abs(value), parts, 1e-30) * (3e-6 if dtype == "float32" else 1e-12)
+
+
+def size_of(line):
+    sizes = [abs(number(t["value"])) for t in line["terms"] if math.isfinite(number(t["value"]))]
+    return max(sizes + [0.0]) ** 2 * len(sizes) + max(sizes + [0.0])
+
+
+def number(value):
+    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def same(a, b):
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+def holds(interval, result, slack):
+    if math.isnan(interval.lo) or math.isnan(interval.hi) or math.isnan(result.lo):
+        return True  # held to NaN by the JSON
+    return interval.lo - slack <= result.hi and result.lo <= interval.hi + slack
+
+
+class Judge:
+    def __init__(self, program, report, folder):
+        self.program, self.report, self.folder, self.seen, self.lines = program, report, folder, set(), 0
+
+    def call(self, name, *words):
+        path = os.path.join(self.folder, name + ".json")
+        return execute([self.program, *words, path, "-q"], self.folder)
+
+    def document(self, name, doc, *words):
+        with open(os.path.join(self.folder, name + ".json"), "w", encoding="utf-8") as file:
+            json.dump(doc, file)
+        trace = self.call(name, "run", "-f", "json", "--stages", self.stages(name))
+        if not self.report.check(trace.status == 0, f"{name} run", "exit 0", trace.said):
+            return None
+        return self.explanation(name, json_values(trace.out)[0], *words)
+
+    def stages(self, name):
+        listed = self.call(name, "run", "--stages=").text
+        return ",".join(line.split()[0] for line in listed.splitlines() if line.strip())
+
+    def explanation(self, name, trace, *words):
+        told = self.call(name, "explain", "-f", "json", *words)
+        if not self.report.check(told.status == 0, f"{name} explain", "exit 0", f"{told.status} {told.said}"):
+            return None
+        found = json_values(told.out)[0]
+        for step in found["steps"]:
+            self.seen.add(step["stage"])
+            for line in step["lines"]:
+                if "left_out" not in line:
+                    self.line(f"{name} {step['stage']} {line['label']}", found, line, trace)
+        if "cell" not in found:
+            wanted = [s for s in trace["order"] if s != "head_outputs"]
+            missing = set(wanted) - {s["stage"] for s in found["steps"]}
+            self.report.equal(f"{name}: every stage has a step", missing, set())
+        self.text(name, found, *words)
+        return found
+
+    def line(self, name, found, line, trace):
+        """All digits: the calculation gives the result, and the stage's numbers are those of the trace."""
+        self.lines += 1
+        result = number(line["result"])
+        if line.get("stage_number"):
+            self.place(name, line["place"], result, trace)
+        for term in line["terms"]:
+            if "place" in term and re.fullmatch(r"[a-z_]+\[[\d,]+\]", term["place"]) and \
+                    term["place"].partition("[")[0] in trace["stages"]:
+                self.place(name, term["place"], number(term["value"]), trace)
+        if line["expression"] is None:
+            self.report.check(line["note"], f"{name}: a note", "why", line)
+            return
+        try:
+            value = Reader(line["expression"], None).read().lo
+        except (ValueError, IndexError, ZeroDivisionError, OverflowError) as error:
+            self.report.check(False, name, "a calculation", f"{line['expression']}: {error}")
+            return
+        good = same(value, result) or abs(value - result) <= rounding(result, found["dtype"], size_of(line))
+        self.report.check(good, f"{name}: {line['expression']}", value, result)
+
+    def place(self, name, place, value, trace):
+        stage, _, rest = place.partition("[")
+        at = trace["stages"][stage]["data"]
+        for k in rest[:-1].split(","):
+            at = at[int(k)]
+        self.report.check(same(number(at), value), f"{name}: {place}", number(at), value)
+
+    def text(self, name, found, *words):
+        """The printed digits: what they stand for can give what is printed as the result."""
+        digits = int(words[words.index("-p") + 1]) if "-p" in words else 4
+        out = self.call(name, "explain", "--width", "80", *words).text
+        count = 0
+        for label, parts, notes in equations(out):
+            if "," in parts[-1] and not any(c in parts[-1] for c in "("):
+                continue  # numbers that are taken over
+            try:
+                result = Reader(parts[-1], digits).read()
+                for part in parts["full" in words:-1]:  # places go first there
+                    count += 1
+                    value = Reader(part, digits).read()
+                    slack = 2 * rounding(max(abs(v) for v in (result.lo, 1.0) if math.isfinite(v)), found["dtype"])
+                    self.report.check(holds(value, result, slack), f"{name} {label}: {part}",
+                                      (value.lo, value.hi), (result.lo, result.hi))
+            except (ValueError, IndexError, ZeroDivisionError, OverflowError) as error:
+                self.report.check(False, f"{name} {label}", "a calculation", f"{parts}: {error!r}")
+        long = [line for line in out.splitlines() if len(line) > 80]
+        self.report.check(len(long) <= len(out.splitlines()) // 20, f"{name}: 80 columns", "no long lines", long[:2])
+        return count
+
+
+def equations(text):
+    """(label, calculations and result, note) of every line, continued lines joined."""
+    joined = []
+    for line in text.splitlines():
+        if re.match(r"   \S", line) and not line.startswith("   ("):
+            joined.append(line[3:])
+        elif line.startswith("    ") and joined:
+            joined[-1] += " " + line.strip()
+        else:
+            joined.append("")
+    for line in joined:
+        line, _, note = line.partition("   (")
+        line = re.split(r" \((?=[^()]*(?:hidden|digits|visible|kept|dropped|turn|radians|of |carries|sum|row|bias))", line)[0]
+        for piece in re.split(r"   (?=[^= ][^=]* = )", line) if line.count(" = ") > 1 and "   " in line.strip() else [line]:
+            parts = [p.strip() for p in re.split(r"\s=\s+", piece)]
+            if len(parts) >= 2:
+                yield parts[0], parts[1:], note
+
+
+def main():
+    parser = parser_of(__doc__.split("\n\n")[0])
+    parser.add_argument("--count", type=int, default=25 if SANITIZED else 250)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    program, report = program_of(options), Report(options.only)
+    with tempfile.TemporaryDirectory() as folder:
+        judge = Judge(program, report, folder)
+        for k in range(options.count):
+            rng = random.Random(options.seed * 100003 + k)
+            doc = generate.document(rng, size=rng.choice((3, 6, 14)), width=rng.choice((3, 6, 12)), heads=3)
+            doc["dtype"] = rng.choice(("float32", "float64"))
+            words = ["-p", str(rng.choice((2, 4, 4, 6)))]
+            if rng.random() < 0.2:
+                words += ["--level", "full"]
+            judge.document(f"drawn{k}", doc, *words)
+        report.check(judge.lines > options.count * 10, "enough lines were evaluated", "many", judge.lines)
+        if options.count >= 200:
+            from_table = {line.split()[0] for line in
+                          open(os.path.join(SOURCE, "lib", "plan", "stage.cpp"), encoding="utf-8").read().split("{Stage::")[1:]
+                          for line in [line.partition('"')[2].partition('"')[0]] if line}
+            report.equal("stages that no document had", from_table - judge.seen, set())
+    return report.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
