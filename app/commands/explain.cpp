@@ -127,6 +127,16 @@ std::vector<explain::Explanation> explanations_of(Plan& plan, const ExplainOptio
     return out;
 }
 
+/// As plan_all(); a row that does not exist is one of --row here.
+std::vector<PlannedDocument> planned(const Options& options) {
+    try {
+        return plan_all(options);
+    } catch (Error& error) {
+        if (error.code == Exit::usage && error.message.starts_with("--rows ")) error.message.erase(5, 1);
+        throw;
+    }
+}
+
 }  // namespace
 
 void explain_command(const Options& options, const Diagnostics& diagnostics) {
@@ -134,7 +144,7 @@ void explain_command(const Options& options, const Diagnostics& diagnostics) {
     refuse_contradictions(options, goal);
     Options reading = options;
     if (!options.explain.row.empty()) reading.request.rows = options.explain.row;
-    std::vector<PlannedDocument> documents = plan_all(reading);
+    std::vector<PlannedDocument> documents = planned(reading);
     ExplainForm form = form_of(options, goal.path == "-");
     std::vector<explain::Explanation> all;
     for (PlannedDocument& d : documents) {

@@ -134,11 +134,29 @@ class Story {
         end(rest);
     }
 
-    /// Numbers of one row of a stage.
-    void tell(const RowOf& row, const std::vector<Index>& columns) {
-        begin(*plan_.find(row.stage));
+    /// A step of rows that are asked for one by one: add() between begin() and end().
+    void begin(const PlannedStage& stage) {
+        step_ = {};
+        step_.number = static_cast<Index>(out_.steps.size()) + 1;
+        step_.stage = stage.stage;
+        step_.name = std::string(stage.name);
+        step_.formula = stage.formula;
+        w_.begin(step_);
+    }
+    /// Some numbers of a row; calls f(cell) for every number of a stage that they are made of.
+    template <class F>
+    void add(const RowOf& row, const std::vector<Index>& columns, F&& f) {
+        const std::size_t first = step_.lines.size();
         explain_stage(w_, row, columns);
-        end({});
+        for (std::size_t k = first; k < step_.lines.size(); ++k)
+            if (step_.lines[k].expression)
+                each_number(*step_.lines[k].expression, [&](const Expr& leaf) {
+                    if (leaf.cell) f(*leaf.cell);
+                });
+    }
+    void end(std::string rest = {}) {
+        step_.rest = std::move(rest);
+        out_.steps.push_back(std::move(step_));
     }
 
   private:
@@ -153,34 +171,11 @@ class Story {
         return same ? std::min(n - 1, row + (with_past ? plan_.past : 0)) : 0;
     }
 
-    void begin(const PlannedStage& stage) {
-        step_ = {};
-        step_.number = static_cast<Index>(out_.steps.size()) + 1;
-        step_.stage = stage.stage;
-        step_.name = std::string(stage.name);
-        step_.formula = stage.formula;
-        w_.begin(step_);
-    }
-    void end(std::string rest) {
-        step_.rest = std::move(rest);
-        out_.steps.push_back(std::move(step_));
-    }
-
     Plan& plan_;
     Writer w_;
     Explanation& out_;
     Step step_;
 };
-
-/// Numbers of stages that the lines of the last step are made of.
-template <class F>
-void each_source(const Step& step, F&& f) {
-    for (const Line& line : step.lines)
-        if (line.expression)
-            each_number(*line.expression, [&](const Expr& leaf) {
-                if (leaf.cell) f(*leaf.cell);
-            });
-}
 
 }  // namespace
 
@@ -305,15 +300,20 @@ Explanation explain_cell(Plan& plan, const Cell& cell, const Request& request) {
     want(cell);
     std::size_t lines = 0;
     while (!wanted.empty()) {
-        const Wanted next = std::move(wanted.begin()->second);
-        wanted.erase(wanted.begin());
-        if (request.level != Level::full && lines > most_cell_lines) {
-            out.unexplained += static_cast<Index>(next.columns.size());
-            continue;
+        const bool enough = request.level != Level::full && lines > most_cell_lines;
+        const Stage stage = wanted.begin()->second.row.stage;
+        if (!enough) story.begin(*plan.find(stage));
+        while (!wanted.empty() && wanted.begin()->second.row.stage == stage) {
+            const Wanted next = std::move(wanted.begin()->second);
+            wanted.erase(wanted.begin());
+            if (enough)
+                out.unexplained += static_cast<Index>(next.columns.size());
+            else
+                story.add(next.row, {next.columns.begin(), next.columns.end()}, want);
         }
-        story.tell(next.row, {next.columns.begin(), next.columns.end()});
+        if (enough) continue;
+        story.end();
         lines += out.steps.back().lines.size();
-        each_source(out.steps.back(), want);
     }
     return out;
 }

@@ -6,8 +6,6 @@
 namespace attn::explain {
 namespace {
 
-std::string number_label(const std::string& name, Index k) { return name + "[" + std::to_string(k) + "]"; }
-
 /// The log of the decay of a token: one for all rows of the state, or one for each.
 std::optional<Expr> decay_of(const Writer& w, Index batch, Index kv, Index token, Index row) {
     const PlannedState& state = *w.plan.state;
@@ -96,7 +94,7 @@ void explain_states(Writer& w, const RowOf& row, Columns columns) {
     const Index b = row.batch, kv = row.head, t = row.token, i = row.row;
     const auto key = [&](Index d) { return w.at(w.key_stage(), b, kv, t, d); };
     const auto value = [&](Index j) { return w.at(w.value_stage(), b, kv, t, j); };
-    const std::string label = "S after " + w.key_label(t);
+    const std::string label = "S after " + w.key_label(t), after = ", " + w.key_label(t);
     w.why(state.delta ? "the state forgets, then what it would answer to this key is moved towards the value"
                       : "the state forgets, and the token's key times its value is added");
     if (!state.decays)
@@ -106,15 +104,16 @@ void explain_states(Writer& w, const RowOf& row, Columns columns) {
         Expr change = value(j);
         if (state.delta) {
             const std::string n = std::to_string(j);
-            const Expr seen = w.between("answer d" + n, "answer d" + n, w.sum_of(plan.dim, [&](Index d) {
-                return product({key(d), decayed(w, b, kv, t, d, state_at(w, b, kv, t - 1, d, j))});
-            }));
+            const Expr seen =
+                w.between_once("answer d" + n, "answer d" + n + after, w.sum_of(plan.dim, [&](Index d) {
+                    return product({key(d), decayed(w, b, kv, t, d, state_at(w, b, kv, t - 1, d, j))});
+                }));
             change = difference(std::move(change), seen);
             if (state.has_beta)
                 change = product(
                     {state.beta_by_column ? w.at(Stage::beta, b, kv, t, j) : w.at(Stage::beta, b, kv, 0, t),
                      std::move(change)});
-            change = w.between("change d" + n, "change d" + n, std::move(change));
+            change = w.between_once("change d" + n, "change d" + n + after, std::move(change));
         }
         Cell cell = row;
         cell.column = j;
@@ -130,7 +129,7 @@ void explain_state(Writer& w, const RowOf& row, Columns columns) {
     w.each(columns, "columns", [&](Index j) {
         Cell cell = row;
         cell.column = j;
-        w.result(cell, number_label("d" + std::to_string(row.row), j),
+        w.result(cell, "[" + std::to_string(row.row) + "," + std::to_string(j) + "]",
                  state_at(w, row.batch, row.head, w.plan.keys - 1, row.row, j))
             .group = "row " + std::to_string(row.row);
     });

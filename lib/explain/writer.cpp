@@ -258,6 +258,17 @@ Expr Writer::between(std::string label, std::string place, Expr expression, std:
     return out;
 }
 
+Expr Writer::between_once(std::string label, std::string place, Expr expression) {
+    for (const Line& line : step_->lines) {
+        if (line.place != place) continue;
+        Expr out = number(line.result);
+        out.place = std::move(place);
+        out.hidden_with = step_->stage;
+        return out;
+    }
+    return between(std::move(label), std::move(place), std::move(expression));
+}
+
 void Writer::each(Columns columns, const std::string& what, const std::function<void(Index)>& f) {
     const auto n = static_cast<Index>(columns.size());
     const bool whole = level == Level::full || n <= most_lines;

@@ -24,8 +24,7 @@ Index state_token(const Plan& plan, Index batch, Index query);
 /// What the functions that explain a stage write with: numbers with their places, and the lines of a step.
 class Writer {
   public:
-    Writer(const Plan& of, const Values& numbers, Level detail)
-        : plan(of), values(numbers), level(detail) {}
+    Writer(const Plan& of, const Values& numbers, Level detail) : plan(of), values(numbers), level(detail) {}
 
     const Plan& plan;
     const Values& values;
@@ -72,6 +71,8 @@ class Writer {
     Line& result(const Cell& cell, std::string label, std::optional<Expr> expression, std::string note = {});
     /// A number on the way to it; returns it for use in what follows.
     Expr between(std::string label, std::string place, Expr expression, std::string note = {});
+    /// The same where the step does not have it yet.
+    Expr between_once(std::string label, std::string place, Expr expression);
     /// Calls f(k) for columns, some in the middle left out where they are many.
     void each(Columns columns, const std::string& what, const std::function<void(Index)>& f);
 

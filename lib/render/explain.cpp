@@ -37,9 +37,9 @@ std::vector<std::string> title_parts(const explain::Explanation& e, const Explai
 }
 
 std::string note_of(const explain::Line& line, Stage stage, const Notation& n, explain::Level level) {
+    if (n.is_blank(stage) && !n.solution) return {};  // it would give the answer away
     std::string note = line.note;
     if (!line.expression || line.expression->is_number()) return note;
-    if (n.is_blank(stage) && !n.solution) return note;
     bool blank = false;
     explain::each_number(*line.expression, [&](const explain::Expr& leaf) {
         if (n.solution) return;

@@ -77,10 +77,7 @@ class Pen {
             case Kind::sum:
                 return {terms(e), Binding::sum};
             case Kind::product: {
-                const std::string times = n_.places ? std::string(1, breakable) + "× " : "×";
-                std::string out = bound(e.parts[0], Binding::product);
-                for (std::size_t k = 1; k < e.parts.size(); ++k)
-                    out += (tex_ ? " \\cdot " : times) + bound(e.parts[k], Binding::power);
+                const std::string out = factors(e, Binding::product);
                 return {out, out.starts_with('-') ? Binding::sign : Binding::product};
             }
             case Kind::quotient: {
@@ -132,12 +129,22 @@ class Pen {
         return {"… " + count + ": " + out.text + " …", Binding::atom};
     }
 
+    /// The first factor as tightly as `first` says: -0.5×0.3 alone, (-0.5)×0.3 behind a minus.
+    std::string factors(const Expr& e, Binding first) const {
+        const std::string times = tex_ ? " \\cdot " : n_.places ? std::string(1, breakable) + "× " : "×";
+        std::string out = bound(e.parts[0], first);
+        for (std::size_t k = 1; k < e.parts.size(); ++k) out += times + bound(e.parts[k], Binding::power);
+        return out;
+    }
+
     std::string terms(const Expr& e) const {
         std::string out;
         for (std::size_t k = 0; k < e.parts.size(); ++k) {
             const Expr& p = e.parts[k];
             Written part = write(p);
-            if (part.binding == Binding::sum || (p.minus && part.binding == Binding::sign))
+            if (p.minus && part.binding == Binding::sign && p.kind == Kind::product)
+                part.text = factors(p, Binding::power);
+            else if (part.binding == Binding::sum || (p.minus && part.binding == Binding::sign))
                 part.text = parenthesised(part.text);
             // + -0.5 is - 0.5.
             const bool pulled = k > 0 && !p.minus && part.binding == Binding::sign;
