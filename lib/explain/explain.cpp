@@ -161,7 +161,9 @@ class Story {
 
   private:
     static std::string alike(Index n, const std::string& what) {
-        return n <= 0 ? "" : "the other " + std::to_string(n) + " " + what + " alike: --level full";
+        if (n <= 0) return "";
+        const std::string others = n == 1 ? what.substr(0, what.size() - 1) : std::to_string(n) + " " + what;
+        return "the other " + others + " alike: --level full";
     }
 
     /// The key whose making is shown: the query's own token where keys are made of the same tokens.
@@ -340,7 +342,7 @@ Cell cell_named(const Plan& plan, std::string_view text, Index batch, Index head
     while (right && at != end && *at != ']') {
         Index n = 0;
         const auto [stop, error] = std::from_chars(at + 1, end, n);
-        right = error == std::errc{} && n >= 0 && stop != end && (*stop == ',' || *stop == ']');
+        right = error == std::errc{} && n >= 0 && stop != end && *stop == (stop + 1 == end ? ']' : ',');
         numbers.push_back(n);
         at = stop;
     }

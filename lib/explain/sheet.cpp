@@ -42,7 +42,8 @@ std::optional<Named> named(std::string_view text) {
     for (const char* at = text.data() + open; at + 1 < end;) {
         Index n = 0;
         const auto [stop, error] = std::from_chars(at + 1, end, n);
-        if (error != std::errc{} || n < 0 || (*stop != ',' && *stop != ']')) return std::nullopt;
+        if (error != std::errc{} || n < 0 || stop == end || *stop != (stop + 1 == end ? ']' : ','))
+            return std::nullopt;
         out.numbers.push_back(n);
         at = stop;
     }
@@ -175,7 +176,7 @@ void read_tables(const std::string& name, std::string_view text, Sheet& out) {
         }
         const std::vector<std::string> cells = cells_of(line);
         if (cells.empty()) continue;
-        if (!table) {
+        if (!table || named(cells[0])) {
             table = named(cells[0]);
             if (table && table->numbers.size() != leading(table->stage)) table.reset();
             columns.clear();

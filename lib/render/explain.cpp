@@ -17,6 +17,7 @@ Notation notation_of(const explain::Explanation& e, const ExplainForm& form) {
 std::vector<std::string> title_parts(const explain::Explanation& e, const ExplainForm& form) {
     const Plan& plan = *e.plan;
     const auto of = [](const char* what, Index k, Index n) {
+        if (n == 1) return "the only " + std::string(what);
         return std::string(what) + " " + std::to_string(k) + " of 0 to " + std::to_string(n - 1);
     };
     if (e.cell) {

@@ -107,7 +107,8 @@ class TextWriter {
                 out_ += spaces(indent) + marked(dim, said("… " + line.label + " …", options_)) + "\n";
                 continue;
             }
-            const bool listed = form_.level == Level::brief || (line.is_copy() && form_.level != Level::full);
+            const bool listed = form_.level == Level::brief ||
+                                (line.is_copy() && !line.group.empty() && form_.level != Level::full);
             if (listed) {
                 if (form_.level == Level::brief && !line.cell) continue;
                 lines(run);
