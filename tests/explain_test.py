@@ -219,6 +219,16 @@ def holds(interval, result, slack):
     return interval.lo - slack <= result.hi and result.lo <= interval.hi + slack
 
 
+def check_a_cell(judge, name, told, rng):
+    """Some number of some stage: its history, with the same care."""
+    places = [line["place"] for s in told["steps"] for line in s["lines"] if line.get("stage_number")]
+    trace = json_values(judge.call(name, "run", "-f", "json", "--stages", judge.stages(name)).out)[0]
+    place = rng.choice(places)
+    found = judge.explanation(f"{name}", trace, "--cell", place)
+    if found:
+        judge.report.equal(f"{name} --cell {place}", found["cell"], place)
+
+
 class Judge:
     def __init__(self, program, report, folder):
         self.program, self.report, self.folder, self.seen, self.lines = program, report, folder, set(), 0
@@ -326,6 +336,174 @@ def equations(text):
                 yield parts[0], parts[1:], note
 
 
+HELLO = [[0.34, 0.22, 0.54], [0.53, 0.34, 0.98], [0.29, 0.54, 0.93]]
+CAUSAL = {"tokens": ["Hello", "shiny", "sun"], "key_tokens": ["Hello", "shiny", "sun"], "queries": HELLO,
+          "keys": HELLO, "values": HELLO, "causal": True}
+# Worked out by hand, with more digits than are shown.
+LINES = r"""
+   shiny·Hello = 0.53×0.34 + 0.34×0.22 + 0.98×0.54
+               = 0.1802 + 0.0748 + 0.5292 = 0.7842
+   shiny·shiny = 0.53×0.53 + 0.34×0.34 + 0.98×0.98
+               = 0.2809 + 0.1156 + 0.9604 = 1.3569
+   Hello = 0.7842 / √3 = 0.4528
+   shiny = 1.3569 / √3 = 0.7834
+   sun   =   -inf   (hidden: key 2 > query 1)
+   maximum = 0.7834   (masked_scores of shiny)
+   e^Hello = e^(0.4528 - 0.7834) = 0.7185
+   e^shiny = e^(0.7834 - 0.7834) = 1.0000
+   sum     = 0.7185 + 1.0000 = 1.7185
+   Hello   = 0.7185 / 1.7185 = 0.4181
+   shiny   = 1.0000 / 1.7185 = 0.5819
+   sun     = 0.0000   (e^(-inf) is 0)
+   d0 = 0.4181×0.34 + 0.5819×0.53 = 0.4506
+"""
+
+
+class Command:
+    def __init__(self, program, report, folder):
+        self.program, self.report, self.folder = program, report, folder
+
+    def file(self, name, doc):
+        with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
+            file.write(doc if isinstance(doc, str) else json.dumps(doc))
+        return name
+
+    def run(self, *words, stdin=None):
+        return execute([self.program, "explain", *words], self.folder, stdin)
+
+    def good(self, *words):
+        found = self.run(*words)
+        self.report.check(found.status == 0 and not found.died, " ".join(words), "exit 0", f"{found.status} {found.said}")
+        return found.text
+
+
+def check_goldens(c):
+    c.file("causal.json", CAUSAL)
+    text = c.good("causal.json")
+    c.report.check(text.startswith('row 1 of 0 to 2: "shiny"\n'), "title", 'row 1 of 0 to 2: "shiny"', text[:40])
+    for line in LINES.strip("\n").split("\n"):
+        c.report.check(line + "\n" in text, f"golden: {line}", line, text)
+    c.report.equal("--row by token, by number, the default", {c.good("causal.json", "--row", r) for r in ("shiny", "1")}, {text})
+    c.report.equal("standard input", c.run(stdin=json.dumps(CAUSAL).encode()).text, text)
+    several = json_values(c.good("causal.json", "--all-rows", "-f", "json").encode())
+    c.report.equal("--all-rows", [e["row"] for e in several], [0, 1, 2])
+    c.report.equal("schema", {e["schema"] for e in several}, {"attn-calc/explain/1"})
+    one = c.good("causal.json", "--row", "0", "-p", "2", "--level", "brief")
+    c.report.check("Hello = 1.00   shiny = 0.00   sun = 0.00" in one, "brief", "numbers side by side", one)
+    # 0.1² + 0.2² with two digits: 0.01 + 0.04, but 0.14 · 0.14 = 0.0196 and 0.0196 + 0.0196 shows 0.02 + 0.02 = 0.04.
+    rounded = {"embeddings": [[0.125, 0.125], [0.125, 0.125]]}  # products 0.015625, their sum 0.03125: 0.02 + 0.02 = 0.03
+    text = c.good(c.file("rounded.json", rounded), "-p", "2")
+    c.report.check("0.02 + 0.02 = 0.03   (the shown digits give 0.04)" in text, "a note on rounding", "0.04", text)
+
+
+def check_cells(c):
+    c.file("causal.json", CAUSAL)
+    text = c.good("causal.json", "--cell", "weights[1,0]")
+    c.report.check(text.startswith("weights[0,0,1,0] = 0.4181"), "--cell: title", "0.4181", text[:50])
+    steps = re.findall(r"^\d+ +(\w+) = ", text, re.M)
+    c.report.equal("--cell: from the number to the inputs", steps,
+                   ["weights", "masked_scores", "scaled_scores", "scores", "keys", "queries"])
+    c.report.check("sun·" not in text and "·sun" not in text, "--cell: only what it is made of", "no sun", text)
+
+
+def check_refusals(c):
+    c.file("causal.json", CAUSAL)
+    heads = {**CAUSAL, "tokens": ["a", "a", "b"]}
+    c.file("twice.json", heads)
+    for words, pattern in (
+            (("causal.json", "--row", "moon"), "--row moon: there is no such row"),
+            (("causal.json", "--row", "3"), "--row 3: there is no row 3"),
+            (("causal.json", "--row", "0:2"), "several rows: 0, 1"),
+            (("twice.json", "--row", "a"), "several rows: 0, 1"),
+            (("causal.json", "--head", "1"), "there is no head 1"),
+            (("causal.json", "--batch", "1"), "there is no batch item 1"),
+            (("causal.json", "--cell", "weights[1,3]"), "there is no key 3"),
+            (("causal.json", "--cell", "wieghts[1,0]"), "did you mean \"weights\""),
+            (("causal.json", "--cell", "capped_scores[1,0]"), "this input has no such stage"),
+            (("causal.json", "--cell", "weights[1,0]", "--row", "1"), "--row has no use"),
+            (("causal.json", "--all-rows", "--row", "1"), "exclude each other"),
+            (("causal.json", "--blank", "wieghts"), "there is no such stage"),
+            (("causal.json", "--key"), "--blank weights,context --key"),
+            (("causal.json", "--standalone"), "--standalone is for -f tex"),
+            (("causal.json", "-f", "csv"), "expected text, json, md or tex"),
+            (("causal.json", "--level", "high"), "expected brief, normal or full"),
+            (("causal.json", "-o", "x.pdf"), "does not say the format"),
+            (("causal.json", "causal.json"), "takes one file"),
+            (("causal.json", "--top", "1"), "takes no --top")):
+        found = c.run(*words)
+        name = " ".join(words)
+        c.report.equal(f"{name}: exit", found.status, 2)
+        c.report.check(re.search(pattern, found.said), name, pattern, found.said)
+        c.report.equal(f"{name}: nothing written", found.text, "")
+    c.report.equal("a wrong document", c.run(c.file("bad.json", '{"embeddings": [[1], [1, 2]]}')).status, 3)
+
+
+def balanced(text):
+    depth = 0
+    for k, letter in enumerate(text):
+        if letter in "{}" and (k == 0 or text[k - 1] != "\\"):
+            depth += 1 if letter == "{" else -1
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+WORST = ["a_b", "100% & #1", "\\x{}$^~", "\u4f60\u597d \U0001f600", "<b>|x|</b>", "caf\u00e9 \u202e\u001b[31m"]
+
+
+def check_markup(c):
+    doc = {"tokens": WORST, "embeddings": [[0.1 * k, 0.2, -0.3 * k] for k in range(len(WORST))], "causal": True, "scale": 0.5}
+    c.file("worst.json", doc)
+    for level in ("brief", "normal", "full"):
+        md = c.good("worst.json", "--row", "5", "-f", "md", "--level", level)
+        blocks = re.findall(r"```math\n(.*?)\n```", md, re.S)
+        c.report.check(len(blocks) >= 7, f"md {level}: a block for each step", 7, len(blocks))
+        c.report.equal(f"md {level}: fences", md.count("```"), 2 * len(blocks))
+        tex = c.good("worst.json", "--row", "5", "-f", "tex", "--standalone", "--level", level)
+        for name, text in [("tex", tex)] + [("md", b) for b in blocks]:
+            c.report.check(balanced(text), f"{name} {level}: braces", "balanced", text)
+            c.report.check(text.isprintable() or not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", text), f"{name} {level}: control characters", "none", text)
+            c.report.check(all(ord(letter) < 0x100 for letter in text), f"{name} {level}: letters that a bare LaTeX has", "Latin",
+                           [letter for letter in text if ord(letter) >= 0x100])
+            bare = re.sub(r"\\[#$%&_{}]", "", text)
+            c.report.check(not re.search(r"[%#]", bare), f"{name} {level}: escaped", "no bare % or #", bare)
+        opened = re.findall(r"\\begin\{(.*?)\}", tex)
+        c.report.equal(f"tex {level}: environments", sorted(opened), sorted(re.findall(r"\\end\{(.*?)\}", tex)))
+        c.report.equal(f"tex {level}: packages", re.findall(r"\\usepackage(?:\[.*?\])?\{(.*?)\}", tex), ["inputenc", "amsmath"])
+        if shutil.which("pdflatex"):
+            c.file("worst.tex", tex)
+            made = execute(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "worst.tex"], c.folder)
+            c.report.equal(f"tex {level} compiles", made.status, 0)
+    plain = c.good("worst.json", "--row", "5", "--ascii")
+    c.report.check(plain.isascii(), "--ascii", "ASCII", plain)
+    c.report.check("\x1b" not in c.good("worst.json", "--row", "5"), "tokens cannot act on a terminal", "no escapes", "one")
+    c.report.check("\x1b[1m" in c.good("worst.json", "--color", "always"), "--color always", "bold", "none")
+    c.good("worst.json", "-o", "out.tex")
+    with open(os.path.join(c.folder, "out.tex"), encoding="utf-8") as file:
+        c.report.check(file.read().startswith("\\section*"), "-o out.tex", "a section", "")
+
+
+def check_worksheets(c):
+    c.file("causal.json", CAUSAL)
+    blank = ("causal.json", "--blank", "weights,context")
+    numbers = ("0.4181", "0.5819", "0.7185", "1.7185", "0.4506")
+    for form in ("text", "json", "md", "tex"):
+        empty, key = c.good(*blank, "-f", form), c.good(*blank, "-f", form, "--key")
+        for n in numbers:
+            known = n if form != "json" else n[:5]
+            c.report.check(known not in empty, f"worksheet {form}: {n} is not given away", "a box", known)
+            c.report.check(known in key, f"solution {form}: {n}", known, "not there")
+    md = c.good(*blank, "-f", "md")
+    c.report.check("| weights[0,0] | 0 Hello | 1 shiny | 2 sun |\n| --- | --- | --- | --- |\n| 1 shiny |  |  |  |\n" in md, "the table to fill in", "weights", md)
+    solved = c.good(*blank, "-f", "md", "--key")
+    c.report.check("| 1 shiny | 0.4181 | 0.5819 | 0.0000 |\n" in solved, "the table filled in", "0.4181", solved)
+    for form, label in (("json", "blank"), ("json", "solved")):
+        words = blank + (("--key",) if label == "solved" else ())
+        found = json_values(c.good(*words, "-f", form).encode())[0]
+        results = [line["result"] for s in found["steps"] if s["stage"] == "weights" for line in s["lines"]]
+        c.report.equal(f"JSON: {label}", (found[label], all(r is None for r in results)), (["weights", "context"], label == "blank"))
+
+
 def main():
     parser = parser_of(__doc__.split("\n\n")[0])
     parser.add_argument("--count", type=int, default=25 if SANITIZED else 250)
@@ -333,6 +511,9 @@ def main():
     options = parser.parse_args()
     program, report = program_of(options), Report(options.only)
     with tempfile.TemporaryDirectory() as folder:
+        command = Command(program, report, folder)
+        for check in (check_goldens, check_cells, check_refusals, check_markup, check_worksheets):
+            check(command)
         judge = Judge(program, report, folder)
         for k in range(options.count):
             rng = random.Random(options.seed * 100003 + k)
@@ -341,7 +522,9 @@ def main():
             words = ["-p", str(rng.choice((2, 4, 4, 6)))]
             if rng.random() < 0.2:
                 words += ["--level", "full"]
-            judge.document(f"drawn{k}", doc, *words)
+            told = judge.document(f"drawn{k}", doc, *words)
+            if told and rng.random() < 0.3:
+                check_a_cell(judge, f"drawn{k}", told, rng)
         report.check(judge.lines > options.count * 10, "enough lines were evaluated", "many", judge.lines)
         if options.count >= 200:
             from_table = {line.split()[0] for line in
