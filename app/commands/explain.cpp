@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "app/commands/commands.hpp"
 #include "app/option_values.hpp"
@@ -108,23 +109,36 @@ void refuse_contradictions(const Options& options, const Goal& goal) {
     if (options.words.size() > 1) fail_usage("attn-calc explain takes one file");
 }
 
-std::vector<explain::Explanation> explanations_of(Plan& plan, const ExplainOptions& options,
-                                                  const ExplainForm& form) {
-    const auto head = static_cast<Index>(options.head.value_or(0));
+/// What is explained of one document: rows, or one number.
+struct Task {
+    PlannedDocument* document;
+    explain::Request request;
+    std::vector<Index> rows;
+    std::optional<explain::Cell> cell;
+    std::vector<Stage> blank;
+};
+
+Task task_of(PlannedDocument& document, const Options& options, explain::Level level) {
+    Plan& plan = document.plan;
+    if (plan.batch_shown.indices.size() > 1) {
+        if (options.request.batch)
+            fail_usage("--batch " + harmless(*options.request.batch) + " is several batch items",
+                       "attn-calc explain takes one");
+        plan.batch_shown.indices = {0};
+        plan.batch_shown.all = false;
+    }
+    const auto head = static_cast<Index>(options.explain.head.value_or(0));
     if (head >= plan.heads)
         fail_usage("--head " + std::to_string(head) + ": there is no head " + std::to_string(head) + " (" +
                    std::to_string(plan.heads) + (plan.heads == 1 ? " head" : " heads") + ", counted from 0)");
-    const explain::Request request{head, form.level};
-    std::vector<explain::Explanation> out;
-    if (!options.cell.empty()) {
-        const Index batch = plan.batch_shown.indices.front();
-        const explain::Cell cell = explain::cell_named(plan, options.cell, batch, head);
-        plan.batch_shown.indices = {cell.batch};
-        out.push_back(explain::explain_cell(plan, cell, request));
-        return out;
+    Task task{&document, {head, level}, {}, {}, blank_of(plan, options.explain)};
+    if (options.explain.cell.empty()) {
+        task.rows = rows_of(plan, options.explain);
+        return task;
     }
-    for (const Index row : rows_of(plan, options)) out.push_back(explain::explain_row(plan, row, request));
-    return out;
+    task.cell = explain::cell_named(plan, options.explain.cell, plan.batch_shown.indices.front(), head);
+    plan.batch_shown.indices = {task.cell->batch};
+    return task;
 }
 
 /// As plan_all(); a row that does not exist is one of --row here.
@@ -142,33 +156,32 @@ std::vector<PlannedDocument> planned(const Options& options) {
 void explain_command(const Options& options, const Diagnostics& diagnostics) {
     const Goal goal = goal_of(options);
     refuse_contradictions(options, goal);
+    ExplainForm form = form_of(options, goal.path == "-");
     Options reading = options;
     if (!options.explain.row.empty()) reading.request.rows = options.explain.row;
     std::vector<PlannedDocument> documents = planned(reading);
-    ExplainForm form = form_of(options, goal.path == "-");
-    std::vector<explain::Explanation> all;
-    for (PlannedDocument& d : documents) {
-        Plan& plan = d.plan;
-        if (plan.batch_shown.indices.size() > 1) {
-            if (options.request.batch)
-                fail_usage("--batch " + harmless(*options.request.batch) + " is several batch items",
-                           "attn-calc explain takes one");
-            plan.batch_shown.indices = {0};
-            plan.batch_shown.all = false;
-        }
-        form.blank = blank_of(plan, options.explain);
-        for (explain::Explanation& e : explanations_of(plan, options.explain, form)) {
-            for (const std::string& warning : e.warnings) diagnostics.warning(d.file, warning);
-            all.push_back(std::move(e));
-        }
-    }
+    std::vector<Task> tasks;
+    for (PlannedDocument& d : documents) tasks.push_back(task_of(d, options, form.level));
+
     const auto output = open_output(goal.path);
-    try {
-        write_explanations(goal.format, all, *output, form);
-        output->commit();
-    } catch (const ClosedPipe&) {
-        if (goal.path != "-") throw;
+    ExplanationWriter writer(goal.format, *output, form);
+    for (const Task& task : tasks) {
+        form.blank = task.blank;
+        Plan& plan = task.document->plan;
+        const auto tell = [&](const explain::Explanation& e) {
+            for (const std::string& warning : e.warnings) diagnostics.warning(task.document->file, warning);
+            writer.write(e, form);
+        };
+        try {
+            if (task.cell) tell(explain::explain_cell(plan, *task.cell, task.request));
+            for (const Index row : task.rows) tell(explain::explain_row(plan, row, task.request));
+        } catch (Error& error) {
+            if (error.place.file.empty() && error.code == Exit::input) error.place.file = task.document->file;
+            throw;
+        }
     }
+    writer.end();
+    output->commit();
 }
 
 }  // namespace attn

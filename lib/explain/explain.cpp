@@ -90,7 +90,7 @@ class Story {
                 } else {
                     begin(stage);
                     const std::vector<Index> one{std::max(t, Index{0})};
-                    explain_stage(w_, Cell{stage.stage, b, kv, 0, 0, 0}, one);
+                    add(Cell{stage.stage, b, kv, 0, 0, 0}, one, [](const Cell&) {});
                     end(alike(plan_.new_keys - 1, "tokens"));
                     return;
                 }
@@ -128,7 +128,7 @@ class Story {
                 w_.step().lines.push_back(std::move(gap));
                 k = rows.size() - last;
             }
-            explain_stage(w_, rows[k], columns);
+            add(rows[k], columns, [](const Cell&) {});
         }
         if (rows.empty()) w_.why("no token has been read yet");
         end(rest);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lib/error.hpp"
 #include "lib/text.hpp"
 
 namespace attn::explain {
@@ -10,6 +11,9 @@ namespace {
 // Sums and steps that are longer are shown by their ends.
 constexpr Index most_terms = 8, first_terms = 3, last_terms = 2;
 constexpr Index most_lines = 12, first_lines = 6, last_lines = 3;
+
+/// An explanation is held in memory, some 300 bytes a number.
+constexpr std::size_t most_numbers = 2'000'000;
 
 std::string bracketed(const std::vector<Index>& numbers) {
     std::string out = "[";
@@ -240,6 +244,15 @@ Line& Writer::result(const Cell& cell, std::string label, std::optional<Expr> ex
     line.expression = std::move(expression);
     line.result = values.at(cell);
     line.note = std::move(note);
+    return keep(std::move(line));
+}
+
+Line& Writer::keep(Line line) {
+    if (line.expression) each_number(*line.expression, [&](const Expr&) { ++numbers_; });
+    if (numbers_ > most_numbers)
+        fail("",
+             "is too large to be explained in full: more than " + std::to_string(most_numbers) + " numbers",
+             "--level normal shortens; --cell explains one number");
     step_->lines.push_back(std::move(line));
     return step_->lines.back();
 }
@@ -254,7 +267,7 @@ Expr Writer::between(std::string label, std::string place, Expr expression, std:
     line.expression = std::move(expression);
     line.result = out.value;
     line.note = std::move(note);
-    step_->lines.push_back(std::move(line));
+    keep(std::move(line));
     return out;
 }
 

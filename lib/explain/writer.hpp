@@ -77,7 +77,11 @@ class Writer {
     void each(Columns columns, const std::string& what, const std::function<void(Index)>& f);
 
   private:
+    /// \throws Error (exit 3) where an explanation grows beyond what is sensible to hold
+    Line& keep(Line line);
+
     Step* step_ = nullptr;
+    std::size_t numbers_ = 0;
 };
 
 /// Writes the lines of some columns of a row of a stage, and why it is done. The table of stages:

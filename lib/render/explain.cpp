@@ -1,6 +1,5 @@
 #include "lib/render/explain.hpp"
 
-#include "lib/render/bytes.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -53,36 +52,32 @@ std::string note_of(const explain::Line& line, Stage stage, const Notation& n, e
     return note + (note.empty() ? "" : "; ") + "the shown digits give " + digits;
 }
 
-void write_explanations(ExplainFormat format, const std::vector<explain::Explanation>& all, Output& output,
-                        const ExplainForm& form) {
-    Bytes bytes(output);
-    const bool tex_document = format == ExplainFormat::tex && form.standalone;
-    if (tex_document)
-        bytes.text +=
+ExplanationWriter::ExplanationWriter(ExplainFormat format, Output& output, const ExplainForm& form)
+    : format_(format), output_(output), is_document_(format == ExplainFormat::tex && form.standalone) {
+    if (is_document_)
+        output_.write(
             "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{amsmath}\n"
-            "\\allowdisplaybreaks\n\\setlength{\\parindent}{0pt}\n\\begin{document}\n";
-    bool first = true;
-    for (const explain::Explanation& e : all) {
-        if (!first && format != ExplainFormat::json) bytes.text += "\n";
-        first = false;
-        switch (format) {
-            case ExplainFormat::text:
-                bytes.text += explained_text(e, form);
-                break;
-            case ExplainFormat::json:
-                bytes.text += explained_json(e, form);
-                break;
-            case ExplainFormat::md:
-                bytes.text += explained_md(e, form);
-                break;
-            case ExplainFormat::tex:
-                bytes.text += explained_tex(e, form);
-                break;
-        }
-        bytes.pass();
+            "\\allowdisplaybreaks\n\\setlength{\\parindent}{0pt}\n\\begin{document}\n");
+}
+
+void ExplanationWriter::write(const explain::Explanation& e, const ExplainForm& form) {
+    if (!first_ && format_ != ExplainFormat::json) output_.write("\n");
+    first_ = false;
+    switch (format_) {
+        case ExplainFormat::text:
+            return output_.write(explained_text(e, form));
+        case ExplainFormat::json:
+            return output_.write(explained_json(e, form));
+        case ExplainFormat::md:
+            return output_.write(explained_md(e, form));
+        case ExplainFormat::tex:
+            return output_.write(explained_tex(e, form));
     }
-    if (tex_document) bytes.text += "\\end{document}\n";
-    bytes.flush();
+}
+
+void ExplanationWriter::end() {
+    if (is_document_) output_.write("\\end{document}\n");
+    output_.flush();
 }
 
 }  // namespace attn

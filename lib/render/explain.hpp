@@ -18,9 +18,20 @@ struct ExplainForm {
     bool standalone = false;   ///< TeX: a whole document
 };
 
-/// Writes explanations, one after another.
-void write_explanations(ExplainFormat format, const std::vector<explain::Explanation>& all, Output& output,
-                        const ExplainForm& form);
+/// Writes explanations, one after another: what has been written is not kept.
+class ExplanationWriter {
+  public:
+    ExplanationWriter(ExplainFormat format, Output& output, const ExplainForm& form);
+    void write(const explain::Explanation& e, const ExplainForm& form);
+    /// After the last one.
+    void end();
+
+  private:
+    ExplainFormat format_;
+    Output& output_;
+    bool is_document_;
+    bool first_ = true;
+};
 
 // The formats, one file each.
 std::string explained_text(const explain::Explanation& e, const ExplainForm& form);
