@@ -125,12 +125,14 @@ class TextWriter {
     /// Numbers of one group side by side, from line k on; returns where it ended.
     std::size_t list(const Step& s, std::size_t k) {
         const std::string& group = s.lines[k].group;
+        const Index row = s.lines[k].cell ? s.lines[k].cell->row : 0;
         std::vector<std::string> items;
         for (; k < s.lines.size(); ++k) {
             const Line& line = s.lines[k];
             const bool brief = form_.level == Level::brief;
             if (brief && !line.cell && line.more == 0) continue;
             if (line.more == 0 && (line.group != group || !(brief || line.is_copy()))) break;
+            if (line.cell && line.cell->row != row) break;
             if (line.more > 0 && group.empty() && !brief) break;
             if (line.more > 0) {
                 items.push_back(said("… " + line.label + " …", options_));
