@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 
-from harness import SANITIZED, SOURCE, Report, execute, parser_of, program_of, json_values
+from harness import SANITIZED, SOURCE, Report, execute, float32, json_values, parser_of, program_of, shape_of
 
 sys.path.insert(0, os.path.join(SOURCE, "tests", "oracle"))
 import generate  # noqa: E402
@@ -219,6 +219,26 @@ def holds(interval, result, slack):
     return interval.lo - slack <= result.hi and result.lo <= interval.hi + slack
 
 
+def tensor_named(doc, name):
+    """What the document holds under the name of a place: "embeddings", "W_query", "weights[0].W_query", "mask[1].keep"."""
+    name = name[len("input."):] if name.startswith("input.") else name
+    weights = doc.get("weights")
+    if isinstance(weights, dict) and name in weights:
+        return weights[name]
+    at = doc
+    for word in re.findall(r"\[\d+\]|[^.\[\]]+(?:\.[^.\[\]]+)*?(?=\.|\[|$)", name):
+        if word.startswith("["):
+            at = at[int(word[1:-1])] if isinstance(at, list) and int(word[1:-1]) < len(at) else None
+        elif isinstance(at, dict):
+            rest = name[name.index(word):]
+            if rest in at:  # a name with dots
+                return at[rest]
+            at = at.get(word)
+        if at is None:
+            return None
+    return at
+
+
 def check_a_cell(judge, name, told, rng):
     """Some number of some stage: its history, with the same care."""
     places = [line["place"] for s in told["steps"] for line in s["lines"] if line.get("stage_number")]
@@ -232,6 +252,7 @@ def check_a_cell(judge, name, told, rng):
 class Judge:
     def __init__(self, program, report, folder):
         self.program, self.report, self.folder, self.seen, self.lines = program, report, folder, set(), 0
+        self.doc, self.known, self.rules = {}, 0, 0
 
     def call(self, name, *words):
         path = os.path.join(self.folder, name + ".json")
@@ -240,6 +261,7 @@ class Judge:
     def document(self, name, doc, *words):
         with open(os.path.join(self.folder, name + ".json"), "w", encoding="utf-8") as file:
             json.dump(doc, file)
+        self.doc = doc
         trace = self.call(name, "run", "-f", "json", "--stages", self.stages(name))
         if not self.report.check(trace.status == 0, f"{name} run", "exit 0", trace.said):
             return None
@@ -273,11 +295,13 @@ class Judge:
         if line.get("stage_number"):
             self.place(name, line["place"], result, trace)
         for term in line["terms"]:
+            if "place" in term and term["place"].partition("[")[0] not in trace["stages"]:
+                self.document_place(f"{name}: {term['place']}", term, found["dtype"])
             if "place" in term and re.fullmatch(r"[a-z_]+\[[\d,]+\]", term["place"]) and \
                     term["place"].partition("[")[0] in trace["stages"]:
                 self.place(name, term["place"], number(term["value"]), trace)
         if line["expression"] is None:
-            self.report.check(line["note"], f"{name}: a note", "why", line)
+            self.rule(name, line["note"])
             return
         try:
             value = Reader(line["expression"], None).read().lo
@@ -286,6 +310,44 @@ class Judge:
             return
         good = same(value, result) or abs(value - result) <= rounding(result, found["dtype"], size_of(line))
         self.report.check(good, f"{name}: {line['expression']}", value, result)
+
+    def document_place(self, name, term, dtype):
+        """A number of the document stands where its place says."""
+        found = re.fullmatch(r"(.*?)\[([\d,]+)\]", term["place"])
+        tensor = found and tensor_named(self.doc, found[1])
+        if not isinstance(tensor, (list, dict)) or isinstance(tensor, dict) and "data" not in tensor:
+            return
+        at = [int(k) for k in found[2].split(",")]
+        if isinstance(tensor, dict):
+            shape, tensor = tensor["shape"], tensor["data"]
+            at = at[len(at) - len(shape):]
+            flat = 0
+            for k, n in zip(at, shape):
+                flat = flat * n + k
+            at = [flat]
+        else:
+            at = at[len(at) - len(shape_of(tensor)):]
+        for k in at:
+            tensor = tensor[k]
+        written = float(number(tensor))
+        self.known += 1
+        rounded = float32 if dtype == "float32" else float
+        self.report.check(same(rounded(number(term["value"])), rounded(written)), name, written, term["value"])
+
+    def rule(self, name, note):
+        """The rule that hid a key is one that hides it."""
+        found = re.fullmatch(r"hidden: (?:window: )?key (\d+) ([<>]) query (\d+)((?: [+-] \d+)*)", note)
+        if found:
+            self.rules += 1
+            query = int(found[3]) + sum(int(part.replace(" ", "")) for part in re.findall(r"[+-] \d+", found[4]))
+            self.report.check(int(found[1]) > query if found[2] == ">" else int(found[1]) < query, f"{name}: {note}", "true", "false")
+            return
+        found = re.fullmatch(r"hidden: key (\d+) is past the key length (\d+)", note)
+        if found:
+            self.rules += 1
+            self.report.check(int(found[1]) >= int(found[2]), f"{name}: {note}", "true", "false")
+            return
+        self.report.check(re.fullmatch(r"hidden: mask.*(drops it|does not keep it|is -inf)", note), f"{name}: {note}", "a rule", note)
 
     def place(self, name, place, value, trace):
         stage, _, rest = place.partition("[")
@@ -526,11 +588,15 @@ def main():
             if told and rng.random() < 0.3:
                 check_a_cell(judge, f"drawn{k}", told, rng)
         report.check(judge.lines > options.count * 10, "enough lines were evaluated", "many", judge.lines)
+        report.check(judge.known > options.count * 10, "enough numbers were found in their documents", "many", judge.known)
+        report.check(judge.rules > options.count // 5, "enough keys were hidden", "many", judge.rules)
         if options.count >= 200:
             from_table = {line.split()[0] for line in
                           open(os.path.join(SOURCE, "lib", "plan", "stage.cpp"), encoding="utf-8").read().split("{Stage::")[1:]
                           for line in [line.partition('"')[2].partition('"')[0]] if line}
             report.equal("stages that no document had", from_table - judge.seen, set())
+        if options.count > 20 and not SANITIZED:
+            print(f"{judge.lines} lines evaluated, {judge.known} numbers found in their documents, {judge.rules} rules that hid a key")
     return report.end()
 
 

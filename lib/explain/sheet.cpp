@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "lib/error.hpp"
 #include "lib/input/value.hpp"
@@ -214,11 +215,11 @@ std::optional<SheetCell> written_number(std::string_view text) {
     }
     SheetCell out;
     if (plain == "-inf" || plain == "-Infinity" || plain == "-∞") {
-        out.value = -INFINITY;
+        out.value = -HUGE_VAL;
         return out;
     }
     if (plain == "nan" || plain == "NaN") {
-        out.value = NAN;
+        out.value = std::numeric_limits<double>::quiet_NaN();
         return out;
     }
     const std::string_view digits = plain.starts_with('+') ? std::string_view(plain).substr(1) : plain;

@@ -37,7 +37,7 @@ void explain_empty(Writer& w, const RowOf& row, Columns columns) {
 bool is_empty(const Writer& w, const RowOf& row) {
     if (!w.plan.masked || w.plan.mask_at == MaskAt::weights || w.plan.has_appended()) return false;
     for (Index j = 0; j < w.plan.keys; ++j)
-        if (previous(w, row, j).value != -INFINITY) return false;
+        if (previous(w, row, j).value != -HUGE_VAL) return false;
     return true;
 }
 
@@ -62,12 +62,12 @@ void explain_softmax(Writer& w, const RowOf& row, Columns columns) {
     bool finite = true;
     for (Index j = 0; j < plan.keys; ++j) {
         const double v = previous(w, row, j).value;
-        finite = finite && v < INFINITY;  // also not NaN
+        finite = finite && v < HUGE_VAL;  // also not NaN
         if (v > previous(w, row, largest).value) largest = j;
     }
     std::vector<Index> keys = all_keys(plan);
     // Hidden keys have no part in it; a row that is spoiled is shown as a whole.
-    if (finite) std::erase_if(keys, [&](Index j) { return previous(w, row, j).value == -INFINITY; });
+    if (finite) std::erase_if(keys, [&](Index j) { return previous(w, row, j).value == -HUGE_VAL; });
     if (keys.empty()) keys = all_keys(plan);
     w.why("the row's maximum is subtracted first: same result, no overflow");
     const Expr max = w.between("maximum", "maximum", previous(w, row, largest),
@@ -132,7 +132,7 @@ void explain_weights(Writer& w, const RowOf& row, Columns columns) {
         case Normalize::sum: {
             w.why("divided by the sum of the row, so that the weights sum to 1");
             std::vector<Index> seen = all_keys(plan);
-            std::erase_if(seen, [&](Index j) { return previous(w, row, j).value == -INFINITY; });
+            std::erase_if(seen, [&](Index j) { return previous(w, row, j).value == -HUGE_VAL; });
             return divide_by_sum(w, row, columns, seen);
         }
         case Normalize::sigmoid:
@@ -174,12 +174,13 @@ void explain_dropped(Writer& w, const RowOf& row, Columns columns) {
         const Cell cell = cell_of(row, key);
         Expr x = previous(w, row, key);
         // What a drawn mask did to a weight of 0 cannot be seen, and changes nothing.
-        const bool dropped = p == 1 || (w.values.at(cell) == 0 && x.value != 0);
+        const bool is_zero = x.value == 0;
+        const bool dropped = p == 1 || (w.values.at(cell) == 0 && !is_zero);
         if (dropped) {
             w.result(cell, w.key_label(key), product({std::move(x), constant(0)}), "dropped");
         } else {
             w.result(cell, w.key_label(key), quotient(std::move(x), difference(constant(1), constant(p))),
-                     x.value == 0 ? "" : "kept");
+                     is_zero ? "" : "kept");
         }
     });
 }
