@@ -39,7 +39,9 @@ std::string rows_of(const Step& step, const Line& line, const explain::Explanati
     tex.kind = Notation::Kind::tex;
     Notation plain = tex;
     plain.kind = Notation::Kind::text;
-    std::string out = text_in_math(line.group.empty() ? line.label : line.group + " " + line.label);
+    const bool raised = !line.cell && line.label.starts_with("e^");
+    std::string out = raised ? "e^{" + text_in_math(line.label.substr(2)) + "}"
+                             : text_in_math(line.group.empty() ? line.label : line.group + " " + line.label);
     std::size_t length = 0;
     const bool taken_over = line.expression && line.expression->is_number();
     for (const explain::Expr& form_of : shown_forms(line, form.level)) {

@@ -190,7 +190,7 @@ bool Notation::is_blank(Stage stage) const {
 
 std::string shown_number(double value, bool given, bool constant, const Notation& n) {
     if (!std::isfinite(value)) return rounded_text(value, n.precision);
-    const std::string whole = shortest(value, n.dtype);
+    std::string whole = shortest(value, n.dtype);
     if (n.exact || (constant && whole.size() <= longest_constant)) return whole;
     const auto decimals = decimals_of(whole);
     if (given && decimals && *decimals <= static_cast<std::size_t>(n.precision) &&
@@ -206,7 +206,7 @@ std::string shown_result(const explain::Line& line, Stage stage, const Notation&
     Expr e = explain::number(line.result);
     e.given = line.is_copy() && line.expression->given;
     e.hidden_with = stage;
-    const std::string text = Pen(n).write(e).text;
+    std::string text = Pen(n).write(e).text;
     if (!blank || !n.solution) return text;
     return n.kind == Notation::Kind::tex ? "\\boxed{" + text + "}" : "[" + text + "]";
 }
@@ -256,10 +256,10 @@ std::string tex_text(std::string_view utf8) {
                                                                           {U'√', "$\\surd$"},
                                                                           {U'ᵀ', "$^{T}$"},
                                                                           {U'Σ', "$\\Sigma$"},
-                                                                          {U'…', "\\ldots{}"},
+                                                                          {U'…', "$\\ldots$"},
                                                                           {U'≤', "$\\le$"},
                                                                           {U'×', "$\\times$"},
-                                                                          {U'␣', "\\_"},
+                                                                          {U'␣', "$\\_$"},
                                                                           {U'∞', "$\\infty$"},
                                                                           {U'²', "$^{2}$"}}};
         const auto* mark =
@@ -267,11 +267,12 @@ std::string tex_text(std::string_view utf8) {
         if (mark != known.end()) {
             out += mark->second;
         } else if (letter == '\\') {
-            out += "\\textbackslash{}";
+            out += "$\\backslash$";
         } else if (letter == '^' || letter == '~') {
-            out += std::string("\\") + letter + "{}";
+            out += letter == '^' ? "$\\wedge$" : "$\\sim$";
         } else if (letter != '\0' && std::string_view("#$%&_{}").find(letter) != std::string_view::npos) {
-            out += std::string("\\") + letter;
+            // In mathematics, since not every renderer knows these inside \text.
+            out += std::string("$\\") + letter + "$";
         } else if (letter == '<' || letter == '>' || letter == '|') {
             out += std::string("$") + letter + "$";
         } else if (letter == '"') {
