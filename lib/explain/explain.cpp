@@ -255,7 +255,10 @@ Explanation explain_row(Plan& plan, Index row, const Request& request) {
         const Index token = state_token(plan, out.batch, row);
         tokens = {token - 1, token, plan.keys - 1};
     }
-    Values values(plan, tokens);
+    // A norm over the width looks at all heads.
+    std::optional<Index> kv_head = plan.kv_head_of(request.head);
+    if (plan.qk_norm && plan.qk_norm->over_width) kv_head.reset();
+    Values values(plan, tokens, kv_head);
     out.warnings = run(plan, values);
     Story story(plan, Writer(plan, values, request.level), out);
     for (const PlannedStage* s : in_order_of_making(plan))

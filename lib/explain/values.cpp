@@ -20,8 +20,8 @@ struct Values::Inputs {
     std::unique_ptr<Tensors<double>> doubles;
 };
 
-Values::Values(const Plan& plan, std::vector<Index> state_tokens)
-    : state_tokens_(std::move(state_tokens)), inputs_(std::make_unique<Inputs>(plan)) {}
+Values::Values(const Plan& plan, std::vector<Index> state_tokens, std::optional<Index> kv_head)
+    : state_tokens_(std::move(state_tokens)), kv_head_(kv_head), inputs_(std::make_unique<Inputs>(plan)) {}
 
 Values::~Values() = default;
 
@@ -29,6 +29,9 @@ void Values::rows(const Rows& rows) {
     const Stage stage = rows.stage->stage;
     if (stage == Stage::states &&
         std::find(state_tokens_.begin(), state_tokens_.end(), rows.token) == state_tokens_.end())
+        return;
+    const StageShape family = rows.stage->family;
+    if (kv_head_ && has_kv_heads(family) && family != StageShape::shared_keys && rows.head != *kv_head_)
         return;
     for (Index i = 0; i < rows.row_count(); ++i) {
         Row& row = rows_[{stage, rows.head, rows.token, rows.row_begin + i}];

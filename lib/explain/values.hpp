@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -13,8 +14,9 @@ namespace attn::explain {
 /// the run reads them.
 class Values : public Sink {
   public:
-    /// Of `states` only those after some tokens are kept.
-    Values(const Plan& plan, std::vector<Index> state_tokens);
+    /// Of `states` only those after some tokens are kept, and keys and values of one head only where that is
+    /// given.
+    Values(const Plan& plan, std::vector<Index> state_tokens, std::optional<Index> kv_head = {});
     ~Values() override;
     Values(const Values&) = delete;
     Values& operator=(const Values&) = delete;
@@ -37,6 +39,7 @@ class Values : public Sink {
     const Row& row_of(const Cell& cell) const;
 
     std::vector<Index> state_tokens_;
+    std::optional<Index> kv_head_;
     std::map<std::tuple<Stage, Index, Index, Index>, Row> rows_;  ///< stage, head, token, row
     std::unique_ptr<Inputs> inputs_;
 };
