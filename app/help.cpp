@@ -18,6 +18,7 @@ commands
   run      compute documents; print or dump every stage (without a command)
   check    validate documents and print the plan, compute nothing
   init     list the built-in examples, or write one
+  explain  the arithmetic of one row, step by step
   schema   print the JSON Schema of an input or of a trace
   convert  tensors between JSON, CSV, npz, npy and safetensors
 
@@ -118,6 +119,40 @@ usage: attn-calc init [OPTIONS] [EXAMPLE]
   -h, --help          this help
 )";
 
+constexpr std::string_view explain_help =
+    R"(attn-calc explain: the arithmetic of one row, step by step, with its numbers
+
+  attn-calc explain x.json                         the second row
+  attn-calc explain x.json --row shiny --head 1    another one
+  attn-calc explain x.json --cell "weights[1,0]"   one number, down to the inputs
+  attn-calc explain x.json -f md -o sheet.md --blank weights,context
+                                                   a worksheet; with --key solved
+
+usage: attn-calc explain [OPTIONS] [FILE]       (FILE - or none: standard input)
+
+what is explained
+  --row R             a query: its number from 0, or its token (1)
+  --head, --batch N   of several (0)
+  --all-rows          every query, one after another
+  --cell "STAGE[I,J]" one number and all that it is made of; [B,H,I,J] with
+                      batch item and head
+  --level L           brief: results only; normal (default); full: where each
+                      number comes from, every term, every key
+
+how it is written
+  -f, --format F      text (default), json, md, tex
+  -o, --output FILE   format by suffix (.txt .json .md .tex) or FILE:FORMAT
+  --standalone        tex: a whole document that compiles
+  --blank A,B         leave the numbers of these stages as boxes
+  --key               with --blank: the solution
+  -p, --precision N   digits after the point (4)
+  --width N, --ascii, --color WHEN, --compact, --nonfinite P, --dtype T
+                      as in attn-calc run
+  -q, --quiet         no warnings
+  --error-format F    text (default) or json, one object a line
+  -h, --help          this help
+)";
+
 constexpr std::string_view schema_help = R"(attn-calc schema: print a JSON Schema (2020-12)
 
   attn-calc schema input > input.schema.json     of the documents that run reads
@@ -166,6 +201,8 @@ std::string_view help_of(Command command) {
             return schema_help;
         case Command::convert:
             return convert_help;
+        case Command::explain:
+            return explain_help;
     }
     return {};
 }

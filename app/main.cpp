@@ -51,8 +51,7 @@ void obey(const Options& options, const Diagnostics& diagnostics) {
     choose_kernels(options);
     if (options.version) return print_version(options);
     if (options.help) return print_text(options.command_named ? help_of(options.command) : main_help());
-    const bool reads = options.command == Command::run || options.command == Command::check ||
-                       options.command == Command::convert;
+    const bool reads = options.command != Command::init && options.command != Command::schema;
     if (reads && would_wait(options))
         return print_text(options.command_named ? help_of(options.command) : main_help());
     switch (options.command) {
@@ -66,6 +65,8 @@ void obey(const Options& options, const Diagnostics& diagnostics) {
             return schema_command(options);
         case Command::convert:
             return convert_command(options, diagnostics);
+        case Command::explain:
+            return explain_command(options, diagnostics);
     }
 }
 

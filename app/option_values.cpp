@@ -82,7 +82,7 @@ Format format_value(std::string_view text) {
 
 Target target_value(std::string_view text, Command command) {
     if (text == "-") return {"-", std::nullopt};
-    if (command == Command::init || command == Command::schema) return {std::string(text), Format::text};
+    if (command != Command::run && command != Command::check) return {std::string(text), Format::text};
     const std::size_t colon = text.rfind(':');
     if (colon != std::string_view::npos && text.find_first_of("/.", colon) == std::string_view::npos) {
         if (colon == 0 || colon + 1 == text.size())
@@ -99,13 +99,14 @@ Target target_value(std::string_view text, Command command) {
                "-o " + std::string(text) + ":json");
 }
 
-void append_stages(std::string_view text, std::vector<std::string>& stages) {
+void append_stages(std::string_view text, std::vector<std::string>& stages, std::string_view flag) {
     for (std::size_t from = 0;;) {
         const std::size_t comma = std::min(text.find(',', from), text.size());
         const std::string_view name = text.substr(from, comma - from);
         if (name.empty() || name.find_first_of("./") != std::string_view::npos)
-            fail_usage("--stages " + quoted(text) + ": expected names of stages, as in scores,weights",
-                       "--stages as the last word lists those of the input");
+            fail_usage(
+                std::string(flag) + " " + quoted(text) + ": expected names of stages, as in scores,weights",
+                "--stages as the last word lists those of the input");
         stages.emplace_back(name);
         if (comma == text.size()) return;
         from = comma + 1;

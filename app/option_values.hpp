@@ -29,6 +29,7 @@ Format format_value(std::string_view text);
 Target target_value(std::string_view text, Command command);
 
 /// Appends "a,b" to the names of stages.
-void append_stages(std::string_view text, std::vector<std::string>& stages);
+void append_stages(std::string_view text, std::vector<std::string>& stages,
+                   std::string_view flag = "--stages");
 
 }  // namespace attn

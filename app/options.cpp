@@ -13,10 +13,11 @@
 namespace attn {
 namespace {
 
-constexpr std::array commands{Command::run, Command::check, Command::init, Command::schema, Command::convert};
-constexpr std::array<std::string_view, 5> command_names{"run", "check", "init", "schema", "convert"};
-constexpr std::array<std::string_view, 6> later_commands{"explain", "diff",       "view",
-                                                         "probe",   "blindspots", "completion"};
+constexpr std::array commands{Command::run,    Command::check,   Command::init,
+                              Command::schema, Command::convert, Command::explain};
+constexpr std::array<std::string_view, 6> command_names{"run",    "check",   "init",
+                                                        "schema", "convert", "explain"};
+constexpr std::array<std::string_view, 5> later_commands{"diff", "view", "probe", "blindspots", "completion"};
 
 enum Id {
     help,
@@ -45,11 +46,19 @@ enum Id {
     ascii,
     weights,
     prefix,
+    row,
+    head,
+    all_rows,
+    cell,
+    level,
+    blank,
+    key,
+    standalone,
     id_count
 };
 
-constexpr unsigned of_run = 1, of_check = 2, of_init = 4, of_convert = 16,
-                   of_all = 31;  // 8: schema, which has no option of its own
+constexpr unsigned of_run = 1, of_check = 2, of_init = 4, of_convert = 16, of_explain = 32,
+                   of_all = 63;  // 8: schema, which has no option of its own
 
 struct Flag {
     Id id;
@@ -66,26 +75,34 @@ constexpr std::array<Flag, id_count> flags{{
     {verbose, "-v,--verbose", false, of_all},
     {error_format, "--error-format", true, of_all},
     {color, "--color", true, of_all},
-    {format, "-f,--format", true, of_run | of_check | of_convert},
+    {format, "-f,--format", true, of_convert | of_explain | of_run | of_check},
     {output, "-o,--output", true, of_all},
     {stages, "--stages", true, of_run | of_check | of_convert},
-    {batch, "--batch", true, of_run | of_check},
+    {batch, "--batch", true, of_explain | of_run | of_check},
     {heads, "--heads", true, of_run | of_check},
     {rows, "--rows", true, of_run | of_check},
     {cols, "--cols", true, of_run | of_check},
     {top, "--top", true, of_run},
-    {precision, "-p,--precision", true, of_run},
-    {dtype, "--dtype", true, of_run | of_check | of_convert},
-    {threads, "--threads", true, of_run | of_check},
-    {kernel_set, "--kernels", true, of_run | of_check},
-    {max_memory, "--max-memory", true, of_run | of_check},
-    {nonfinite, "--nonfinite", true, of_run | of_check},
+    {precision, "-p,--precision", true, of_explain | of_run},
+    {dtype, "--dtype", true, of_convert | of_explain | of_run | of_check},
+    {threads, "--threads", true, of_explain | of_run | of_check},
+    {kernel_set, "--kernels", true, of_explain | of_run | of_check},
+    {max_memory, "--max-memory", true, of_explain | of_run | of_check},
+    {nonfinite, "--nonfinite", true, of_explain | of_run | of_check},
     {squeeze, "--squeeze", false, of_run},
-    {compact, "--compact", false, of_run | of_check},
-    {width, "--width", true, of_run | of_check | of_init},
-    {ascii, "--ascii", false, of_run | of_check},
-    {weights, "--weights", true, of_run | of_check},
-    {prefix, "--prefix", true, of_run | of_check},
+    {compact, "--compact", false, of_explain | of_run | of_check},
+    {width, "--width", true, of_explain | of_run | of_check | of_init},
+    {ascii, "--ascii", false, of_explain | of_run | of_check},
+    {weights, "--weights", true, of_explain | of_run | of_check},
+    {prefix, "--prefix", true, of_explain | of_run | of_check},
+    {row, "--row", true, of_explain},
+    {head, "--head", true, of_explain},
+    {all_rows, "--all-rows", false, of_explain},
+    {cell, "--cell", true, of_explain},
+    {level, "--level", true, of_explain},
+    {blank, "--blank", true, of_explain},
+    {key, "--key", false, of_explain},
+    {standalone, "--standalone", false, of_explain},
 }};
 
 constexpr bool flags_are_in_order() {
@@ -195,7 +212,8 @@ void choose_command(Parsed& parsed, Options& options) {
         parsed.words.erase(parsed.words.begin());
         return choose_command(parsed, options);
     } else if (std::find(later_commands.begin(), later_commands.end(), word) != later_commands.end()) {
-        fail_usage("attn-calc " + word + " is not there yet", "commands: run, check, init, schema, convert");
+        fail_usage("attn-calc " + word + " is not there yet",
+                   "commands: run, check, init, schema, convert, explain");
     } else if (word == "-" || word.find_first_of("./") != std::string::npos) {
         return;
     } else {
@@ -227,6 +245,23 @@ void read_outputs(const Parsed& parsed, Options& options) {
         fail_usage("-o: " + std::string(name_of(options.command)) + " writes one file");
 }
 
+ExplainOptions explain_options(const Parsed& parsed) {
+    ExplainOptions o;
+    const auto last = [&](Id id) {
+        return parsed.values[id].empty() ? std::string{} : parsed.values[id].back();
+    };
+    o.format = last(format);
+    o.level = last(level);
+    o.row = last(row);
+    o.cell = last(cell);
+    if (!parsed.values[head].empty()) o.head = integer_value("--head", last(head), 0, 1'000'000'000);
+    o.all_rows = parsed.counts[all_rows] != 0;
+    o.solution = parsed.counts[key] != 0;
+    o.standalone = parsed.counts[standalone] != 0;
+    for (const std::string& text : parsed.values[blank]) append_stages(text, o.blank, "--blank");
+    return o;
+}
+
 Options convert(const Parsed& parsed, Options options) {
     const auto given = [&](Id id) { return !parsed.values[id].empty(); };
     const auto last = [&](Id id) -> const std::string& { return parsed.values[id].back(); };
@@ -247,7 +282,9 @@ Options convert(const Parsed& parsed, Options options) {
     } else if (given(dtype)) {
         options.request.dtype = static_cast<DType>(choice(dtype, {"float32", "float64"}));
     }
-    if (given(format)) options.format = format_value(last(format));
+    const bool explains = options.command == Command::explain;
+    if (explains) options.explain = explain_options(parsed);
+    if (given(format) && !explains) options.format = format_value(last(format));
     if (given(precision)) options.precision = integer_value("--precision", last(precision), 0, 30);
     if (given(top)) options.top = integer_value("--top", last(top), 1, 1'000'000);
     if (given(width)) options.width = integer_value("--width", last(width), 20, 10'000);

@@ -11,7 +11,7 @@
 
 namespace attn {
 
-enum class Command { run, check, init, schema, convert };
+enum class Command { run, check, init, schema, convert, explain };
 
 std::string_view name_of(Command command);
 
@@ -24,6 +24,15 @@ enum class Messages { text, json };
 struct Target {
     std::string path;
     std::optional<Format> format;
+};
+
+/// What `explain` is asked for, as typed.
+struct ExplainOptions {
+    std::string format, level;
+    std::string row, cell;  ///< empty: not given
+    std::optional<int> head;
+    bool all_rows = false, solution = false, standalone = false;
+    std::vector<std::string> blank;
 };
 
 /// A command line as plain data: checked for form, nothing opened, no name of the input resolved.
@@ -45,6 +54,7 @@ struct Options {
     bool squeeze = false, compact = false, ascii = false;
     When colour = When::automatic;
     Messages messages = Messages::text;
+    ExplainOptions explain;
 
     /// The format of standard output.
     Format standard_format() const { return format.value_or(Format::text); }

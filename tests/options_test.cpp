@@ -46,11 +46,12 @@ TEST_CASE("subcommands stand before or after options") {
     CHECK(parse({"check", "x.json"}).command == Command::check);
     CHECK(parse({"-f", "json", "check", "x.json"}).command == Command::check);
     CHECK(parse({"init"}).command == Command::init);
+    CHECK(parse({"explain", "x.json", "--row", "sun"}).explain.row == "sun");
     CHECK(parse({"schema", "trace"}).words == Words{"trace"});
     CHECK(parse({"run", "--help"}).help);
     CHECK(parse({"--help", "run"}).command_named);
     CHECK(parse({"help", "check"}).command == Command::check);
-    CHECK(refusal({"explain", "x.json"}).message == "attn-calc explain is not there yet");
+    CHECK(refusal({"completion", "x.json"}).message == "attn-calc completion is not there yet");
     CHECK(refusal({"rnu", "x.json"}).hint == "did you mean \"run\"?");
     CHECK(refusal({"xyzzy"}).code == Exit::usage);
     CHECK(refusal({"init", "--rows", "1"}).message == "attn-calc init takes no --rows");

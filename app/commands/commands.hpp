@@ -10,6 +10,7 @@ void check_command(const Options& options, const Diagnostics& diagnostics);
 void init_command(const Options& options, const Diagnostics& diagnostics);
 void schema_command(const Options& options);
 void convert_command(const Options& options, const Diagnostics& diagnostics);
+void explain_command(const Options& options, const Diagnostics& diagnostics);
 
 /// The version; with -v those of the compiler and the libraries as well.
 void print_version(const Options& options);

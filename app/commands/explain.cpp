@@ -1,0 +1,187 @@
+#include "lib/explain/explain.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "app/commands/commands.hpp"
+#include "app/option_values.hpp"
+#include "app/output.hpp"
+#include "app/source.hpp"
+#include "app/terminal.hpp"
+#include "lib/render/explain.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+constexpr std::array<std::string_view, 4> formats{"text", "json", "md", "tex"};
+constexpr std::array<std::string_view, 3> levels{"brief", "normal", "full"};
+
+struct Goal {
+    std::string path = "-";
+    ExplainFormat format = ExplainFormat::text;
+};
+
+ExplainFormat format_of(std::string_view flag, std::string_view text) {
+    return static_cast<ExplainFormat>(choice_value(flag, text, formats));
+}
+
+/// Where it goes, and in which form: -f, or what the name of the file says.
+Goal goal_of(const Options& options) {
+    Goal goal;
+    if (!options.explain.format.empty()) goal.format = format_of("-f", options.explain.format);
+    if (options.targets.empty() || options.targets.front().path == "-") return goal;
+    goal.path = options.targets.front().path;
+    if (!options.explain.format.empty()) return goal;
+    const std::size_t colon = goal.path.rfind(':');
+    if (colon != std::string::npos && goal.path.find_first_of("/.", colon) == std::string::npos) {
+        goal.format = format_of("-o", goal.path.substr(colon + 1));
+        goal.path.resize(colon);
+        return goal;
+    }
+    const std::size_t dot = goal.path.find_last_of("./");
+    const std::string suffix =
+        dot == std::string::npos || goal.path[dot] != '.' ? "" : goal.path.substr(dot + 1);
+    if (suffix == "txt" || suffix == "text") return goal;
+    const auto* found = std::find(formats.begin(), formats.end(), suffix);
+    if (found == formats.end())
+        fail_usage("-o " + harmless(goal.path) + ": the name does not say the format",
+                   "-o " + harmless(goal.path) + ":md");
+    goal.format = static_cast<ExplainFormat>(found - formats.begin());
+    return goal;
+}
+
+/// The rows that are explained: those that were asked for, or the second one.
+std::vector<Index> rows_of(const Plan& plan, const ExplainOptions& options) {
+    if (options.all_rows) return counted(plan.queries);
+    if (options.row.empty()) return {std::min(Index{1}, plan.queries - 1)};
+    const std::vector<Index>& found = plan.queries_shown.indices;
+    if (found.size() == 1) return found;
+    std::string all;
+    for (const Index k : found) all += (all.empty() ? "" : ", ") + std::to_string(k);
+    fail_usage("--row " + harmless(options.row) + " is several rows: " + all,
+               "--row " + std::to_string(found.front()));
+}
+
+std::vector<Stage> blank_of(const Plan& plan, const ExplainOptions& options) {
+    std::vector<Stage> out;
+    std::vector<std::string_view> names;
+    for (const PlannedStage& s : plan.stages) names.push_back(s.name);
+    for (const std::string& name : options.blank) {
+        const auto stage = stage_named(name);
+        if (!stage || !plan.find(*stage))
+            fail_usage("--blank " + harmless(name) + ": " +
+                           (stage ? "this input has no such stage" : "there is no such stage"),
+                       did_you_mean(name, names));
+        out.push_back(*stage);
+    }
+    return out;
+}
+
+ExplainForm form_of(const Options& options, bool standard) {
+    ExplainForm form;
+    form.base.nonfinite = options.nonfinite;
+    form.base.compact = options.compact;
+    form.base.ascii = options.ascii;
+    form.base.precision = options.precision;
+    form.base.width =
+        options.width ? *options.width : std::min(columns_of(standard ? STDOUT_FILENO : -1), 120);
+    form.base.colour = standard ? use_colour(STDOUT_FILENO, options.colour) : options.colour == When::always;
+    form.solution = options.explain.solution;
+    form.standalone = options.explain.standalone;
+    if (!options.explain.level.empty())
+        form.level = static_cast<explain::Level>(choice_value("--level", options.explain.level, levels));
+    return form;
+}
+
+void refuse_contradictions(const Options& options, const Goal& goal) {
+    const ExplainOptions& e = options.explain;
+    if (e.all_rows && !e.row.empty()) fail_usage("--all-rows and --row exclude each other");
+    if (!e.cell.empty() && (e.all_rows || !e.row.empty()))
+        fail_usage(std::string("--cell names its row: ") + (e.all_rows ? "--all-rows" : "--row") +
+                   " has no use");
+    if (e.solution && e.blank.empty())
+        fail_usage("--key writes the solution of a worksheet", "--blank weights,context --key");
+    if (e.standalone && goal.format != ExplainFormat::tex) fail_usage("--standalone is for -f tex");
+    if (options.words.size() > 1) fail_usage("attn-calc explain takes one file");
+}
+
+/// What is explained of one document: rows, or one number.
+struct Task {
+    PlannedDocument* document;
+    explain::Request request;
+    std::vector<Index> rows;
+    std::optional<explain::Cell> cell;
+    std::vector<Stage> blank;
+};
+
+Task task_of(PlannedDocument& document, const Options& options, explain::Level level) {
+    Plan& plan = document.plan;
+    if (plan.batch_shown.indices.size() > 1) {
+        if (options.request.batch)
+            fail_usage("--batch " + harmless(*options.request.batch) + " is several batch items",
+                       "attn-calc explain takes one");
+        plan.batch_shown.indices = {0};
+        plan.batch_shown.all = false;
+    }
+    const auto head = static_cast<Index>(options.explain.head.value_or(0));
+    if (head >= plan.heads)
+        fail_usage("--head " + std::to_string(head) + ": there is no head " + std::to_string(head) + " (" +
+                   std::to_string(plan.heads) + (plan.heads == 1 ? " head" : " heads") + ", counted from 0)");
+    Task task{&document, {head, level}, {}, {}, blank_of(plan, options.explain)};
+    if (options.explain.cell.empty()) {
+        task.rows = rows_of(plan, options.explain);
+        return task;
+    }
+    task.cell = explain::cell_named(plan, options.explain.cell, plan.batch_shown.indices.front(), head);
+    plan.batch_shown.indices = {task.cell->batch};
+    return task;
+}
+
+/// As plan_all(); a row that does not exist is one of --row here.
+std::vector<PlannedDocument> planned(const Options& options) {
+    try {
+        return plan_all(options);
+    } catch (Error& error) {
+        if (error.code == Exit::usage && error.message.starts_with("--rows ")) error.message.erase(5, 1);
+        throw;
+    }
+}
+
+}  // namespace
+
+void explain_command(const Options& options, const Diagnostics& diagnostics) {
+    const Goal goal = goal_of(options);
+    refuse_contradictions(options, goal);
+    ExplainForm form = form_of(options, goal.path == "-");
+    Options reading = options;
+    if (!options.explain.row.empty()) reading.request.rows = options.explain.row;
+    std::vector<PlannedDocument> documents = planned(reading);
+    std::vector<Task> tasks;
+    for (PlannedDocument& d : documents) tasks.push_back(task_of(d, options, form.level));
+
+    const auto output = open_output(goal.path);
+    ExplanationWriter writer(goal.format, *output, form);
+    for (const Task& task : tasks) {
+        form.blank = task.blank;
+        Plan& plan = task.document->plan;
+        const auto tell = [&](const explain::Explanation& e) {
+            for (const std::string& warning : e.warnings) diagnostics.warning(task.document->file, warning);
+            writer.write(e, form);
+        };
+        try {
+            if (task.cell) tell(explain::explain_cell(plan, *task.cell, task.request));
+            for (const Index row : task.rows) tell(explain::explain_row(plan, row, task.request));
+        } catch (Error& error) {
+            if (error.place.file.empty() && error.code == Exit::input) error.place.file = task.document->file;
+            throw;
+        }
+    }
+    writer.end();
+    output->commit();
+}
+
+}  // namespace attn

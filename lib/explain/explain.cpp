@@ -1,0 +1,390 @@
+#include "lib/explain/explain.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <numeric>
+#include <set>
+#include <tuple>
+
+#include "lib/explain/writer.hpp"
+#include "lib/run/run.hpp"
+#include "lib/text.hpp"
+
+namespace attn::explain {
+namespace {
+
+/// More lines of one number's history are for `full`.
+constexpr std::size_t most_cell_lines = 240;
+
+/// Stages in the order in which their numbers come about: the latent goes before the keys that are made of
+/// it, states go before the context that reads them.
+std::vector<const PlannedStage*> in_order_of_making(const Plan& plan) {
+    std::vector<const PlannedStage*> out;
+    for (const PlannedStage& s : plan.stages) {
+        if (s.stage == Stage::latent || s.stage == Stage::states) continue;
+        const Stage before = s.stage == Stage::keys ? Stage::latent : Stage::states;
+        const PlannedStage* moved =
+            s.stage == Stage::keys || s.stage == Stage::context ? plan.find(before) : nullptr;
+        if (moved) out.push_back(moved);
+        out.push_back(&s);
+    }
+    return out;
+}
+
+std::vector<Index> counted_from(Index first, Index n) {
+    std::vector<Index> out(static_cast<std::size_t>(n));
+    std::iota(out.begin(), out.end(), first);
+    return out;
+}
+
+/// Only this row is computed, but every stage of it.
+void show_all(Plan& plan, Index row) {
+    for (PlannedStage& s : plan.stages) s.shown = true;
+    plan.queries_shown.asked = true;
+    plan.queries_shown.indices = {row};
+    plan.queries_shown.all = plan.queries == 1;
+}
+
+/// Every number of these rows is taken over as it is.
+bool copies(const Plan& plan, Stage stage) {
+    switch (stage) {
+        case Stage::queries:
+            return !plan.projects(WeightRole::query);
+        case Stage::keys:
+            return !plan.projects(WeightRole::key);
+        case Stage::values:
+            return !plan.projects(WeightRole::value);
+        case Stage::all_keys:
+        case Stage::all_values:
+            return !plan.past_latent;
+        default:
+            return false;
+    }
+}
+
+class Story {
+  public:
+    Story(Plan& plan, const Writer& writer, Explanation& out) : plan_(plan), w_(writer), out_(out) {}
+
+    /// The rows of a stage that belong to a query row, each with all its columns.
+    void tell(const PlannedStage& stage, Index head, Index row) {
+        const Index b = out_.batch, kv = plan_.kv_head_of(head),
+                    t = plan_.state ? state_token(plan_, b, row) : 0;
+        const bool full = w_.level == Level::full;
+        const std::vector<Index> columns = counted_from(0, stage.shape.back());
+        const auto own = [&](Index of) { return Cell{stage.stage, b, of, row, 0, 0}; };
+        std::vector<RowOf> rows;
+        std::string rest;
+        switch (stage.family) {
+            case StageShape::query_dim:
+            case StageShape::query_key:
+                rows.push_back(own(head));
+                break;
+            case StageShape::merged:
+                rows.push_back(own(0));
+                break;
+            case StageShape::per_key:
+                if (full) {
+                    rows.push_back(Cell{stage.stage, b, kv, 0, 0, 0});
+                } else {
+                    begin(stage);
+                    const std::vector<Index> one{std::max(t, Index{0})};
+                    add(Cell{stage.stage, b, kv, 0, 0, 0}, one, [](const Cell&) {});
+                    end(alike(plan_.new_keys - 1, "tokens"));
+                    return;
+                }
+                break;
+            case StageShape::key_dim:
+            case StageShape::all_key_dim:
+            case StageShape::shared_keys:
+            case StageShape::merged_keys: {
+                const bool all = full || copies(plan_, stage.stage);
+                const Index n = stage.shape[stage.shape.size() - 2];
+                const bool shared =
+                    stage.family == StageShape::shared_keys || stage.family == StageShape::merged_keys;
+                const Index of = shared ? 0 : kv;
+                const Index example = example_key(n, row, stage.family == StageShape::all_key_dim, t);
+                for (Index j = 0; j < n; ++j)
+                    if (all || j == example) rows.push_back(Cell{stage.stage, b, of, j, 0, 0});
+                if (!all && n > 1) rest = alike(n - 1, "keys");
+                break;
+            }
+            case StageShape::state:
+                for (Index i = 0; i < plan_.dim; ++i) rows.push_back(Cell{stage.stage, b, kv, i, 0, 0});
+                break;
+            case StageShape::states:
+                for (Index i = 0; i < plan_.dim && t >= 0; ++i)
+                    rows.push_back(Cell{stage.stage, b, kv, i, 0, t});
+                break;
+        }
+        begin(stage);
+        constexpr std::size_t most = 8, first = 5, last = 2;
+        for (std::size_t k = 0; k < rows.size(); ++k) {
+            if (!full && rows.size() > most && k == first) {
+                Line gap;
+                gap.more = static_cast<Index>(rows.size() - first - last);
+                gap.label = std::to_string(gap.more) + " more rows";
+                w_.step().lines.push_back(std::move(gap));
+                k = rows.size() - last;
+            }
+            add(rows[k], columns, [](const Cell&) {});
+        }
+        if (rows.empty()) w_.why("no token has been read yet");
+        end(rest);
+    }
+
+    /// A step of rows that are asked for one by one: add() between begin() and end().
+    void begin(const PlannedStage& stage) {
+        step_ = {};
+        step_.number = static_cast<Index>(out_.steps.size()) + 1;
+        step_.stage = stage.stage;
+        step_.name = std::string(stage.name);
+        step_.formula = stage.formula;
+        w_.begin(step_);
+    }
+    /// Some numbers of a row; calls f(cell) for every number of a stage that they are made of.
+    template <class F>
+    void add(const RowOf& row, const std::vector<Index>& columns, F&& f) {
+        const std::size_t first = step_.lines.size();
+        explain_stage(w_, row, columns);
+        for (std::size_t k = first; k < step_.lines.size(); ++k)
+            if (step_.lines[k].expression)
+                each_number(*step_.lines[k].expression, [&](const Expr& leaf) {
+                    if (leaf.cell) f(*leaf.cell);
+                });
+    }
+    void end(std::string rest = {}) {
+        step_.rest = std::move(rest);
+        out_.steps.push_back(std::move(step_));
+    }
+
+  private:
+    static std::string alike(Index n, const std::string& what) {
+        if (n <= 0) return "";
+        const std::string others = n == 1 ? what.substr(0, what.size() - 1) : std::to_string(n) + " " + what;
+        return "the other " + others + " alike: --level full";
+    }
+
+    /// The key whose making is shown: the query's own token where keys are made of the same tokens.
+    Index example_key(Index n, Index row, bool with_past, Index state_token) const {
+        if (plan_.state) return std::clamp(state_token, Index{0}, n - 1);
+        const bool same = plan_.key_input == plan_.query_input && !plan_.projected_given;
+        return same ? std::min(n - 1, row + (with_past ? plan_.past : 0)) : 0;
+    }
+
+    Plan& plan_;
+    Writer w_;
+    Explanation& out_;
+    Step step_;
+};
+
+}  // namespace
+
+void explain_stage(Writer& w, const RowOf& row, Columns columns) {
+    switch (row.stage) {
+        case Stage::queries:
+        case Stage::keys:
+        case Stage::values:
+            return explain_projection(w, row, columns);
+        case Stage::latent:
+            return explain_latent(w, row, columns);
+        case Stage::normed_queries:
+        case Stage::normed_keys:
+            return explain_norm(w, row, columns);
+        case Stage::rope_keys:
+            return explain_rope_keys(w, row, columns);
+        case Stage::rotated_queries:
+        case Stage::rotated_keys:
+            return explain_rotation(w, row, columns);
+        case Stage::mapped_queries:
+        case Stage::mapped_keys:
+            return explain_feature_map(w, row, columns);
+        case Stage::decay:
+        case Stage::beta:
+            return explain_per_key(w, row, columns);
+        case Stage::all_keys:
+        case Stage::all_values:
+            return explain_joined(w, row, columns);
+        case Stage::scores:
+            return explain_scores(w, row, columns);
+        case Stage::scaled_scores:
+            return explain_scaled(w, row, columns);
+        case Stage::capped_scores:
+            return explain_capped(w, row, columns);
+        case Stage::biased_scores:
+            return explain_biased(w, row, columns);
+        case Stage::masked_scores:
+            return explain_masked(w, row, columns);
+        case Stage::weights:
+            return explain_weights(w, row, columns);
+        case Stage::masked_weights:
+            return explain_masked_weights(w, row, columns);
+        case Stage::renormalized_weights:
+            return explain_renormalized(w, row, columns);
+        case Stage::dropped_weights:
+            return explain_dropped(w, row, columns);
+        case Stage::context:
+            return explain_context(w, row, columns);
+        case Stage::state:
+            return explain_state(w, row, columns);
+        case Stage::states:
+            return explain_states(w, row, columns);
+        case Stage::normed_context:
+            return explain_normed_context(w, row, columns);
+        case Stage::gated_context:
+            return explain_gated(w, row, columns);
+        case Stage::concat:
+            return explain_concat(w, row, columns);
+        case Stage::head_outputs:
+            return explain_head_outputs(w, row, columns);
+        case Stage::output:
+            return explain_output(w, row, columns);
+    }
+}
+
+Explanation explain_row(Plan& plan, Index row, const Request& request) {
+    Explanation out;
+    out.plan = &plan;
+    out.batch = plan.batch_shown.indices.front();
+    out.head = request.head;
+    out.row = row;
+    show_all(plan, row);
+    std::vector<Index> tokens;
+    if (plan.state) {
+        const Index token = state_token(plan, out.batch, row);
+        tokens = {token - 1, token, plan.keys - 1};
+    }
+    // A norm over the width looks at all heads.
+    std::optional<Index> kv_head = plan.kv_head_of(request.head);
+    if (plan.qk_norm && plan.qk_norm->over_width) kv_head.reset();
+    Values values(plan, tokens, kv_head);
+    out.warnings = run(plan, values);
+    Story story(plan, Writer(plan, values, request.level), out);
+    for (const PlannedStage* s : in_order_of_making(plan))
+        if (s->stage != Stage::head_outputs || request.level == Level::full)
+            story.tell(*s, request.head, row);
+    return out;
+}
+
+Explanation explain_cell(Plan& plan, const Cell& cell, const Request& request) {
+    const StageShape family = plan.find(cell.stage)->family;
+    Explanation out;
+    out.plan = &plan;
+    out.batch = cell.batch;
+    out.head = cell.head;
+    out.row = row_kind(family) == RowKind::queries ? cell.row : 0;
+    out.cell = cell;
+    out.cell_place = place_of(plan, cell);
+    show_all(plan, out.row);
+    std::vector<Index> tokens;
+    if (plan.state) tokens = counted_from(0, plan.keys);
+    Values values(plan, tokens);
+    out.warnings = run(plan, values);
+    Story story(plan, Writer(plan, values, request.level), out);
+
+    // What a row is made of has a lower place, or is an earlier token: a row is told once, with all its
+    // columns.
+    const std::vector<const PlannedStage*> order = in_order_of_making(plan);
+    const auto place = [&](const Cell& c) {
+        const auto found = std::find_if(order.begin(), order.end(),
+                                        [&](const PlannedStage* s) { return s->stage == c.stage; });
+        return std::tuple{order.end() - found, -c.token, c.head, c.row};
+    };
+    struct Wanted {
+        RowOf row;
+        std::set<Index> columns;
+    };
+    std::map<std::tuple<std::ptrdiff_t, Index, Index, Index>, Wanted> wanted;
+    const auto want = [&](const Cell& c) {
+        Wanted& w = wanted[place(c)];
+        w.row = c;
+        w.row.column = 0;
+        w.columns.insert(c.column);
+    };
+    want(cell);
+    std::size_t lines = 0;
+    while (!wanted.empty()) {
+        const bool enough = request.level != Level::full && lines > most_cell_lines;
+        const Stage stage = wanted.begin()->second.row.stage;
+        if (!enough) story.begin(*plan.find(stage));
+        while (!wanted.empty() && wanted.begin()->second.row.stage == stage) {
+            const Wanted next = std::move(wanted.begin()->second);
+            wanted.erase(wanted.begin());
+            if (enough)
+                out.unexplained += static_cast<Index>(next.columns.size());
+            else
+                story.add(next.row, {next.columns.begin(), next.columns.end()}, want);
+        }
+        if (enough) continue;
+        story.end();
+        lines += out.steps.back().lines.size();
+    }
+    return out;
+}
+
+Cell cell_named(const Plan& plan, std::string_view text, Index batch, Index head) {
+    const auto refuse = [&](const std::string& why, std::string hint = {}) {
+        fail_usage("--cell " + harmless(text) + ": " + why, std::move(hint));
+    };
+    const std::size_t open = std::min(text.find('['), text.size());
+    const std::string_view name = text.substr(0, open);
+    const PlannedStage* stage = nullptr;
+    std::vector<std::string_view> names;
+    for (const PlannedStage& s : plan.stages) {
+        names.push_back(s.name);
+        if (s.name == name) stage = &s;
+    }
+    if (!stage)
+        refuse(stage_named(name) ? "this input has no such stage" : "there is no such stage",
+               did_you_mean(name, names));
+    std::vector<Index> numbers;
+    const char* at = text.data() + open;
+    const char* end = text.data() + text.size();
+    bool right = at != end && end[-1] == ']';
+    while (right && at != end && *at != ']') {
+        Index n = 0;
+        const auto [stop, error] = std::from_chars(at + 1, end, n);
+        right = error == std::errc{} && n >= 0 && stop != end && *stop == (stop + 1 == end ? ']' : ',');
+        numbers.push_back(n);
+        at = stop;
+    }
+    const auto axes = axes_of(stage->family);
+    std::size_t free = 0;  // batch and head may be left out
+    for (const Axis a : axes) free += a == Axis::batch || a == Axis::head;
+    if (!right || (numbers.size() != axes.size() && numbers.size() != axes.size() - free)) {
+        std::string own;
+        for (std::size_t k = free; k < axes.size(); ++k)
+            own += (k > free ? "," : "") + std::string(name_of(axes[k]));
+        refuse("expected " + std::string(name) + "[" + own + "], numbers counted from 0",
+               free ? "with batch" + std::string(free > 1 ? " and head" : "") +
+                          " in front where there are several"
+                    : "");
+    }
+    Cell cell{stage->stage, batch, 0, 0, 0, 0};
+    if (has_heads(stage->family)) {
+        cell.head = has_kv_heads(stage->family) ? plan.kv_head_of(head) : head;
+        if (stage->shape[1] == 1) cell.head = 0;
+    }
+    const std::size_t skipped = axes.size() - numbers.size();
+    for (std::size_t k = skipped; k < axes.size(); ++k) {
+        const Index n = numbers[k - skipped];
+        if (n >= stage->shape[k])
+            refuse("there is no " + std::string(name_of(axes[k])) + " " + std::to_string(n),
+                   std::string(name) + " is " + to_string(stage->shape));
+        if (axes[k] == Axis::batch) {
+            cell.batch = n;
+        } else if (axes[k] == Axis::head) {
+            cell.head = n;
+        } else if (k + 1 == axes.size()) {
+            cell.column = n;
+        } else if (stage->family == StageShape::states && axes[k] == Axis::key) {
+            cell.token = n;
+        } else {
+            cell.row = n;
+        }
+    }
+    return cell;
+}
+
+}  // namespace attn::explain

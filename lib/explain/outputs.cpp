@@ -1,0 +1,110 @@
+// The context and what follows it.
+#include <algorithm>
+#include <cmath>
+
+#include "lib/explain/writer.hpp"
+
+namespace attn::explain {
+namespace {
+
+Cell cell_of(const RowOf& row, Index column) {
+    Cell cell = row;
+    cell.column = column;
+    return cell;
+}
+
+std::string column_label(Index c) { return "d" + std::to_string(c); }
+
+}  // namespace
+
+void explain_context(Writer& w, const RowOf& row, Columns columns) {
+    const Plan& plan = w.plan;
+    if (plan.state) return explain_state_context(w, row, columns);
+    const Stage weights = w.last_weights();
+    const Index kv = plan.kv_head_of(row.head);
+    // Keys without weight carry nothing, and there may be many.
+    std::vector<Index> keys;
+    for (Index j = 0; j < plan.keys; ++j)
+        if (w.at(weights, row.batch, row.head, row.row, j).value != 0) keys.push_back(j);
+    const Index left_out = plan.keys - static_cast<Index>(keys.size());
+    w.why(keys.empty()   ? "no key has a weight"
+          : left_out > 0 ? "the average of the values by these weights; keys of weight 0 are left out"
+                         : "the average of the values by these weights");
+    if (plan.normalize == Normalize::sigmoid || plan.dropout)
+        w.why(left_out > 0 ? "the sum of the values times these weights; keys of weight 0 are left out"
+                           : "the sum of the values times these weights");
+    w.each(columns, "columns", [&](Index d) {
+        w.result(cell_of(row, d), column_label(d), w.sum_of(static_cast<Index>(keys.size()), [&](Index k) {
+            const Index j = keys[static_cast<std::size_t>(k)];
+            return product(
+                {w.at(weights, row.batch, row.head, row.row, j), w.at(w.value_stage(), row.batch, kv, j, d)});
+        }));
+    });
+}
+
+void explain_normed_context(Writer& w, const RowOf& row, Columns columns) {
+    constexpr double eps = 1e-6;
+    const auto x = [&](Index d) { return w.at(Stage::context, row.batch, row.head, row.row, d); };
+    w.why("the context of each head at one size, before the gate");
+    const NormParts parts = explain_moments(w, {NormType::rms, eps, w.plan.value_dim, x});
+    w.each(columns, "columns", [&](Index d) {
+        Expr e = quotient(x(d), parts.root);
+        if (w.plan.context_norm) e = product({std::move(e), w.tensor(*w.plan.context_norm, d)});
+        w.result(cell_of(row, d), column_label(d), std::move(e));
+    });
+}
+
+void explain_gated(Writer& w, const RowOf& row, Columns columns) {
+    const Plan& plan = w.plan;
+    const Gate& gate = *plan.gate;
+    const Stage from = w.has(Stage::normed_context) ? Stage::normed_context : Stage::context;
+    w.why(gate.silu ? "each number passes as far as its gate opens: g / (1 + e^-g)"
+                    : "each number passes as far as its gate opens: 0 closed, 1 open");
+    const WeightRole role = gate.from_queries ? WeightRole::query : WeightRole::gate;
+    w.each(columns, "columns", [&](Index d) {
+        const Index o = gate.from_queries ? row.head * 2 * plan.query_dim + plan.query_dim + d
+                                          : row.head * plan.value_dim + d;
+        const std::string name = "gate " + column_label(d);
+        const Expr g = w.between(name, name, w.projected(role, o, [&](Index i) {
+            return w.input(*plan.query_input, row.batch, 0, 1, row.row, i);
+        }));
+        const Expr open = sum({constant(1), function(Expr::Kind::exp, negative(g))});
+        Expr x = w.at(from, row.batch, row.head, row.row, d);
+        if (gate.silu) x = product({std::move(x), g});
+        w.result(cell_of(row, d), column_label(d), quotient(std::move(x), open));
+    });
+}
+
+void explain_concat(Writer& w, const RowOf& row, Columns columns) {
+    const Index width = w.plan.value_dim;
+    w.why("the heads' contexts side by side");
+    w.each(columns, "columns", [&](Index c) {
+        w.result(cell_of(row, c), column_label(c),
+                 w.at(w.last_context(), row.batch, c / width, row.row, c % width))
+            .group = "head " + std::to_string(c / width);
+    });
+}
+
+void explain_head_outputs(Writer& w, const RowOf& row, Columns columns) {
+    const Index width = w.plan.value_dim;
+    w.why("this head's share of the output; the shares and the bias add up to it");
+    w.each(columns, "columns", [&](Index o) {
+        w.result(cell_of(row, o), column_label(o), w.sum_of(width, [&](Index d) {
+            return product({w.at(w.last_context(), row.batch, row.head, row.row, d),
+                            w.weight(WeightRole::output, row.head * width + d, o)});
+        }));
+    });
+}
+
+void explain_output(Writer& w, const RowOf& row, Columns columns) {
+    const bool merged = w.has(Stage::concat);
+    w.why(merged ? "mixes what the heads found" : "the context in the width of the model");
+    w.each(columns, "columns", [&](Index o) {
+        w.result(cell_of(row, o), column_label(o), w.projected(WeightRole::output, o, [&](Index c) {
+            return merged ? w.at(Stage::concat, row.batch, 0, row.row, c)
+                          : w.at(w.last_context(), row.batch, 0, row.row, c);
+        }));
+    });
+}
+
+}  // namespace attn::explain

@@ -1,0 +1,63 @@
+#include "lib/explain/values.hpp"
+
+#include <algorithm>
+
+#include "lib/run/materialize.hpp"
+
+namespace attn::explain {
+
+/// One of them is there: that of the plan's type.
+struct Values::Inputs {
+    explicit Inputs(const Plan& plan) : pool(1) {
+        if (plan.dtype == DType::float32)
+            singles = std::make_unique<Tensors<float>>(plan, pool);
+        else
+            doubles = std::make_unique<Tensors<double>>(plan, pool);
+    }
+
+    Pool pool;
+    std::unique_ptr<Tensors<float>> singles;
+    std::unique_ptr<Tensors<double>> doubles;
+};
+
+Values::Values(const Plan& plan, std::vector<Index> state_tokens, std::optional<Index> kv_head)
+    : state_tokens_(std::move(state_tokens)), kv_head_(kv_head), inputs_(std::make_unique<Inputs>(plan)) {}
+
+Values::~Values() = default;
+
+void Values::rows(const Rows& rows) {
+    const Stage stage = rows.stage->stage;
+    if (stage == Stage::states &&
+        std::find(state_tokens_.begin(), state_tokens_.end(), rows.token) == state_tokens_.end())
+        return;
+    const StageShape family = rows.stage->family;
+    if (kv_head_ && has_kv_heads(family) && family != StageShape::shared_keys && rows.head != *kv_head_)
+        return;
+    for (Index i = 0; i < rows.row_count(); ++i) {
+        Row& row = rows_[{stage, rows.head, rows.token, rows.row_begin + i}];
+        for (Index j = 0; j < rows.column_count(); ++j) {
+            row.numbers.push_back(rows.at(i, j));
+            if (rows.hidden) row.hidden.push_back(rows.hidden[i * rows.column_count() + j] != 0);
+        }
+    }
+}
+
+const Values::Row& Values::row_of(const Cell& cell) const {
+    return rows_.at({cell.stage, cell.head, cell.token, cell.row});
+}
+
+double Values::at(const Cell& cell) const {
+    return row_of(cell).numbers.at(static_cast<std::size_t>(cell.column));
+}
+
+bool Values::is_hidden(const Cell& cell) const {
+    const Row& row = row_of(cell);
+    return !row.hidden.empty() && row.hidden[static_cast<std::size_t>(cell.column)];
+}
+
+double Values::tensor(std::size_t k, Index flat) const {
+    const auto at = static_cast<std::size_t>(flat);
+    return inputs_->singles ? static_cast<double>((*inputs_->singles)[k][at]) : (*inputs_->doubles)[k][at];
+}
+
+}  // namespace attn::explain

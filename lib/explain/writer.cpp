@@ -1,0 +1,301 @@
+#include "lib/explain/writer.hpp"
+
+#include <algorithm>
+
+#include "lib/error.hpp"
+#include "lib/text.hpp"
+
+namespace attn::explain {
+namespace {
+
+// Sums and steps that are longer are shown by their ends.
+constexpr Index most_terms = 8, first_terms = 3, last_terms = 2;
+constexpr Index most_lines = 12, first_lines = 6, last_lines = 3;
+
+/// An explanation is held in memory, some 300 bytes a number.
+constexpr std::size_t most_numbers = 2'000'000;
+
+std::string bracketed(const std::vector<Index>& numbers) {
+    std::string out = "[";
+    for (std::size_t k = 0; k < numbers.size(); ++k) out += (k ? "," : "") + std::to_string(numbers[k]);
+    return out + "]";
+}
+
+/// Numbers of an element in a row-major tensor.
+std::vector<Index> unravelled(const Shape& shape, Index flat) {
+    std::vector<Index> out(shape.size());
+    for (std::size_t k = shape.size(); k-- > 0;) {
+        out[k] = flat % shape[k];
+        flat /= shape[k];
+    }
+    return out;
+}
+
+/// "/weights/W_query" is "W_query", "/weights/0/W_query" is "weights[0].W_query", "/mask/keep" is
+/// "mask.keep", "/keys" is "input.keys".
+std::string name_in_document(const std::string& pointer) {
+    std::vector<std::string> words;
+    for (std::size_t from = 1; from <= pointer.size();) {
+        const std::size_t end = std::min(pointer.find('/', from), pointer.size());
+        words.push_back(pointer.substr(from, end - from));
+        from = end + 1;
+    }
+    if (words.size() == 2 && words[0] == "weights") words.erase(words.begin());
+    std::string out;
+    for (const std::string& w : words) {
+        const bool is_number = !w.empty() && w.find_first_not_of("0123456789") == std::string::npos;
+        out += is_number ? "[" + w + "]" : (out.empty() ? "" : ".") + w;
+    }
+    // A document may hold what a stage is called like.
+    return (stage_named(out) ? "input." : "") + harmless(out);
+}
+
+std::string_view name_of_role(WeightRole role) {
+    switch (role) {
+        case WeightRole::query:
+            return "W_query";
+        case WeightRole::key:
+            return "W_key";
+        case WeightRole::value:
+            return "W_value";
+        default:
+            return "W_out";
+    }
+}
+
+bool has_duplicates(const std::vector<std::string>& tokens, const std::string& token) {
+    return std::count(tokens.begin(), tokens.end(), token) > 1;
+}
+
+std::string label_of(const std::vector<std::string>& tokens, Index k, const char* word) {
+    const std::string& token = tokens[static_cast<std::size_t>(k)];
+    const std::string n = std::to_string(k);
+    if (token == n) return word + (" " + n);
+    return clip(visible(token), 16) + (has_duplicates(tokens, token) ? "[" + n + "]" : "");
+}
+
+}  // namespace
+
+std::string place_of(const Plan& plan, const Cell& cell) {
+    const PlannedStage& stage = *plan.find(cell.stage);
+    std::vector<Index> n{cell.batch};
+    if (has_heads(stage.family)) n.push_back(cell.head);
+    if (stage.family == StageShape::states) n.push_back(cell.token);
+    if (stage.family != StageShape::per_key) n.push_back(cell.row);
+    n.push_back(cell.column);
+    return std::string(stage.name) + bracketed(n);
+}
+
+Expr Writer::at(const Cell& cell) const {
+    Expr e = number(values.at(cell));
+    e.cell = cell;
+    e.place = place_of(plan, cell);
+    // Stages that are the document's own numbers.
+    const bool raw = cell.stage == Stage::queries  ? !plan.projects(WeightRole::query)
+                     : cell.stage == Stage::keys   ? !plan.projects(WeightRole::key)
+                     : cell.stage == Stage::values ? !plan.projects(WeightRole::value)
+                     : cell.stage == Stage::decay  ? plan.state->decay.has_value()
+                     : cell.stage == Stage::beta   ? plan.state->beta.has_value()
+                                                   : false;
+    e.given = raw;
+    return e;
+}
+
+Expr Writer::at(Stage stage, Index batch, Index head, Index row, Index column) const {
+    return at(Cell{stage, batch, head, row, column, 0});
+}
+
+Expr Writer::tensor(std::size_t k, Index flat, std::string_view name) const {
+    const TensorSource& t = plan.tensors[k];
+    Expr e = number(values.tensor(k, flat));
+    e.given = t.kind == TensorSource::Kind::literal;
+    const bool drawn = t.kind == TensorSource::Kind::drawn_weight;
+    e.place =
+        (drawn ? std::string(name) : name_in_document(t.pointer)) + bracketed(unravelled(t.shape, flat));
+    return e;
+}
+
+Expr Writer::weight(WeightRole role, Index i, Index o) const {
+    const Projection& p = plan.projection(role);
+    for (const WeightPiece& piece : p.weight) {
+        if (o < piece.target_begin || o >= piece.target_begin + piece.outputs) continue;
+        const Index columns = plan.tensors[piece.tensor].shape.back();
+        const Index output = piece.source_begin + o - piece.target_begin;
+        const Index flat = piece.base + (piece.out_in ? output * columns + i : i * columns + output);
+        const std::string list =
+            plan.variant->weights_list ? "weights[" + std::to_string(o / piece.outputs) + "]." : "";
+        return tensor(piece.tensor, flat, list + std::string(name_of_role(role)));
+    }
+    return constant(0);
+}
+
+std::optional<Expr> Writer::bias(WeightRole role, Index o) const {
+    for (const WeightPiece& piece : plan.projection(role).bias)
+        if (o >= piece.target_begin && o < piece.target_begin + piece.outputs)
+            return tensor(piece.tensor, piece.source_begin + o - piece.target_begin,
+                          "b" + std::string(name_of_role(role).substr(1)));
+    return std::nullopt;
+}
+
+Expr Writer::input(std::size_t k, Index batch, Index head, Index heads, Index token, Index column) const {
+    const Shape& s = plan.tensors[k].shape;
+    return tensor(k, ((batch * heads + head) * s[s.size() - 2] + token) * s.back() + column);
+}
+
+Expr Writer::projected(WeightRole role, Index o, const std::function<Expr(Index)>& of) const {
+    Expr e = sum_of(plan.projection(role).d_in, [&](Index i) {
+        return product({of(i), weight(role, i, o)});
+    });
+    std::optional<Expr> b = bias(role, o);
+    if (!b) return e;
+    if (e.kind != Expr::Kind::sum) return sum({std::move(e), std::move(*b)});
+    e.parts.push_back(std::move(*b));
+    return e;
+}
+
+Expr Writer::sum_of(Index n, const std::function<Expr(Index)>& term) const {
+    std::vector<Expr> parts;
+    const bool whole = level == Level::full || n <= most_terms;
+    for (Index k = 0; k < n; ++k) {
+        if (whole || k < first_terms || k >= n - last_terms) {
+            parts.push_back(term(k));
+            continue;
+        }
+        double part = 0;
+        Expr rest;
+        for (; k < n - last_terms; ++k) {
+            Expr e = term(k);
+            part += evaluate(e);
+            each_number(e, [&](const Expr& leaf) {
+                if (leaf.cell) rest.hidden_with = leaf.cell->stage;
+                if (leaf.hidden_with) rest.hidden_with = leaf.hidden_with;
+            });
+        }
+        --k;
+        rest.value = part;
+        rest.more = n - first_terms - last_terms;
+        parts.push_back(std::move(rest));
+    }
+    if (parts.empty()) return constant(0);
+    return sum(std::move(parts));
+}
+
+Expr Writer::broadcast(std::size_t k, Index batch, Index head, Index query, Index key) const {
+    const Shape s = four_axes(plan.tensors[k].shape);
+    const auto on = [&](std::size_t axis, Index n) { return s[axis] > 1 ? n : 0; };
+    return tensor(k, ((on(0, batch) * s[1] + on(1, head)) * s[2] + on(2, query)) * s[3] + on(3, key));
+}
+
+Stage Writer::query_stage() const {
+    for (const Stage s : {Stage::mapped_queries, Stage::rotated_queries, Stage::normed_queries})
+        if (has(s)) return s;
+    return Stage::queries;
+}
+
+Stage Writer::key_stage() const {
+    for (const Stage s : {Stage::all_keys, Stage::mapped_keys, Stage::rotated_keys, Stage::normed_keys})
+        if (has(s)) return s;
+    return Stage::keys;
+}
+
+Stage Writer::before(Stage stage) const {
+    Stage last = Stage::scores;
+    for (const PlannedStage& s : plan.stages) {
+        if (s.stage == stage) break;
+        if (s.family == StageShape::query_key) last = s.stage;
+    }
+    return last;
+}
+
+Stage Writer::last_weights() const { return before(Stage::context); }
+
+Stage Writer::last_context() const {
+    return has(Stage::gated_context) ? Stage::gated_context : Stage::context;
+}
+
+Index state_token(const Plan& plan, Index batch, Index query) {
+    if (!plan.causal) return plan.keys - 1;
+    return std::clamp(query + plan.offsets[static_cast<std::size_t>(batch)], Index{-1}, plan.keys - 1);
+}
+
+std::string Writer::query_label(Index query) const { return label_of(plan.query_tokens, query, "query"); }
+
+std::string Writer::key_label(Index key) const { return label_of(plan.key_tokens, key, "key"); }
+
+std::string Writer::row_label(const RowOf& row) const {
+    switch (row_kind(plan.find(row.stage)->family)) {
+        case RowKind::queries:
+            return query_label(row.row);
+        case RowKind::new_keys:
+            return key_label(plan.past + row.row);
+        case RowKind::all_keys:
+            return key_label(row.row);
+        case RowKind::whole:
+            break;
+    }
+    return {};
+}
+
+Line& Writer::result(const Cell& cell, std::string label, std::optional<Expr> expression, std::string note) {
+    Line line;
+    line.label = std::move(label);
+    line.cell = cell;
+    line.place = place_of(plan, cell);
+    line.expression = std::move(expression);
+    line.result = values.at(cell);
+    line.note = std::move(note);
+    return keep(std::move(line));
+}
+
+Line& Writer::keep(Line line) {
+    if (line.expression) each_number(*line.expression, [&](const Expr&) { ++numbers_; });
+    if (numbers_ > most_numbers)
+        fail("",
+             "is too large to be explained in full: more than " + std::to_string(most_numbers) + " numbers",
+             "--level normal shortens; --cell explains one number");
+    step_->lines.push_back(std::move(line));
+    return step_->lines.back();
+}
+
+Expr Writer::between(std::string label, std::string place, Expr expression, std::string note) {
+    Expr out = number(evaluate(expression));
+    out.place = place;
+    out.hidden_with = step_->stage;
+    Line line;
+    line.label = std::move(label);
+    line.place = std::move(place);
+    line.expression = std::move(expression);
+    line.result = out.value;
+    line.note = std::move(note);
+    keep(std::move(line));
+    return out;
+}
+
+Expr Writer::between_once(std::string label, std::string place, Expr expression) {
+    for (const Line& line : step_->lines) {
+        if (line.place != place) continue;
+        Expr out = number(line.result);
+        out.place = std::move(place);
+        out.hidden_with = step_->stage;
+        return out;
+    }
+    return between(std::move(label), std::move(place), std::move(expression));
+}
+
+void Writer::each(Columns columns, const std::string& what, const std::function<void(Index)>& f) {
+    const auto n = static_cast<Index>(columns.size());
+    const bool whole = level == Level::full || n <= most_lines;
+    for (Index k = 0; k < n; ++k) {
+        if (whole || k < first_lines || k >= n - last_lines) {
+            f(columns[static_cast<std::size_t>(k)]);
+            continue;
+        }
+        Line gap;
+        gap.more = n - first_lines - last_lines;
+        gap.label = std::to_string(gap.more) + " more " + what;
+        step_->lines.push_back(std::move(gap));
+        k = n - last_lines - 1;
+    }
+}
+
+}  // namespace attn::explain

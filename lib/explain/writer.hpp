@@ -1,0 +1,142 @@
+#pragma once
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/explain/step.hpp"
+#include "lib/explain/values.hpp"
+
+namespace attn::explain {
+
+/// One row of a stage: `cell.column` counts for nothing.
+using RowOf = Cell;
+using Columns = std::span<const Index>;
+
+/// "weights[0,0,1,0]": the axes that the stage has in this plan.
+std::string place_of(const Plan& plan, const Cell& cell);
+
+/// The token after which a query reads the state; -1: before the first.
+Index state_token(const Plan& plan, Index batch, Index query);
+
+/// What the functions that explain a stage write with: numbers with their places, and the lines of a step.
+class Writer {
+  public:
+    Writer(const Plan& of, const Values& numbers, Level detail) : plan(of), values(numbers), level(detail) {}
+
+    const Plan& plan;
+    const Values& values;
+    const Level level;
+
+    // Numbers.
+    Expr at(Stage stage, Index batch, Index head, Index row, Index column) const;
+    Expr at(const Cell& cell) const;
+    /// Element `flat` of tensor `k`; `name` where the document does not name it.
+    Expr tensor(std::size_t k, Index flat, std::string_view name = {}) const;
+    /// W[i, o] and b[o] of a projection, where they stand in the document.
+    Expr weight(WeightRole role, Index i, Index o) const;
+    std::optional<Expr> bias(WeightRole role, Index o) const;
+    /// Number [batch, head, token, column] of an input with so many heads.
+    Expr input(std::size_t tensor, Index batch, Index head, Index heads, Index token, Index column) const;
+    /// x · W + b: `of(i)` is column i of x.
+    Expr projected(WeightRole role, Index o, const std::function<Expr(Index)>& of) const;
+    /// term(0) + ... + term(n - 1), shortened in the middle.
+    Expr sum_of(Index n, const std::function<Expr(Index)>& term) const;
+    /// A tensor that is broadcast to [batch, head, query, key].
+    Expr broadcast(std::size_t tensor, Index batch, Index head, Index query, Index key) const;
+
+    // Facts.
+    bool has(Stage stage) const { return plan.find(stage) != nullptr; }
+    /// The stages that the scores, or the state, are made of.
+    Stage query_stage() const;
+    Stage key_stage() const;
+    Stage value_stage() const { return has(Stage::all_values) ? Stage::all_values : Stage::values; }
+    /// The stage of scores or weights before this one.
+    Stage before(Stage stage) const;
+    /// The last weights, and the last stage with the axes of the context.
+    Stage last_weights() const;
+    Stage last_context() const;
+    std::string query_label(Index query) const;
+    std::string key_label(Index key) const;
+    /// Of the rows of a stage.
+    std::string row_label(const RowOf& row) const;
+
+    // Lines.
+    void begin(Step& step) { step_ = &step; }
+    Step& step() { return *step_; }
+    void why(std::string text) { step_->why = std::move(text); }
+    /// The number of a stage and its calculation.
+    Line& result(const Cell& cell, std::string label, std::optional<Expr> expression, std::string note = {});
+    /// A number on the way to it; returns it for use in what follows.
+    Expr between(std::string label, std::string place, Expr expression, std::string note = {});
+    /// The same where the step does not have it yet.
+    Expr between_once(std::string label, std::string place, Expr expression);
+    /// Calls f(k) for columns, some in the middle left out where they are many.
+    void each(Columns columns, const std::string& what, const std::function<void(Index)>& f);
+
+  private:
+    /// \throws Error (exit 3) where an explanation grows beyond what is sensible to hold
+    Line& keep(Line line);
+
+    Step* step_ = nullptr;
+    std::size_t numbers_ = 0;
+};
+
+/// Writes the lines of some columns of a row of a stage, and why it is done. The table of stages:
+/// explain.cpp.
+void explain_stage(Writer& w, const RowOf& row, Columns columns);
+
+// inputs.cpp: what comes before the scores
+void explain_projection(Writer& w, const RowOf& row, Columns columns);
+void explain_latent(Writer& w, const RowOf& row, Columns columns);
+void explain_norm(Writer& w, const RowOf& row, Columns columns);
+void explain_rope_keys(Writer& w, const RowOf& row, Columns columns);
+void explain_rotation(Writer& w, const RowOf& row, Columns columns);
+void explain_feature_map(Writer& w, const RowOf& row, Columns columns);
+void explain_joined(Writer& w, const RowOf& row, Columns columns);
+/// x / sqrt(mean x² + eps) and its kin; `x(k)` is number k of `n`, `wanted(k)` those of the columns.
+struct NormOf {
+    NormType type;
+    double eps;
+    Index n;
+    std::function<Expr(Index)> x;
+};
+/// The numbers that a norm subtracts (if any) and divides by.
+struct NormParts {
+    std::optional<Expr> mean;
+    Expr root;
+};
+NormParts explain_moments(Writer& w, const NormOf& norm);
+
+// scores.cpp
+void explain_scores(Writer& w, const RowOf& row, Columns columns);
+void explain_scaled(Writer& w, const RowOf& row, Columns columns);
+void explain_capped(Writer& w, const RowOf& row, Columns columns);
+void explain_biased(Writer& w, const RowOf& row, Columns columns);
+void explain_masked(Writer& w, const RowOf& row, Columns columns);
+
+// weights.cpp
+void explain_weights(Writer& w, const RowOf& row, Columns columns);
+void explain_masked_weights(Writer& w, const RowOf& row, Columns columns);
+void explain_renormalized(Writer& w, const RowOf& row, Columns columns);
+void explain_dropped(Writer& w, const RowOf& row, Columns columns);
+/// The rule that hides a key, or a word on why it is seen.
+std::string rule_of(const Writer& w, const RowOf& row, Index key);
+
+// state.cpp
+void explain_per_key(Writer& w, const RowOf& row, Columns columns);
+void explain_states(Writer& w, const RowOf& row, Columns columns);
+void explain_state(Writer& w, const RowOf& row, Columns columns);
+void explain_state_context(Writer& w, const RowOf& row, Columns columns);
+
+// outputs.cpp
+void explain_context(Writer& w, const RowOf& row, Columns columns);
+void explain_normed_context(Writer& w, const RowOf& row, Columns columns);
+void explain_gated(Writer& w, const RowOf& row, Columns columns);
+void explain_concat(Writer& w, const RowOf& row, Columns columns);
+void explain_head_outputs(Writer& w, const RowOf& row, Columns columns);
+void explain_output(Writer& w, const RowOf& row, Columns columns);
+
+}  // namespace attn::explain
