@@ -23,8 +23,8 @@ commands
   convert  tensors between JSON, CSV, npz, npy and safetensors
 
 most used options of run
-  -f, --format F     text (default), json, ndjson, csv, torch, npz,
-                     npy, safetensors
+  -f, --format F     text (default), json, ndjson, csv, torch, md, tex,
+                     npz, npy, safetensors
   -o, --output FILE  write to FILE, format by its suffix or FILE:FORMAT
   --stages A,B       only these stages; as the last word: list them
   --rows, --cols, --heads, --batch
@@ -61,11 +61,11 @@ what is computed
   --max-memory SIZE   refuse what needs more: 800M, 1.5G, 2GiB
 
 how it is written
-  -f, --format F      text (default), json, ndjson, csv, torch, npz,
-                      npy, safetensors
-  -o, --output FILE   repeatable; format by suffix (.json .ndjson .csv .txt .npz
-                      .npy .safetensors) or FILE:FORMAT; standard output
-                      only with -f as well
+  -f, --format F      text (default), json, ndjson, csv, torch, md, tex,
+                      npz, npy, safetensors
+  -o, --output FILE   repeatable; format by suffix (.json .ndjson .csv .txt .md .tex
+                      .npz .npy .safetensors) or FILE:FORMAT; standard
+                      output only with -f as well
   -p, --precision N   digits after the point in text (4)
   --top K             text: the K largest weights of each row
   --width N           columns of text (the terminal's, or 80)
@@ -73,7 +73,7 @@ how it is written
   --color WHEN        auto (default), always, never
   --nonfinite P       infinities and NaN in JSON: string (default), null, bare
   --squeeze           leave out axes of length 1
-  --compact           JSON on one line
+  --compact           JSON on one line; tex: a bmatrix in place of a table
 
 messages
   -q, --quiet         no warnings and no progress

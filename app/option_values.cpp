@@ -18,6 +18,8 @@ constexpr std::array suffixes{Suffix{"json", Format::json},
                               Suffix{"csv", Format::csv},
                               Suffix{"txt", Format::text},
                               Suffix{"text", Format::text},
+                              Suffix{"md", Format::md},
+                              Suffix{"tex", Format::tex},
                               Suffix{"npz", Format::npz},
                               Suffix{"npy", Format::npy},
                               Suffix{"safetensors", Format::safetensors}};

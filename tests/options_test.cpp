@@ -90,6 +90,10 @@ TEST_CASE("stages without a value are listed") {
 
 TEST_CASE("formats by name and by suffix") {
     CHECK(parse({"-f", "torch", "x.json"}).format == Format::torch);
+    CHECK(parse({"-f", "md", "x.json"}).format == Format::md);
+    CHECK(parse({"-f", "tex", "x.json"}).format == Format::tex);
+    CHECK(parse({"-o", "x.md", "x.json"}).targets[0].format == Format::md);
+    CHECK(parse({"-o", "x.tex", "x.json"}).targets[0].format == Format::tex);
     CHECK(parse({"-o", "x.jsonl", "x.json"}).targets[0].format == Format::ndjson);
     CHECK(parse({"-o", "a.b/x.txt", "x.json"}).targets[0].format == Format::text);
     CHECK(parse({"-o", "/dev/stdout:json", "x.json"}).targets[0].path == "/dev/stdout");

@@ -11,10 +11,12 @@ namespace attn {
 namespace {
 
 void refuse_many(Format format, std::size_t documents) {
-    if (documents <= 1 || (format != Format::csv && format != Format::torch && !is_binary(format))) return;
+    if (documents <= 1 ||
+        (format != Format::csv && format != Format::torch && format != Format::tex && !is_binary(format)))
+        return;
     fail_usage("the format " + std::string(name_of(format)) + " holds one document, and there are " +
                    std::to_string(documents),
-               "json, ndjson and text hold several");
+               "json, ndjson, text and md hold several");
 }
 
 void refuse_many_stages(Format format, const Plan& plan) {

@@ -8,9 +8,9 @@
 namespace attn {
 namespace {
 
-constexpr std::array<std::string_view, 8> names{"text",  "json", "ndjson", "csv",
-                                                "torch", "npz",  "npy",    "safetensors"};
-constexpr std::array<std::string_view, 4> later_names{"md", "tex", "html", "svg"};
+constexpr std::array<std::string_view, 10> names{"text", "json", "ndjson",      "csv", "torch",
+                                                 "npz",  "npy",  "safetensors", "md",  "tex"};
+constexpr std::array<std::string_view, 2> later_names{"html", "svg"};
 
 }  // namespace
 
@@ -43,6 +43,10 @@ std::unique_ptr<Sink> make_sink(Format format, Output& output, const RenderOptio
         case Format::npy:
         case Format::safetensors:
             return make_tensors(format, output, options.squeeze);
+        case Format::md:
+            return make_markdown(output, options);
+        case Format::tex:
+            return make_latex(output, options);
     }
     return nullptr;
 }

@@ -11,7 +11,7 @@
 
 namespace attn {
 
-enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors };
+enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors, md, tex };
 
 /// The format of a name, or nothing.
 std::optional<Format> format_named(std::string_view name);
@@ -42,14 +42,14 @@ class Output {
 struct RenderOptions {
     NonFinite nonfinite = NonFinite::string;
     bool squeeze = false;           ///< JSON, torch, binary: axes of length 1 are left out
-    bool compact = false;           ///< JSON: one line
+    bool compact = false;           ///< JSON: one line; LaTeX: a bmatrix, without labels
     bool colour = false;            ///< text
     bool ascii = false;             ///< text: our own marks in ASCII, other characters escaped
-    int width = 80;                 ///< text: columns
-    int precision = 4;              ///< text: digits after the point
+    int width = 80;                 ///< text, Markdown, LaTeX: columns of a table
+    int precision = 4;              ///< text, Markdown, LaTeX: digits after the point
     std::optional<int> top;         ///< text: the largest weights of each row
     std::optional<Index> document;  ///< its number, where there are several
-    bool heading = false;           ///< text: a heading with the document's name
+    bool heading = false;           ///< text, Markdown: a heading with the document's name
     std::string source_name;
 };
 

@@ -9,6 +9,8 @@ std::unique_ptr<Sink> make_json(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_ndjson(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_csv(Output& output);
 std::unique_ptr<Sink> make_torch(Output& output, const RenderOptions& options);
+std::unique_ptr<Sink> make_markdown(Output& output, const RenderOptions& options);
+std::unique_ptr<Sink> make_latex(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_text(Output& output, const RenderOptions& options);
 /// npz, npy (one stage), safetensors.
 std::unique_ptr<Sink> make_tensors(Format format, Output& output, bool squeeze);
