@@ -74,7 +74,7 @@ class MarkdownSink : public TableSink {
         line("", mark, [&](std::size_t k) { return markdown(table.columns[k]); });
         line("---", "---", [](std::size_t) { return std::string("---:"); });
         for (std::size_t i = 0; i < table.rows.size(); ++i) {
-            if (table.row_gap == i) line(mark, mark, [&](std::size_t) { return mark; });
+            if (table.row_gap == i) line(mark, mark, [&](std::size_t) -> const std::string& { return mark; });
             line(markdown(table.rows[i]), mark, [&](std::size_t k) {
                 const TableCell& c = table.cells[i][k];
                 return c.hidden ? std::string(options_.ascii ? "." : "·") : number(c.value);

@@ -109,7 +109,7 @@ class LatexSink : public TableSink {
     /// A number in mathematics: a minus that is one, 10 to a power, ∞.
     std::string value(const TableCell& c) const {
         if (c.hidden) return "\\cdot";
-        const std::string text = number(c.value);
+        std::string text = number(c.value);
         if (text.ends_with("inf")) return text.starts_with("-") ? "-\\infty" : "\\infty";
         if (text == "nan") return "\\mathrm{NaN}";
         const std::size_t e = text.find('e');
@@ -141,7 +141,8 @@ class LatexSink : public TableSink {
         }
         const std::string down = write("\\vdots"), across = write("\\cdots"), both = write("\\ddots");
         for (std::size_t i = 0; i < table.rows.size(); ++i) {
-            if (table.row_gap == i) line(down, both.c_str(), [&](std::size_t) { return down; });
+            if (table.row_gap == i)
+                line(down, both.c_str(), [&](std::size_t) -> const std::string& { return down; });
             line(latex(table.rows[i]), across.c_str(),
                  [&](std::size_t k) { return write(value(table.cells[i][k])); });
         }
