@@ -47,7 +47,6 @@ constexpr std::string_view run_help = R"(attn-calc run: compute documents and pr
   attn-calc run x.json --stages                 which stages are there
   attn-calc run x.json --stages weights --rows 0:2
   attn-calc run x.json -o trace.json -o weights.dat:csv
-  attn-calc run a.json b.json -f ndjson         several documents
 
 usage: attn-calc run [OPTIONS] [FILE...]        (FILE - or none: standard input)
 
@@ -56,6 +55,7 @@ what is computed
   --batch, --heads N  batch items and query heads: 0 or 0,2 or 0:8
   --rows, --cols N    queries and keys, also by token
   --dtype T           float32 or float64, whatever the document says
+  --weights FILE      weights from npz or safetensors; --prefix P: names below P
   --threads N         workers (0: what the machine offers)
   --kernels NAME      instruction set: auto, avx512, avx2, sse2, neon
   --max-memory SIZE   refuse what needs more: 800M, 1.5G, 2GiB
@@ -63,8 +63,8 @@ what is computed
 how it is written
   -f, --format F      text (default), json, ndjson, csv, torch, md, tex,
                       npz, npy, safetensors
-  -o, --output FILE   repeatable; format by suffix (.json .ndjson .csv .txt .md .tex
-                      .npz .npy .safetensors) or FILE:FORMAT; standard
+  -o, --output FILE   repeatable; format by suffix (.json .ndjson .csv .txt .md
+                      .tex .npz .npy .safetensors) or FILE:FORMAT; standard
                       output only with -f as well
   -p, --precision N   digits after the point in text (4)
   --top K             text: the K largest weights of each row
@@ -87,6 +87,7 @@ constexpr std::string_view check_help =
 
   attn-calc check x.json                 layouts, shapes, stages, cost
   attn-calc check x.json -f json         the same for programs
+  attn-calc check w.safetensors          names, shapes and types of a file
   attn-calc check *.json -q > /dev/null  only what is wrong
 
 usage: attn-calc check [OPTIONS] [FILE...]      (FILE - or none: standard input)

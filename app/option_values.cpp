@@ -84,7 +84,8 @@ Format format_value(std::string_view text) {
 
 Target target_value(std::string_view text, Command command) {
     if (text == "-") return {"-", std::nullopt};
-    if (command != Command::run && command != Command::check) return {std::string(text), Format::text};
+    if (command != Command::run && command != Command::check && command != Command::convert)
+        return {std::string(text), Format::text};
     const std::size_t colon = text.rfind(':');
     if (colon != std::string_view::npos && text.find_first_of("/.", colon) == std::string_view::npos) {
         if (colon == 0 || colon + 1 == text.size())

@@ -6,7 +6,8 @@ import sys
 import tempfile
 
 SOURCE, BUILD = os.environ["ATTN_SOURCE"], os.path.dirname(os.path.dirname(os.environ["ATTN_PROGRAM"]))
-CORPORA = {"document": ["data/examples", "data/cases", "tests/hostile/attn"]}
+CORPORA = {"document": ["data/examples", "data/cases", "tests/hostile/attn"], "npy": ["tests/hostile/npy"],
+           "npz": ["tests/hostile/npz"], "safetensors": ["tests/hostile/safetensors"]}
 if os.environ.get("ATTN_SANITIZE") != "ON":
     print("built with the sanitizers only")
     sys.exit(77)

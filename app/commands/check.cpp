@@ -1,9 +1,11 @@
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
+#include "app/commands/list_tensors.hpp"
 
 namespace attn {
 
 void check_command(const Options& options, const Diagnostics& diagnostics) {
+    if (list_tensor_files(options)) return;
     const std::vector<PlannedDocument> documents = plan_all(options);
     std::vector<Destination> destinations = open_destinations(options, documents);
     std::vector<std::vector<std::string>> warnings(documents.size());

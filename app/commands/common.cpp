@@ -67,7 +67,7 @@ std::vector<Destination> open_destinations(const Options& options,
     for (const Target& t : targets) {
         const Format format = t.format.value_or(options.standard_format());
         refuse_many(format, documents.size());
-        refuse_many_stages(format, documents.front().plan);
+        if (!documents.empty()) refuse_many_stages(format, documents.front().plan);
         if (t.path == "-") refuse_terminal(format);
         refuse_overwriting(t.path, options.words);
     }

@@ -20,14 +20,9 @@ std::string stem_of(const std::string& file) {
 
 FileTensors read_tensors(const std::string& file) {
     if (names_tensor_file(file)) {
-        try {
-            FileTensors out = take_all(*open_tensor_file(file));
-            if (file.ends_with(".npy")) out.tensors.front().name = stem_of(file);
-            return out;
-        } catch (Error& error) {
-            error.place.file = file;
-            throw;
-        }
+        FileTensors out = of_file(file, [&] { return take_all(*open_tensor_file(file)); });
+        if (file.ends_with(".npy")) out.tensors.front().name = stem_of(file);
+        return out;
     }
     const Source source = read_source(file, SIZE_MAX / 2);
     return file.ends_with(".csv") ? read_csv_tensors(source) : read_json_tensors(source);

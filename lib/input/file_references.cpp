@@ -189,12 +189,7 @@ Value FileReferences::weights(const Value& reference, const std::string& pointer
 }
 
 Value weights_of_file(const std::string& path, std::string_view prefix) {
-    try {
-        return pick_weights(*open_tensor_file(path), path, prefix);
-    } catch (Error& error) {
-        error.place.file = path;
-        throw;
-    }
+    return of_file(path, [&] { return pick_weights(*open_tensor_file(path), path, prefix); });
 }
 
 std::vector<std::string> weight_prefixes(const TensorFile& file) {

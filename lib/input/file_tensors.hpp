@@ -11,7 +11,7 @@ struct FileTensor {
     std::string name;
     Shape shape;
     Numbers numbers;
-    Numbers float32;  ///< where text was read: the nearest float32 of each, rounded once; else empty
+    Numbers float32{};  ///< where text was read: the nearest float32 of each, rounded once; else empty
 
     Element element() const { return numbers.element(); }
 };

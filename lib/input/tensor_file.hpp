@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/error.hpp"
 #include "lib/input/file_tensors.hpp"
 #include "lib/shape.hpp"
 
@@ -42,6 +43,18 @@ std::unique_ptr<TensorFile> open_tensor_file(const std::string& path);
 /// The same for bytes that `keeper` keeps. `path` says by its suffix what they are.
 std::unique_ptr<TensorFile> read_tensor_file(std::string_view path, std::shared_ptr<const void> keeper,
                                              std::span<const std::byte> bytes);
+
+/// Calls read() and says of which file its Error is.
+template <class Read>
+auto of_file(const std::string& path, Read read) {
+    try {
+        return read();
+    } catch (Error& error) {
+        error.place.file = path;
+        error.message = "the file " + error.message;
+        throw;
+    }
+}
 
 /// All of a file's tensors.
 FileTensors take_all(const TensorFile& file);
