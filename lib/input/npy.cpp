@@ -194,7 +194,7 @@ NpyHeader read_npy_header(std::span<const std::byte> bytes, std::size_t total) {
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());  // NOLINT
     if (!text.starts_with(magic.substr(0, std::min(magic.size(), text.size()))) || text.size() < 6)
         fail("", "is no npy file: it does not begin with \\x93NUMPY");
-    if (total < 12) fail("", "is an npy file without a header: it is cut short");
+    if (total < 12 || bytes.size() < 12) fail("", "is an npy file without a header: it is cut short");
     const auto major = std::to_integer<int>(bytes[6]), minor = std::to_integer<int>(bytes[7]);
     if (major < 1 || major > 3 || minor != 0)
         fail("", "is npy of version " + std::to_string(major) + "." + std::to_string(minor) +
