@@ -8,7 +8,8 @@ say() { printf 'attn-calc: %s\n' "$*" >&2; }
 # found PROBE: a command, a header, or python:MODULE
 found() {
     case $1 in
-        python:*) [ -e "/usr/lib/python3/dist-packages/${1#python:}" ] || python3 -c "import ${1#python:}" 2>/dev/null ;;
+        # Of the Python that runs the tests: the distribution's where there is one, as in CMakeLists.txt.
+        python:*) "$(PATH=/usr/bin:$PATH command -v python3 || echo false)" -c "import ${1#python:}" 2>/dev/null ;;
         *.hpp | *.h)
             prefixes=/usr:/usr/local:${CMAKE_PREFIX_PATH:-}
             saved=$IFS
