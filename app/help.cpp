@@ -21,6 +21,9 @@ commands
   explain  the arithmetic of one row, step by step
   schema   print the JSON Schema of an input or of a trace
   convert  tensors between JSON, CSV, npz, npy and safetensors
+  diff     compare somebody's numbers with ours, stage by stage
+  blindspots, probe
+           what known mistakes an input cannot show; an input that shows them
 
 most used options of run
   -f, --format F     text (default), json, ndjson, csv, torch, md, tex,
@@ -34,8 +37,9 @@ most used options of run
   -h, --help         this help; after a command: all its options
   --version          the version; with -v of the libraries too
 
-exit status: 0 done, 2 wrong command line, 3 wrong input, 4 output cannot be
-written, 5 out of memory, 70 a defect of the program, 130 interrupted
+exit status: 0 done, 1 diff found a difference, 2 wrong command line, 3 wrong
+input, 4 output cannot be written, 5 out of memory, 70 a defect of the program,
+130 interrupted
 )";
 }
 
@@ -184,7 +188,90 @@ Names and shapes stay; what is lost is said on standard error.
   --dtype T           float16, bfloat16, float32 or float64: round to nearest,
                       ties to even. Booleans stay
   -q, --quiet         no word about what is lost
+)";
+
+constexpr std::string_view diff_help = R"(attn-calc diff: compare somebody's numbers with ours, stage by stage
+
+  attn-calc diff theirs.json my.json          a trace with what my.json computes
+  attn-calc diff output.csv my.json           one array: the last stage
+  attn-calc diff hooks.json my.json --map tlens
+  attn-calc diff theirs.json my.json -q       exit status alone: 0 equal, 1 not
+  attn-calc diff THEIRS/ OURS/ -f json        folders, paired by file name
+
+usage: attn-calc diff [OPTIONS] THEIRS OURS     (one of both may be -)
+
+THEIRS: a trace of attn-calc (JSON, NDJSON, CSV), a JSON object of nested
+arrays by the names of stages, one array, or rows of numbers.
+OURS: a trace, or an input document, which is computed: then the mistake that
+makes theirs is looked for.
+
+when numbers are equal
+  --atol X, --rtol X  |theirs - ours| <= atol + rtol |ours|; by default as
+                      torch.testing.assert_close for the coarser type
+  --ulp N             at most N steps apart, in place of both
+  --digits N|full     theirs were printed with N digits after the point: equal
+                      where ours rounds to it (default: counted)
+
+how theirs is read
+  --map NAME          names of own (default), tutorial, tlens, onnx, onnx-1.21,
+                      llama
+  --layout L          heads-first, tokens-first: where the sizes fit both
+  --layer N           this layer only
+  --stages A,B        these stages only; one array alone is the one named
+
+how it is written
+  -f, --format F      text (default) or json
+  -o, --output FILE   report.json or report.txt
+  --width N, --ascii, --color WHEN, --dtype T, --threads N, --kernels NAME,
+  --max-memory SIZE   as in attn-calc run
+  -q, --quiet         nothing on standard output
   --error-format F    text (default) or json, one object a line
+  -h, --help          this help
+)";
+
+constexpr std::string_view blindspots_help =
+    R"(attn-calc blindspots: which known mistakes an input cannot show, and why
+
+  attn-calc blindspots x.json            as text
+  attn-calc blindspots x.json -f json    the same for programs
+
+usage: attn-calc blindspots [OPTIONS] [FILE...] (FILE - or none: standard input)
+
+Every known mistake (docs/mistakes.md) is made with the input, and the last
+stage is looked at: which mistakes change nothing, which hardly anything beside
+float32's rounding, which give the same numbers as others, and the smallest
+change of the input that would show them.
+
+  -f, --format F      text (default) or json
+  -o, --output FILE   write to FILE
+  --width N           columns of text (the terminal's, or 80)
+  --dtype, --max-memory, --error-format, -q
+                      as in attn-calc run
+  -h, --help          this help
+)";
+
+constexpr std::string_view probe_help =
+    R"(attn-calc probe: write an input that tells known mistakes apart
+
+  attn-calc probe -o probe.json
+  attn-calc probe --tokens 8 --width 16 --heads 4 --kv-heads 2 -o probe.json
+  attn-calc probe | attn-calc blindspots
+
+usage: attn-calc probe [OPTIONS]
+
+Feed probe.json to your own code, then attn-calc diff YOURS probe.json: every
+two mistakes (docs/mistakes.md) differ by more than 0.01 somewhere in the
+output. What an option makes the same is said on standard error.
+
+  --tokens N          6
+  --width N           of the embeddings and the output (8)
+  --heads N           2; --kv-heads N: as many
+  --causal KIND       true (default), false, top_left, bottom_right
+  --window N          tokens to the left that are seen
+  --softcap C, --rope as in the input
+  --seed N            the first seed that is tried (1)
+  -o, --output FILE   write to FILE
+  -q, --quiet         only the input
   -h, --help          this help
 )";
 
@@ -204,6 +291,12 @@ std::string_view help_of(Command command) {
             return convert_help;
         case Command::explain:
             return explain_help;
+        case Command::diff:
+            return diff_help;
+        case Command::blindspots:
+            return blindspots_help;
+        case Command::probe:
+            return probe_help;
     }
     return {};
 }

@@ -47,27 +47,47 @@ void choose_kernels(const Options& options) {
     }
 }
 
-void obey(const Options& options, const Diagnostics& diagnostics) {
+Exit obey(const Options& options, const Diagnostics& diagnostics) {
     choose_kernels(options);
-    if (options.version) return print_version(options);
-    if (options.help) return print_text(options.command_named ? help_of(options.command) : main_help());
-    const bool reads = options.command != Command::init && options.command != Command::schema;
-    if (reads && would_wait(options))
-        return print_text(options.command_named ? help_of(options.command) : main_help());
-    switch (options.command) {
-        case Command::run:
-            return run_command(options, diagnostics);
-        case Command::check:
-            return check_command(options, diagnostics);
-        case Command::init:
-            return init_command(options, diagnostics);
-        case Command::schema:
-            return schema_command(options);
-        case Command::convert:
-            return convert_command(options, diagnostics);
-        case Command::explain:
-            return explain_command(options, diagnostics);
+    const bool reads = options.command == Command::run || options.command == Command::check ||
+                       options.command == Command::convert || options.command == Command::explain ||
+                       options.command == Command::blindspots;
+    const bool two = options.command == Command::diff && !options.words.empty();
+    if (options.version) {
+        print_version(options);
+    } else if (options.help || ((reads || two) && would_wait(options))) {
+        print_text(options.command_named ? help_of(options.command) : main_help());
+    } else {
+        switch (options.command) {
+            case Command::run:
+                run_command(options, diagnostics);
+                break;
+            case Command::check:
+                check_command(options, diagnostics);
+                break;
+            case Command::init:
+                init_command(options, diagnostics);
+                break;
+            case Command::schema:
+                schema_command(options);
+                break;
+            case Command::convert:
+                convert_command(options, diagnostics);
+                break;
+            case Command::explain:
+                explain_command(options, diagnostics);
+                break;
+            case Command::blindspots:
+                blindspots_command(options, diagnostics);
+                break;
+            case Command::probe:
+                probe_command(options, diagnostics);
+                break;
+            case Command::diff:
+                return diff_command(options, diagnostics);
+        }
     }
+    return Exit::ok;
 }
 
 int finish(const Diagnostics& diagnostics, const Error& error) {
@@ -88,8 +108,7 @@ int main(int count, char** arguments) {
         const Options options = parse_options(words);
         const Diagnostics diagnostics(options);
         try {
-            obey(options, diagnostics);
-            return static_cast<int>(Exit::ok);
+            return static_cast<int>(obey(options, diagnostics));
         } catch (const Error& error) {
             return finish(diagnostics, error);
         }

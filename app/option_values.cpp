@@ -58,6 +58,14 @@ int integer_value(std::string_view flag, std::string_view text, int least, int m
                std::to_string(least) + " to " + std::to_string(most));
 }
 
+double number_value(std::string_view flag, std::string_view text) {
+    double value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (error == std::errc{} && stop == end && value >= 0 && std::isfinite(value)) return value;
+    fail_usage(std::string(flag) + " " + quoted(text) + ": expected a number of at least 0, as in 1e-5");
+}
+
 Index size_value(std::string_view flag, std::string_view text) {
     double value = 0;
     const char* end = text.data() + text.size();
@@ -84,7 +92,7 @@ Format format_value(std::string_view text) {
 
 Target target_value(std::string_view text, Command command) {
     if (text == "-") return {"-", std::nullopt};
-    if (command != Command::run && command != Command::check && command != Command::convert)
+    if (command == Command::init || command == Command::schema || command == Command::explain)
         return {std::string(text), Format::text};
     const std::size_t colon = text.rfind(':');
     if (colon != std::string_view::npos && text.find_first_of("/.", colon) == std::string_view::npos) {

@@ -19,6 +19,9 @@ std::size_t choice_value(std::string_view flag, std::string_view text,
 /// A whole number from `least` to `most`.
 int integer_value(std::string_view flag, std::string_view text, int least, int most);
 
+/// A number of at least 0.
+double number_value(std::string_view flag, std::string_view text);
+
 /// Bytes: "1500000", "512k", "1.5G" (powers of 1000), "512KiB", "2GiB" (powers of 1024).
 Index size_value(std::string_view flag, std::string_view text);
 

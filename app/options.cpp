@@ -13,11 +13,12 @@
 namespace attn {
 namespace {
 
-constexpr std::array commands{Command::run,    Command::check,   Command::init,
-                              Command::schema, Command::convert, Command::explain};
-constexpr std::array<std::string_view, 6> command_names{"run",    "check",   "init",
-                                                        "schema", "convert", "explain"};
-constexpr std::array<std::string_view, 5> later_commands{"diff", "view", "probe", "blindspots", "completion"};
+constexpr std::array commands{Command::run,    Command::check,      Command::init,
+                              Command::schema, Command::convert,    Command::explain,
+                              Command::diff,   Command::blindspots, Command::probe};
+constexpr std::array<std::string_view, 9> command_names{"run",     "check", "init",       "schema", "convert",
+                                                        "explain", "diff",  "blindspots", "probe"};
+constexpr std::array<std::string_view, 2> later_commands{"view", "completion"};
 
 enum Id {
     help,
@@ -54,11 +55,26 @@ enum Id {
     blank,
     key,
     standalone,
+    atol,
+    rtol,
+    ulp,
+    map_of_names,
+    digits,
+    layout,
+    layer,
+    tokens,
+    kv_heads,
+    causal,
+    window,
+    softcap,
+    rope,
+    seed,
     id_count
 };
 
-constexpr unsigned of_run = 1, of_check = 2, of_init = 4, of_convert = 16, of_explain = 32,
-                   of_all = 63;  // 8: schema, which has no option of its own
+constexpr unsigned of_run = 1, of_check = 2, of_init = 4, of_convert = 16, of_explain = 32, of_diff = 64,
+                   of_blindspots = 128, of_probe = 256,
+                   of_all = 511;  // 8: schema, which has no option of its own
 
 struct Flag {
     Id id;
@@ -75,26 +91,26 @@ constexpr std::array<Flag, id_count> flags{{
     {verbose, "-v,--verbose", false, of_all},
     {error_format, "--error-format", true, of_all},
     {color, "--color", true, of_all},
-    {format, "-f,--format", true, of_convert | of_explain | of_run | of_check},
+    {format, "-f,--format", true, of_run | of_check | of_convert | of_explain | of_diff | of_blindspots},
     {output, "-o,--output", true, of_all},
-    {stages, "--stages", true, of_run | of_check | of_convert},
-    {batch, "--batch", true, of_explain | of_run | of_check},
-    {heads, "--heads", true, of_run | of_check},
+    {stages, "--stages", true, of_run | of_check | of_convert | of_diff},
+    {batch, "--batch", true, of_run | of_check | of_explain},
+    {heads, "--heads", true, of_run | of_check | of_probe},
     {rows, "--rows", true, of_run | of_check},
     {cols, "--cols", true, of_run | of_check},
     {top, "--top", true, of_run},
-    {precision, "-p,--precision", true, of_explain | of_run},
-    {dtype, "--dtype", true, of_convert | of_explain | of_run | of_check},
-    {threads, "--threads", true, of_explain | of_run | of_check},
-    {kernel_set, "--kernels", true, of_explain | of_run | of_check},
-    {max_memory, "--max-memory", true, of_explain | of_run | of_check},
-    {nonfinite, "--nonfinite", true, of_explain | of_run | of_check},
+    {precision, "-p,--precision", true, of_run | of_explain},
+    {dtype, "--dtype", true, of_run | of_check | of_convert | of_explain | of_diff | of_blindspots},
+    {threads, "--threads", true, of_run | of_check | of_explain | of_diff},
+    {kernel_set, "--kernels", true, of_run | of_check | of_explain | of_diff},
+    {max_memory, "--max-memory", true, of_run | of_check | of_explain | of_diff | of_blindspots},
+    {nonfinite, "--nonfinite", true, of_run | of_check | of_explain},
     {squeeze, "--squeeze", false, of_run},
-    {compact, "--compact", false, of_explain | of_run | of_check},
-    {width, "--width", true, of_explain | of_run | of_check | of_init},
-    {ascii, "--ascii", false, of_explain | of_run | of_check},
-    {weights, "--weights", true, of_explain | of_run | of_check},
-    {prefix, "--prefix", true, of_explain | of_run | of_check},
+    {compact, "--compact", false, of_run | of_check | of_explain | of_diff},
+    {width, "--width", true, of_run | of_check | of_init | of_explain | of_diff | of_blindspots | of_probe},
+    {ascii, "--ascii", false, of_run | of_check | of_explain | of_diff},
+    {weights, "--weights", true, of_run | of_check | of_explain},
+    {prefix, "--prefix", true, of_run | of_check | of_explain},
     {row, "--row", true, of_explain},
     {head, "--head", true, of_explain},
     {all_rows, "--all-rows", false, of_explain},
@@ -103,6 +119,20 @@ constexpr std::array<Flag, id_count> flags{{
     {blank, "--blank", true, of_explain},
     {key, "--key", false, of_explain},
     {standalone, "--standalone", false, of_explain},
+    {atol, "--atol", true, of_diff},
+    {rtol, "--rtol", true, of_diff},
+    {ulp, "--ulp", true, of_diff},
+    {map_of_names, "--map", true, of_diff},
+    {digits, "--digits", true, of_diff},
+    {layout, "--layout", true, of_diff},
+    {layer, "--layer", true, of_diff},
+    {tokens, "--tokens", true, of_probe},
+    {kv_heads, "--kv-heads", true, of_probe},
+    {causal, "--causal", true, of_probe},
+    {window, "--window", true, of_probe},
+    {softcap, "--softcap", true, of_probe},
+    {rope, "--rope", false, of_probe},
+    {seed, "--seed", true, of_probe},
 }};
 
 constexpr bool flags_are_in_order() {
@@ -213,7 +243,7 @@ void choose_command(Parsed& parsed, Options& options) {
         return choose_command(parsed, options);
     } else if (std::find(later_commands.begin(), later_commands.end(), word) != later_commands.end()) {
         fail_usage("attn-calc " + word + " is not there yet",
-                   "commands: run, check, init, schema, convert, explain");
+                   "commands: run, check, init, schema, convert, explain, diff, blindspots, probe");
     } else if (word == "-" || word.find_first_of("./") != std::string::npos) {
         return;
     } else {
@@ -240,16 +270,15 @@ void read_outputs(const Parsed& parsed, Options& options) {
             if (other.path == target.path) fail_usage("-o " + target.path + " is given twice");
         options.targets.push_back(std::move(target));
     }
-    const bool one = options.command != Command::run && options.command != Command::check;
+    constexpr std::array several{Command::run, Command::check, Command::diff, Command::blindspots};
+    const bool one = std::find(several.begin(), several.end(), options.command) == several.end();
     if (one && options.targets.size() > 1)
         fail_usage("-o: " + std::string(name_of(options.command)) + " writes one file");
 }
 
 ExplainOptions explain_options(const Parsed& parsed) {
     ExplainOptions o;
-    const auto last = [&](Id id) {
-        return parsed.values[id].empty() ? std::string{} : parsed.values[id].back();
-    };
+    const auto last = [&](Id id) { return parsed.values[id].empty() ? "" : parsed.values[id].back(); };
     o.format = last(format);
     o.level = last(level);
     o.row = last(row);
@@ -260,6 +289,63 @@ ExplainOptions explain_options(const Parsed& parsed) {
     o.standalone = parsed.counts[standalone] != 0;
     for (const std::string& text : parsed.values[blank]) append_stages(text, o.blank, "--blank");
     return o;
+}
+
+DiffAsk read_diff(const Parsed& parsed) {
+    DiffAsk ask;
+    const auto given = [&](Id id) { return !parsed.values[id].empty(); };
+    const auto last = [&](Id id) -> const std::string& { return parsed.values[id].back(); };
+    if (given(atol)) ask.compare.atol = number_value("--atol", last(atol));
+    if (given(rtol)) ask.compare.rtol = number_value("--rtol", last(rtol));
+    if (given(ulp)) ask.compare.ulp = integer_value("--ulp", last(ulp), 0, 1'000'000'000);
+    if (given(ulp) && (given(atol) || given(rtol)))
+        fail_usage("--ulp stands in place of --atol and --rtol", "leave one or the other");
+    if (given(map_of_names))
+        ask.map = static_cast<NameMap>(choice_value("--map", last(map_of_names), map_names()));
+    if (given(digits))
+        ask.digits = last(digits) == "full" ? 0 : integer_value("--digits", last(digits), 1, 17);
+    constexpr std::array<std::string_view, 3> layouts{"any", "heads-first", "tokens-first"};
+    if (given(layout))
+        ask.compare.layout = static_cast<Layout>(choice_value("--layout", last(layout), layouts));
+    if (given(layer)) ask.layer = integer_value("--layer", last(layer), 0, 1'000'000);
+    for (const std::string& text : parsed.values[stages])
+        if (text != "?") append_stages(text, ask.compare.only);
+    for (const std::string& name : ask.compare.only) {
+        std::vector<std::string_view> names;
+        for (const StageInfo& s : all_stages()) names.push_back(s.name);
+        if (!stage_named(name))
+            fail_usage("--stages: unknown stage \"" + name + "\"", did_you_mean(name, names));
+    }
+    return ask;
+}
+
+ProbeAsk read_probe(const Parsed& parsed) {
+    ProbeAsk ask;
+    const auto integer = [&](Id id, Index& to, int least, int most) {
+        if (!parsed.values[id].empty())
+            to = integer_value(long_name(flags[id]), parsed.values[id].back(), least, most);
+    };
+    integer(tokens, ask.tokens, 2, 256);
+    integer(heads, ask.heads, 1, 64);
+    integer(width, ask.width, 1, 512);
+    integer(kv_heads, ask.kv_heads, 1, 64);
+    Index number = static_cast<Index>(ask.seed);
+    integer(seed, number, 0, 1'000'000'000);
+    ask.seed = static_cast<std::uint64_t>(number);
+    if (!parsed.values[causal].empty()) {
+        constexpr std::array<std::string_view, 4> kinds{"true", "false", "top_left", "bottom_right"};
+        ask.causal = kinds[choice_value("--causal", parsed.values[causal].back(), kinds)];
+    }
+    if (!parsed.values[window].empty()) {
+        number = 0;
+        integer(window, number, 0, 1'000'000);
+        ask.window = number;
+    }
+    if (!parsed.values[softcap].empty())
+        ask.softcap = number_value("--softcap", parsed.values[softcap].back());
+    if (ask.softcap && !(*ask.softcap > 0)) fail_usage("--softcap has to be above 0");
+    ask.rope = parsed.counts[rope] != 0;
+    return ask;
 }
 
 Options convert(const Parsed& parsed, Options options) {
@@ -287,28 +373,29 @@ Options convert(const Parsed& parsed, Options options) {
     if (given(format) && !explains) options.format = format_value(last(format));
     if (given(precision)) options.precision = integer_value("--precision", last(precision), 0, 30);
     if (given(top)) options.top = integer_value("--top", last(top), 1, 1'000'000);
-    if (given(width)) options.width = integer_value("--width", last(width), 20, 10'000);
+    if (given(width) && options.command != Command::probe)
+        options.width = integer_value("--width", last(width), 20, 10'000);
     if (given(threads)) options.request.threads = integer_value("--threads", last(threads), 0, 4096);
     if (given(max_memory)) options.request.max_memory = size_value("--max-memory", last(max_memory));
     if (given(batch)) options.request.batch = last(batch);
-    if (given(heads)) options.request.heads = last(heads);
+    if (given(heads) && options.command != Command::probe) options.request.heads = last(heads);
     if (given(rows)) options.request.rows = last(rows);
     if (given(cols)) options.request.cols = last(cols);
     if (given(weights)) options.weights = last(weights);
     if (given(prefix)) options.prefix = last(prefix);
-    for (const std::string& text : parsed.values[stages]) {
-        if (text == "?")
-            options.list_stages = true;
-        else
-            append_stages(text, options.request.stages);
-    }
+    for (const std::string& text : parsed.values[stages])
+        text == "?" ? void(options.list_stages = true) : append_stages(text, options.request.stages);
+    const bool two_formats = options.command == Command::check || options.command == Command::diff ||
+                             options.command == Command::blindspots;
+    if (options.command == Command::diff) options.diff = read_diff(parsed);
+    if (options.command == Command::probe) options.probe = read_probe(parsed);
     read_outputs(parsed, options);
     std::vector<Target> asked = options.targets;
     asked.push_back({"-", options.format});
     for (const Target& t : asked) {
         const Format f = t.format.value_or(Format::text);
-        if (options.command == Command::check && f != Format::text && f != Format::json)
-            fail_usage("attn-calc check prints text or json");
+        if (two_formats && f != Format::text && f != Format::json)
+            fail_usage("attn-calc " + std::string(name_of(options.command)) + " prints text or json");
     }
     return options;
 }

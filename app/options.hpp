@@ -5,13 +5,15 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/diff/compare.hpp"
+#include "lib/diff/probe.hpp"
 #include "lib/input/numbers.hpp"
 #include "lib/plan/plan.hpp"
 #include "lib/render/render.hpp"
 
 namespace attn {
 
-enum class Command { run, check, init, schema, convert, explain };
+enum class Command { run, check, init, schema, convert, explain, diff, blindspots, probe };
 
 std::string_view name_of(Command command);
 
@@ -35,6 +37,14 @@ struct ExplainOptions {
     std::vector<std::string> blank;
 };
 
+/// What `diff` is asked.
+struct DiffAsk {
+    CompareOptions compare;
+    NameMap map = NameMap::own;
+    PrintedDigits digits;
+    std::optional<Index> layer;
+};
+
 /// A command line as plain data: checked for form, nothing opened, no name of the input resolved.
 struct Options {
     Command command = Command::run;
@@ -47,7 +57,9 @@ struct Options {
     std::optional<std::string> weights, prefix;  ///< a file of weights; which names of it
     Request request;
     std::optional<Element> element;  ///< convert: --dtype
-    std::string kernels;             ///< the instruction set that is forced; empty: not given
+    DiffAsk diff;
+    ProbeAsk probe;
+    std::string kernels;  ///< the instruction set that is forced; empty: not given
     std::optional<int> top, width;
     int precision = 4;
     NonFinite nonfinite = NonFinite::string;

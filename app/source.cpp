@@ -98,16 +98,9 @@ std::string read_all(const Descriptor& file, const std::string& name, std::size_
     return text;
 }
 
-std::size_t most_source_bytes(const Request& request) {
-    if (request.max_memory) return static_cast<std::size_t>(*request.max_memory);
-    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(page) / 2
-                                 : SIZE_MAX;
-}
-
 /// The folder that a document's files stand in; standard input has none.
 std::optional<std::string> folder_of(const std::string& name) {
-    if (name == "-") return std::nullopt;
+    if (name == "<stdin>") return std::nullopt;
     const std::size_t slash = name.rfind('/');
     return slash == std::string::npos ? "." : slash == 0 ? "/" : name.substr(0, slash);
 }
@@ -137,21 +130,6 @@ void use_weights(Value& root, const Options& options) {
     members.push_back({"prefix", std::move(prefix)});
 }
 
-Plan plan_document(const std::string& name, const Source& source, Document& document,
-                   const Options& options) {
-    try {
-        use_weights(document.root, options);
-        FileReferences(folder_of(name)).resolve(document.root);
-        return make_plan(read_problem(document.root), options.request);
-    } catch (Error& error) {
-        if (error.code == Exit::input && error.place.file.empty()) {
-            error.place.file = source.name;
-            locate(error, source, document);
-        }
-        throw;
-    }
-}
-
 std::vector<std::string> file_names(const Options& options) {
     std::vector<std::string> names = options.words;
     if (names.empty()) names.emplace_back("-");
@@ -161,6 +139,27 @@ std::vector<std::string> file_names(const Options& options) {
 }
 
 }  // namespace
+
+std::size_t most_source_bytes(const Request& request) {
+    if (request.max_memory) return static_cast<std::size_t>(*request.max_memory);
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(page) / 2
+                                 : SIZE_MAX;
+}
+
+Plan plan_document(const Source& source, Document document, const Options& options, const Request& request) {
+    try {
+        use_weights(document.root, options);
+        FileReferences(folder_of(source.name)).resolve(document.root);
+        return make_plan(read_problem(document.root), request);
+    } catch (Error& error) {
+        if (error.code == Exit::input && error.place.file.empty()) {
+            error.place.file = source.name;
+            locate(error, source, document);
+        }
+        throw;
+    }
+}
 
 Source read_source(const std::string& name, std::size_t most_bytes) {
     const bool standard = name == "-";
@@ -188,10 +187,10 @@ std::vector<PlannedDocument> plan_all(const Options& options) {
     std::vector<PlannedDocument> planned;
     for (const std::string& name : file_names(options)) {
         const Source source = read_source(name, most_source_bytes(options.request));
-        std::vector<Document> documents = parse_documents(source, options.request.dtype);
+        std::vector<Document> documents = parse_documents(source, {options.request.dtype, false});
         for (Document& document : documents) {
-            planned.push_back({source.name, plan_document(name, source, document, options)});
-            document.root = Value{};
+            planned.push_back(
+                {source.name, plan_document(source, std::move(document), options, options.request)});
         }
     }
     return planned;

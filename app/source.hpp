@@ -21,6 +21,12 @@ Source read_source(const std::string& name, std::size_t most_bytes);
 /// written before everything has been accepted. \throws Error with its place.
 std::vector<PlannedDocument> plan_all(const Options& options);
 
+/// The most bytes that a file may have which is read whole.
+std::size_t most_source_bytes(const Request& request);
+
+/// Plans one document of a source, with --weights and --prefix. \throws Error with its place
+Plan plan_document(const Source& source, Document document, const Options& options, const Request& request);
+
 /// The command would wait for someone to type a document.
 bool would_wait(const Options& options);
 

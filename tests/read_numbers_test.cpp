@@ -217,7 +217,7 @@ TEST_CASE("read numbers: a block is the numbers one by one, for either precision
         write(write, 0);
         const std::string document = "{\"_x\": " + text + "}";
         for (const DType dtype : {DType::float32, DType::float64}) {
-            const auto read = parse_documents({"x.json", document}, dtype);
+            const auto read = parse_documents({"x.json", document}, {dtype, false});
             const Value& v = *read[0].root.find("_x");
             INFO(document);
             REQUIRE(v.kind == Value::Kind::row);

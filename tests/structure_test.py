@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-ROOMS = ["", "input", "random", "plan", "kernels", "run", "trace", "explain", "render"]  # of lib/, left to right; "" is lib/*.hpp
+ROOMS = ["", "input", "random", "plan", "kernels", "run", "trace", "explain", "diff", "render"]  # of lib/, left to right; "" is lib/*.hpp
 HEAVY = {  # header's first part: files of app/ and lib/ that may include it
     "CLI": r"app/options\.cpp",
     "nlohmann": r"lib/input/json\.cpp",

@@ -11,6 +11,10 @@ void init_command(const Options& options, const Diagnostics& diagnostics);
 void schema_command(const Options& options);
 void convert_command(const Options& options, const Diagnostics& diagnostics);
 void explain_command(const Options& options, const Diagnostics& diagnostics);
+/// \return Exit::ok: equal, Exit::difference
+Exit diff_command(const Options& options, const Diagnostics& diagnostics);
+void blindspots_command(const Options& options, const Diagnostics& diagnostics);
+void probe_command(const Options& options, const Diagnostics& diagnostics);
 
 /// The version; with -v those of the compiler and the libraries as well.
 void print_version(const Options& options);

@@ -223,7 +223,7 @@ void check_encoding(const Source& source) {
 
 }  // namespace
 
-std::vector<Document> parse_documents(const Source& source, std::optional<DType> dtype) {
+std::vector<Document> parse_documents(const Source& source, const ParseOptions& options) {
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     check_encoding(source);
     std::vector<Document> out;
@@ -233,7 +233,7 @@ std::vector<Document> parse_documents(const Source& source, std::optional<DType>
         space.skip_space();
         const std::size_t begin = space.at;
         if (begin == source.text.size()) break;
-        if (source.text[begin] != '{') {
+        if (source.text[begin] != '{' && !(options.arrays && source.text[begin] == '[')) {
             Scanner other(source.text, begin);
             try {
                 other.value();
@@ -252,7 +252,7 @@ std::vector<Document> parse_documents(const Source& source, std::optional<DType>
                                 : ""});
         }
         const char* read = text + begin;
-        Builder builder(source, read, dtype);
+        Builder builder(source, read, options.dtype);
         const bool good = nlohmann::json::sax_parse(Cursor{&read}, Cursor{nullptr, text + source.text.size()},
                                                     &builder, nlohmann::json::input_format_t::json, false);
         if (builder.fault) refuse(source, *builder.fault);

@@ -127,7 +127,7 @@ void read_document(const Document& document, FileTensors& out) {
 }  // namespace
 
 FileTensors read_json_tensors(const Source& source) {
-    const std::vector<Document> documents = parse_documents(source, DType::float32);
+    const std::vector<Document> documents = parse_documents(source, {DType::float32, false});
     FileTensors out;
     try {
         if (documents.size() > 1)

@@ -17,6 +17,15 @@ namespace attn {
 /// What a scalar was in the text.
 enum class Scalar : std::uint8_t { integer, real, boolean, nonfinite };
 
+/// How a number was written: digits after the point, and the power of ten after an `e`.
+struct Digits {
+    std::int16_t exponent = 0;
+    std::uint8_t decimals = 0;
+    bool padded = false;  ///< its last digit is a 0 that nobody needs
+};
+/// Of the text of a JSON number.
+Digits digits_of(std::string_view number);
+
 /// A regular array of one or more axes that holds only numbers, booleans and the words "Infinity",
 /// "-Infinity", "NaN", kept flat: 4 bytes an element where it was read as float32, else 8. Which element is
 /// what kind is not kept, only where each kind stands first: that is all that an error needs.
@@ -36,6 +45,8 @@ struct Scalars {
     /// The numbers, read again from the text where they are float32: for what has to be exact, and for
     /// arithmetic in float64 that was asked for after the text was read.
     Numbers as_float64() const;
+    /// How each element was written, row-major; nothing where they come from no text.
+    std::vector<Digits> digits() const;
 };
 
 struct Member;
@@ -87,15 +98,20 @@ struct Source {
     std::function<void(std::string_view)> let_go;
 };
 
+struct ParseOptions {
+    std::optional<DType> dtype{};  ///< of the numbers of arrays
+    bool arrays = false;           ///< a document may be an array as well
+};
+
 /// All documents of a stream: JSON objects by RFC 8259 that follow one another, white space between them
 /// optional. UTF-8 is checked, at most 64 levels, one byte order mark at the very start, no NUL, no name
 /// twice in an object. \throws Error (exit 3) with its place filled in: syntax, encoding, depth, a repeated
 /// name, a document that is no object, no document at all.
-/// Numbers of arrays are read as `dtype`; without one as the document's own, float32 until it says otherwise.
-/// (Where float64 is said after the numbers, or later, they are read again: Scalars::as_float64. That costs a
-/// second look at the text in a rare case; numbers kept as float64 would cost all others 4 bytes each and a
-/// second rounding.)
-std::vector<Document> parse_documents(const Source& source, std::optional<DType> dtype = {});
+/// Numbers of arrays are read as `options.dtype`; without one as the document's own, float32 until it says
+/// otherwise. (Where float64 is said after the numbers, or later, they are read again: Scalars::as_float64.
+/// That costs a second look at the text in a rare case; numbers kept as float64 would cost all others 4 bytes
+/// each and a second rounding.)
+std::vector<Document> parse_documents(const Source& source, const ParseOptions& options = {});
 
 /// Fills in `error.place` (file, line, column, excerpt, caret) from its pointer within one document of
 /// `source`. A pointer to something that is not there leads to the nearest value above it.

@@ -1,0 +1,320 @@
+#include "lib/render/diff.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "app/commands/commands.hpp"
+#include "app/output.hpp"
+#include "app/source.hpp"
+#include "app/terminal.hpp"
+#include "lib/diff/causes.hpp"
+#include "lib/diff/ours.hpp"
+#include "lib/diff/replayed.hpp"
+#include "lib/input/tensor_file.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const std::string& file, std::string message, std::string hint = {}) {
+    Error error(Exit::input, {}, std::move(message), std::move(hint));
+    error.place.file = file;
+    throw error;
+}
+
+bool is_folder(const std::string& name) {
+    std::error_code ignored;
+    return name != "-" && fs::is_directory(name, ignored);
+}
+
+/// One side of a comparison. What it holds stays where it is: layers point into it.
+struct Side {
+    std::string file;
+    TextFile text;
+    bool input = false;
+    std::vector<Dump> dumps;
+};
+
+void open_side(Side& side, const std::string& name, const Options& options) {
+    if (names_tensor_file(name)) {
+        side.file = name;
+        side.dumps.push_back(of_file(name, [&] { return dump_of(*open_tensor_file(name)); }));
+        side.dumps.back().file = name;
+        return;
+    }
+    Source source = read_source(name, most_source_bytes(options.request));
+    side.text = read_text(std::move(source));
+    side.file = side.text.source.name;
+    side.input = form_of(side.text) == TextForm::input;
+    if (!side.input) side.dumps = read_dumps(side.text, options.diff.digits);
+}
+
+/// Our side as layers: documents to compute, or layers of a trace.
+class OurSide {
+  public:
+    OurSide(const std::string& name, const Options& options) : options_(options) {
+        open_side(side_, name, options);
+        if (side_.input) return;
+        std::vector<Stage> all;
+        for (const StageInfo& s : all_stages()) all.push_back(s.stage);
+        layers_ = understand(side_.dumps, NameMap::own, all);
+        for (Layer& layer : layers_) place_lone(layer);
+    }
+
+    const std::string& file() const { return side_.file; }
+    std::size_t size() const { return side_.input ? side_.text.documents.size() : layers_.size(); }
+    std::optional<Index> number(std::size_t k) const {
+        if (side_.input) return size() > 1 ? std::optional<Index>(static_cast<Index>(k)) : std::nullopt;
+        return layers_[k].number;
+    }
+    std::string name(std::size_t k) const {
+        if (side_.input) return "document " + std::to_string(k);
+        return layers_[k].name.empty() ? "the only one" : layers_[k].name;
+    }
+
+    /// The stages of a layer, in order.
+    std::vector<Stage> order(std::size_t k) const {
+        if (side_.input) return order_of(plan(k, {}, {}));
+        return traced(layers_[k]).order;
+    }
+
+    DiffPart compare_with(const Layer& theirs, std::size_t k, const Diagnostics& diagnostics) const {
+        DiffPart part;
+        if (!side_.input) {
+            const Ours ours = traced(layers_[k]);
+            part.our_type = ours.type;
+            part.comparison = compare(theirs, ours, options_.diff.compare);
+            judge_errors(part.comparison, ours, {});
+            if (!part.comparison.equal())
+                part.causes.findings =
+                    findings_of(part.comparison.theirs, ours.stages, part.comparison.tolerance);
+            return part;
+        }
+        const auto& selection = theirs.dump->selection;
+        const Plan planned = plan(k, wanted(theirs, order(k)), selection);
+        std::vector<std::string> warnings;
+        const Ours ours = computed(planned, warnings);
+        for (const std::string& warning : warnings) diagnostics.warning(side_.file, warning);
+        part.our_type = ours.type;
+        part.comparison = compare(theirs, ours, options_.diff.compare);
+        if (!selection.empty()) {
+            part.comparison.notes.push_back(
+                "theirs is a part of a trace: causes are looked for in whole ones");
+            judge_errors(part.comparison, ours, {});
+        } else if (part.comparison.equal()) {
+            judge_errors(part.comparison, ours, {});
+        } else {
+            const Plan whole = plan(k, {}, {});
+            judge_errors(part.comparison, ours, replayer(whole));
+            part.causes = find_causes(whole, part.comparison.theirs, part.comparison.tolerance);
+        }
+        return part;
+    }
+
+  private:
+    /// One array without a name: what it is shows beside theirs.
+    void place_lone(Layer& layer) const {
+        for (NamedArray& a : layer.arrays) {
+            if (!a.array->name.empty()) continue;
+            a.stage = a.array->shape.size() > 3 ? Stage::context : Stage::output;
+            if (!options_.diff.compare.only.empty())
+                a.stage = *stage_named(options_.diff.compare.only.front());
+        }
+    }
+
+    Plan plan(std::size_t k, std::vector<std::string> stages,
+              const std::vector<std::pair<std::string, std::string>>& selection) const {
+        Request request = options_.request;
+        request.stages = std::move(stages);
+        for (const auto& [axis, text] : selection)
+            (axis == "batch"  ? request.batch
+             : axis == "head" ? request.heads
+             : axis == "key"  ? request.cols
+                              : request.rows) = text;
+        return plan_document(side_.text.source, side_.text.documents[k], options_, request);
+    }
+
+    /// Those that theirs has; all but the ones on request where an array has no name.
+    static std::vector<std::string> wanted(const Layer& theirs, const std::vector<Stage>& order) {
+        std::vector<std::string> names;
+        for (const NamedArray& a : theirs.arrays) {
+            if (a.array->name.empty()) return {};
+            if (std::find(order.begin(), order.end(), a.stage) != order.end())
+                names.emplace_back(info_of(a.stage).name);
+        }
+        return names;
+    }
+
+    static Replayer replayer(const Plan& whole) {
+        auto replay = std::make_shared<Replay>(whole);
+        return [replay](Stage stage, const StageSet& theirs) { return replayed(*replay, stage, theirs); };
+    }
+
+    const Options& options_;
+    Side side_;
+    std::vector<Layer> layers_;
+};
+
+/// Which of ours stands beside each of theirs; none: it is missing.
+std::vector<std::optional<std::size_t>> pair_layers(const std::vector<Layer>& theirs, const OurSide& ours,
+                                                    const std::string& their_file) {
+    std::vector<std::optional<std::size_t>> pairs(theirs.size());
+    if (theirs.size() == 1 && ours.size() == 1) {
+        pairs[0] = 0;
+        return pairs;
+    }
+    bool numbered = true, any = false;
+    for (std::size_t i = 0; i < theirs.size(); ++i) {
+        numbered = numbered && theirs[i].number;
+        for (std::size_t k = 0; k < ours.size(); ++k) {
+            if (!theirs[i].number || theirs[i].number != ours.number(k)) continue;
+            pairs[i] = k;
+            any = true;
+        }
+    }
+    if (numbered && any) return pairs;
+    if (theirs.size() != ours.size())
+        refuse(their_file,
+               "has " + std::to_string(theirs.size()) + (theirs.size() == 1 ? " layer" : " layers") +
+                   ", and " + ours.file() + " has " + std::to_string(ours.size()),
+               "--layer N compares one of them");
+    for (std::size_t i = 0; i < theirs.size(); ++i) pairs[i] = i;
+    return pairs;
+}
+
+DiffReport compare_files(const std::string& their_name, const std::string& our_name, const std::string& name,
+                         const Options& options, const Diagnostics& diagnostics) {
+    Side side;
+    open_side(side, their_name, options);
+    if (side.input)
+        refuse(side.file, "is an input, and nothing in it is computed: THEIRS are somebody's numbers",
+               "attn-calc diff THEIRS OURS: the input stands last; attn-calc run -o writes a trace");
+    const OurSide ours(our_name, options);
+    if (ours.size() == 0) refuse(ours.file(), "holds no numbers that have the name of a stage");
+    std::vector<Layer> theirs = understand(side.dumps, options.diff.map, ours.order(0));
+    if (const auto& layer = options.diff.layer) {
+        const auto other = [&](const Layer& l) { return l.number != *layer; };
+        theirs.erase(std::remove_if(theirs.begin(), theirs.end(), other), theirs.end());
+        if (theirs.empty()) refuse(side.file, "has no layer " + std::to_string(*layer));
+    }
+    // What stands beside the layers, and is none: an array of the whole model.
+    if (theirs.size() > 1)
+        theirs.erase(
+            std::remove_if(theirs.begin(), theirs.end(), [](const Layer& l) { return l.arrays.empty(); }),
+            theirs.end());
+    if (theirs.empty()) refuse(side.file, "holds no numbers");
+
+    DiffReport report;
+    report.name = name;
+    const auto pairs = pair_layers(theirs, ours, side.file);
+    std::vector<bool> met(ours.size(), false);
+    for (std::size_t i = 0; i < theirs.size(); ++i) {
+        if (!pairs[i]) {
+            report.missing.push_back(theirs[i].name + " is not in ours");
+            continue;
+        }
+        met[*pairs[i]] = true;
+        report.parts.push_back(ours.compare_with(theirs[i], *pairs[i], diagnostics));
+    }
+    for (std::size_t k = 0; k < ours.size() && !options.diff.layer; ++k)
+        if (!met[k]) report.missing.push_back(ours.name(k) + " of ours is not in theirs");
+    return report;
+}
+
+/// The files of a folder by what they are paired by.
+std::map<std::string, std::string> files_of(const std::string& folder) {
+    std::map<std::string, std::string> files;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error))
+        if (entry.is_regular_file(error) && !entry.path().filename().string().starts_with('.'))
+            files.emplace(entry.path().filename().string(), entry.path().string());
+    if (error) refuse(folder, "cannot be read: " + error.message());
+    return files;
+}
+
+struct Reports {
+    std::vector<DiffReport> reports;
+    std::vector<std::string> missing;
+    bool equal() const {
+        return missing.empty() &&
+               std::all_of(reports.begin(), reports.end(), [](const DiffReport& r) { return r.equal(); });
+    }
+};
+
+/// Files of the same name; else of the same name up to the suffix.
+Reports compare_folders(const Options& options, const Diagnostics& diagnostics) {
+    const auto theirs = files_of(options.words[0]);
+    auto ours = files_of(options.words[1]);
+    if (theirs.empty()) refuse(options.words[0], "holds no files");
+    Reports out;
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (const auto& [name, path] : theirs) {
+        auto found = ours.find(name);
+        const auto same_stem = [stem = fs::path(name).stem()](const auto& f) {
+            return fs::path(f.first).stem() == stem;
+        };
+        if (found == ours.end() && std::count_if(ours.begin(), ours.end(), same_stem) == 1)
+            found = std::find_if(ours.begin(), ours.end(), same_stem);
+        if (found == ours.end()) {
+            out.missing.push_back(name + " is not in " + options.words[1]);
+            continue;
+        }
+        out.reports.push_back(compare_files(path, found->second, name, options, diagnostics));
+        ours.erase(found);
+    }
+    for (const auto& [name, path] : ours) out.missing.push_back(name + " is not in " + options.words[0]);
+    return out;
+}
+
+void write_reports(const Options& options, const Reports& out) {
+    std::vector<Target> targets = options.targets;
+    if ((targets.empty() || options.format) && !options.quiet) targets.push_back({"-", options.format});
+    for (const Target& t : targets) {
+        const Format format = t.format.value_or(options.standard_format());
+        if (format != Format::text && format != Format::json)
+            fail_usage("-o " + t.path + ": attn-calc diff writes text or json", "-o " + t.path + ":json");
+    }
+    for (const Target& t : targets) {
+        const bool standard = t.path == "-";
+        RenderOptions form;
+        form.ascii = options.ascii;
+        form.compact = options.compact;
+        form.width = options.width ? *options.width : columns_of(standard ? STDOUT_FILENO : -1);
+        form.colour = standard ? use_colour(STDOUT_FILENO, options.colour) : options.colour == When::always;
+        const auto output = open_output(t.path);
+        output->write(t.format.value_or(options.standard_format()) == Format::json
+                          ? diff_json(out.reports, out.missing)
+                          : diff_text(out.reports, out.missing, form));
+        output->commit();
+    }
+}
+
+}  // namespace
+
+Exit diff_command(const Options& options, const Diagnostics& diagnostics) {
+    if (options.words.size() != 2)
+        fail_usage("attn-calc diff compares two: found " + std::to_string(options.words.size()),
+                   "attn-calc diff theirs.json my.json");
+    if (options.words[0] == "-" && options.words[1] == "-")
+        fail_usage("standard input (-) can be read only once");
+    Reports out;
+    if (is_folder(options.words[0]) && is_folder(options.words[1])) {
+        out = compare_folders(options, diagnostics);
+    } else {
+        out.reports.push_back(compare_files(options.words[0], options.words[1], {}, options, diagnostics));
+    }
+    // A reader that leaves early has no say in what was found.
+    try {
+        write_reports(options, out);
+    } catch (const ClosedPipe&) {
+    }
+    return out.equal() ? Exit::ok : Exit::difference;
+}
+
+}  // namespace attn

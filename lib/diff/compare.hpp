@@ -1,0 +1,68 @@
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/diff/align.hpp"
+#include "lib/diff/names.hpp"
+#include "lib/diff/stages.hpp"
+
+namespace attn {
+
+/// What is known of our side: a run, or a trace.
+struct Ours {
+    StageSet stages;
+    std::vector<Stage> order;  ///< in the order of the calculation
+    Element type = Element::float32;
+    Index heads = 1;
+};
+
+/// One stage, theirs beside ours.
+struct StageComparison {
+    Stage stage = Stage::output;
+    bool present = false;  ///< theirs has it
+    bool missing = false;  ///< ours does not
+    bool fits = true;      ///< no order of axes makes their shape ours
+    bool equal = false;
+    Shape shape, their_shape;  ///< ours by its own axes; theirs as it was found
+    double largest = 0;        ///< |theirs - ours|; NaN or infinite where only one is such a number
+    Shape at;                  ///< of the largest difference, by the stage's own axes
+    double theirs = 0, ours = 0;
+    std::optional<Element> their_type;
+    std::optional<double> needed_atol;  ///< the smallest with which it passes, rtol as it is; nothing: none
+    std::optional<double> needed_ulp;
+    Index outside = 0, count = 0;   ///< numbers that are not close; all
+    std::optional<bool> new_error;  ///< false: it follows from their stages before it; nothing: not known
+    bool again = false;             ///< equal, though a stage before it differs
+    int digits = 0;                 ///< theirs were printed with so many; 0: in full
+};
+
+struct Comparison {
+    std::string name;  ///< the layer; empty: the only one
+    Tolerance tolerance;
+    std::vector<StageComparison> stages;  ///< in our order; then those that ours does not have
+    std::optional<std::size_t> first;     ///< of `stages`: the first that differs
+    StageSet theirs;                      ///< aligned
+    std::vector<std::string> notes;
+    bool equal() const { return !first; }
+};
+
+/// A stage computed from their stages before it: nothing where it cannot be.
+using Replayer = std::function<std::optional<WholeStage>(Stage stage, const StageSet& theirs)>;
+
+struct CompareOptions {
+    std::optional<double> atol, rtol;  ///< default: by the coarser type of both sides
+    std::optional<int> ulp;
+    Layout layout = Layout::unknown;
+    std::vector<std::string> only;  ///< stages; a lone array is the first of them
+};
+
+/// Compares a layer with ours. \throws Error (exit 3): nothing in common
+Comparison compare(const Layer& theirs, const Ours& ours, const CompareOptions& options);
+
+/// Marks each stage that differs as a new error or one that is inherited: it is computed from their stages
+/// before it. Without `replay` only the first is known.
+void judge_errors(Comparison& comparison, const Ours& ours, const Replayer& replay);
+
+}  // namespace attn

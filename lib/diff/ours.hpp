@@ -1,0 +1,20 @@
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lib/diff/compare.hpp"
+#include "lib/plan/plan.hpp"
+
+namespace attn {
+
+/// Our side before any number: its stages in order.
+std::vector<Stage> order_of(const Plan& plan);
+
+/// Computes what the plan shows. Memory: 8 bytes for each number of it.
+Ours computed(const Plan& plan, std::vector<std::string>& warnings);
+
+/// A layer of a trace in our own names. \throws Error (exit 3): a shape that is not a stage's
+Ours traced(const Layer& layer);
+
+}  // namespace attn
