@@ -270,7 +270,8 @@ void read_outputs(const Parsed& parsed, Options& options) {
             if (other.path == target.path) fail_usage("-o " + target.path + " is given twice");
         options.targets.push_back(std::move(target));
     }
-    constexpr std::array several{Command::run, Command::check, Command::diff, Command::blindspots};
+    constexpr std::array several{Command::run, Command::check, Command::diff, Command::blindspots,
+                                 Command::probe};
     const bool one = std::find(several.begin(), several.end(), options.command) == several.end();
     if (one && options.targets.size() > 1)
         fail_usage("-o: " + std::string(name_of(options.command)) + " writes one file");

@@ -118,6 +118,21 @@ def check_usage(report):
         made = run("probe", "-q", "-o", path)
         report.equal("probe -q -o", (made.returncode, made.stdout, made.stderr), (0, "", ""))
         report.equal("the probe is computed", run("run", path, "--stages", "output").returncode, 0)
+        arrays = os.path.join(folder, "probe.npz")
+        report.equal("probe -o json -o npz", run("probe", "-q", "-o", path, "-o", arrays).returncode, 0)
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+        with np.load(arrays) as found:
+            wanted = {"embeddings": document["embeddings"], **document["weights"]}
+            report.equal("names of the npz", sorted(found.files), sorted(wanted))
+            for name, numbers in wanted.items():
+                report.equal(f"numbers of {name}", found[name].tolist(), numbers)
+        report.equal("probe -o x.csv", run("probe", "-o", os.path.join(folder, "x.csv")).returncode, 2)
+        spots = os.path.join(folder, "spots.json")
+        made = run("blindspots", path, "-o", spots)
+        report.equal("blindspots -o", (made.returncode, made.stdout), (0, ""))
+        with open(spots, encoding="utf-8") as file:
+            report.check(isinstance(json.load(file), dict), "blindspots -o x.json writes JSON")
 
 
 def check_page(report):

@@ -10,22 +10,36 @@
 
 namespace attn {
 
-void blindspots_command(const Options& options, const Diagnostics& diagnostics) {
-    const std::vector<PlannedDocument> documents = plan_all(options);
+namespace {
+
+std::string report(const std::vector<PlannedDocument>& documents, const std::vector<Blindspots>& found,
+                   Format format, int width) {
     std::string text;
-    const int width = options.width.value_or(std::min(columns_of(STDOUT_FILENO), 100));
-    for (const PlannedDocument& document : documents) {
-        const Blindspots found = blindspots_of(document.plan);
-        if (options.format == Format::json) {
-            text += blindspots_json(found);
+    for (std::size_t k = 0; k < documents.size(); ++k) {
+        if (format == Format::json) {
+            text += blindspots_json(found[k]);
             continue;
         }
-        if (documents.size() > 1) text += (text.empty() ? "" : "\n") + harmless(document.file) + "\n\n";
-        text += blindspots_text(found, width);
+        if (documents.size() > 1) text += (text.empty() ? "" : "\n") + harmless(documents[k].file) + "\n\n";
+        text += blindspots_text(found[k], width);
     }
-    const auto output = open_output(options.targets.empty() ? "-" : options.targets.front().path);
-    output->write(text);
-    output->commit();
+    return text;
+}
+
+}  // namespace
+
+void blindspots_command(const Options& options, const Diagnostics& diagnostics) {
+    const std::vector<PlannedDocument> documents = plan_all(options);
+    std::vector<Blindspots> found;
+    for (const PlannedDocument& document : documents) found.push_back(blindspots_of(document.plan));
+    std::vector<Target> targets = options.targets;
+    if (targets.empty() || options.format) targets.push_back({"-", options.format});
+    const int width = options.width.value_or(std::min(columns_of(STDOUT_FILENO), 100));
+    for (const Target& t : targets) {
+        const auto output = open_output(t.path);
+        output->write(report(documents, found, t.format.value_or(options.standard_format()), width));
+        output->commit();
+    }
     for (const PlannedDocument& document : documents)
         for (const std::string& warning : document.plan.warnings) diagnostics.warning(document.file, warning);
 }

@@ -5,16 +5,40 @@
 #include "app/commands/commands.hpp"
 #include "app/option_values.hpp"
 #include "app/output.hpp"
+#include "lib/input/file_tensors.hpp"
+#include "lib/render/write_tensors.hpp"
 
 namespace attn {
+namespace {
+
+/// Where the probe goes to: the document as JSON, or its arrays for another program.
+std::vector<Target> targets_of(const Options& options) {
+    std::vector<Target> targets = options.targets;
+    if (targets.empty()) targets.push_back({"-", std::nullopt});
+    for (Target& t : targets) {
+        t.format = t.format.value_or(Format::json);
+        if (*t.format != Format::json && *t.format != Format::npz && *t.format != Format::safetensors)
+            fail_usage("-o " + t.path + ": attn-calc probe writes json, npz or safetensors",
+                       "-o " + t.path + ":json");
+    }
+    return targets;
+}
+
+}  // namespace
 
 void probe_command(const Options& options, const Diagnostics& diagnostics) {
     if (!options.words.empty())
         fail_usage("attn-calc probe reads no file", "its sizes are options: --tokens, --width, ...");
+    const std::vector<Target> targets = targets_of(options);
     const Probe probe = make_probe(options.probe);
-    const auto output = open_output(options.targets.empty() ? "-" : options.targets.front().path);
-    output->write(probe.document);
-    output->commit();
+    for (const Target& t : targets) {
+        const auto output = open_output(t.path);
+        if (*t.format == Format::json)
+            output->write(probe.document);
+        else
+            write_tensors(*t.format, read_json_tensors({"probe", probe.arrays}).tensors, {}, *output);
+        output->commit();
+    }
     char apart[40];
     std::snprintf(apart, sizeof apart, "%.3g", probe.found.nearest);
     const std::string pair = probe.found.one + " and " + probe.found.other + " differ by " + apart;

@@ -42,8 +42,10 @@ class Writer {
     torch::Generator generator_;
 };
 
-std::string document(const ProbeAsk& ask, std::uint64_t seed) {
+/// The document, and the arrays alone.
+void write_document(const ProbeAsk& ask, std::uint64_t seed, Probe& probe) {
     Writer w(seed);
+    std::string& arrays = probe.arrays;
     const Index kv = ask.kv_heads > 0 ? ask.kv_heads : ask.heads, kv_width = ask.width / ask.heads * kv;
     // Scores of a spread near 1.5: no key alone, none like another.
     const double size = 1.5 / std::sqrt(static_cast<double>(ask.width));
@@ -59,16 +61,24 @@ std::string document(const ProbeAsk& ask, std::uint64_t seed) {
     if (ask.window) out += "  \"window\": {\"left\": " + std::to_string(*ask.window) + "},\n";
     if (ask.softcap) out += "  \"softcap\": " + number(*ask.softcap) + ",\n";
     if (ask.rope) out += "  \"rope\": {\"base\": 10000, \"pairs\": \"half\"},\n";
-    out += "  \"embeddings\": " + w.matrix(ask.tokens, ask.width, 1.0, "    ") + ",\n  \"weights\": {\n";
+    const auto array = [&](const std::string& indent, const std::string& name, const std::string& numbers) {
+        arrays += (arrays.empty() ? "{\"" : ",\n\"") + name + "\": " + numbers;
+        out += indent + "\"" + name + "\": " + numbers;
+    };
+    array("  ", "embeddings", w.matrix(ask.tokens, ask.width, 1.0, "    "));
+    out += ",\n  \"weights\": {\n";
     const auto weight = [&](const std::string& name, Index columns, bool last) {
-        out += "    \"W_" + name + "\": " + w.matrix(ask.width, columns, size, "      ") + ",\n";
-        out += "    \"b_" + name + "\": " + w.vector(columns, 0.5) + (last ? "\n" : ",\n");
+        array("    ", "W_" + name, w.matrix(ask.width, columns, size, "      "));
+        out += ",\n";
+        array("    ", "b_" + name, w.vector(columns, 0.5));
+        out += last ? "\n" : ",\n";
     };
     weight("query", ask.width, false);
     weight("key", kv_width, false);
     weight("value", kv_width, false);
     weight("out", ask.width, true);
-    return out + "  }\n}\n";
+    arrays += "}\n";
+    probe.document = out + "  }\n}\n";
 }
 
 void check(const ProbeAsk& ask) {
@@ -97,7 +107,7 @@ Probe make_probe(const ProbeAsk& ask) {
     for (std::uint64_t seed = ask.seed; seed < ask.seed + most_seeds; ++seed) {
         Probe now;
         now.seed = seed;
-        now.document = document(ask, seed);
+        write_document(ask, seed, now);
         const Source source{"probe", now.document};
         const std::vector<Document> documents = parse_documents(source);
         now.found = blindspots_of(make_plan(read_problem(documents.front().root), {}));

@@ -19,6 +19,7 @@ struct ProbeAsk {
 
 struct Probe {
     std::string document;  ///< JSON
+    std::string arrays;    ///< its embeddings and weights alone, JSON: one object of nested arrays
     Blindspots found;
     std::uint64_t seed = 0;  ///< the first from the one asked for with which all pairs are apart
     bool apart = false;      ///< every pair differs by more than least_apart, or not at all
