@@ -65,7 +65,7 @@ std::string blindspots_text(const Blindspots& found, int width) {
             if (b.sight == sight) wrap(out, "  " + b.id + ":", words(b), width);
     };
     const auto with_cure = [](std::string text, const Blindspot& b) {
-        if (!b.cure.empty()) text += "; would show it: " + b.cure;
+        if (!b.cure.empty()) text += (text.empty() ? "would show it: " : "; would show it: ") + b.cure;
         return text;
     };
     section(Sight::unseen, "not to be seen in " + found.stage, [&](const Blindspot& b) {
