@@ -243,7 +243,7 @@ float32's rounding, which give the same numbers as others, and the smallest
 change of the input that would show them.
 
   -f, --format F      text (default) or json
-  -o, --output FILE   write to FILE
+  -o, --output FILE   repeatable; spots.json or spots.txt
   --width N           columns of text (the terminal's, or 80)
   --dtype, --max-memory, --error-format, -q
                       as in attn-calc run
@@ -270,7 +270,8 @@ output. What an option makes the same is said on standard error.
   --window N          tokens to the left that are seen
   --softcap C, --rope as in the input
   --seed N            the first seed that is tried (1)
-  -o, --output FILE   write to FILE
+  -o, --output FILE   repeatable; probe.json, or probe.npz, probe.safetensors: its
+                      arrays alone, for your own code
   -q, --quiet         only the input
   -h, --help          this help
 )";
