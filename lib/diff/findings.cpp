@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include "lib/diff/causes.hpp"
 
@@ -21,7 +22,8 @@ bool are_weights(Stage s) {
 
 void row_sums(const WholeStage& t, const std::string& name, std::vector<std::string>& out) {
     const Index keys = t.shape[3], rows = static_cast<Index>(t.values.size()) / std::max(keys, Index{1});
-    double least = INFINITY, most = -INFINITY;
+    constexpr double infinite = std::numeric_limits<double>::infinity();
+    double least = infinite, most = -infinite;
     for (Index r = 0; r < rows; ++r) {
         double sum = 0;
         for (Index j = 0; j < keys; ++j) sum += t.values[static_cast<std::size_t>(r * keys + j)];

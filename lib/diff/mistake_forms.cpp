@@ -10,7 +10,7 @@ std::string mask_needed(const Replay& r) {
     return r.plan().masked ? "" : "there is no mask";
 }
 std::string causal_needed(const Replay& r) {
-    const std::string why = mask_needed(r);
+    std::string why = mask_needed(r);
     return why.empty() && !r.plan().causal ? "there is no causal mask" : why;
 }
 
@@ -53,7 +53,7 @@ bool has_empty_rows(const Replay& r) {
 }
 
 std::string empty_rows(const Replay& r, Forms& out, EmptyRows policy) {
-    const std::string why = mask_needed(r);
+    std::string why = mask_needed(r);
     if (!why.empty()) return why;
     if (r.plan().empty_rows == policy) return "it is what the document asks for";
     if (!has_empty_rows(r)) return "every row sees a key";
@@ -66,7 +66,7 @@ std::string rope_needed(const Replay& r) { return r.plan().rope ? "" : "there is
 
 }  // namespace
 
-void empty_rows_too(const Replay& r, Form form, Forms& out, bool may_be_empty) {
+void empty_rows_too(const Replay& r, const Form& form, Forms& out, bool may_be_empty) {
     out.push_back(form);
     for (const EmptyRows policy : {EmptyRows::nan, EmptyRows::uniform, EmptyRows::zero}) {
         if (!may_be_empty || policy == r.plan().empty_rows) continue;
@@ -151,7 +151,7 @@ std::string mask_transposed(const Replay& r, Forms& out) {
 
 std::string causal_alignment(const Replay& r, Forms& out) {
     const Plan& p = r.plan();
-    const std::string why = causal_needed(r);
+    std::string why = causal_needed(r);
     if (!why.empty()) return why;
     for (const Index corner : {Index{0}, p.given_keys() - p.queries}) {
         if (std::all_of(p.offsets.begin(), p.offsets.end(), [&](Index o) { return o == corner; })) continue;
@@ -206,7 +206,7 @@ std::string rope_pairs(const Replay& r, Forms& out) {
 }
 
 std::string rope_position(const Replay& r, Forms& out) {
-    const std::string why = rope_needed(r);
+    std::string why = rope_needed(r);
     if (!why.empty()) return why;
     const PlannedRope& rope = *r.plan().rope;
     if (rope.query_positions.empty() || rope.key_positions.empty())
@@ -230,7 +230,7 @@ std::string rope_position(const Replay& r, Forms& out) {
 }
 
 std::string rope_on_values(const Replay& r, Forms& out) {
-    const std::string why = rope_needed(r);
+    std::string why = rope_needed(r);
     if (!why.empty()) return why;
     if (r.plan().rope->dims > r.plan().value_dim) return "values are narrower than what turns";
     out.push_back({"", Stage::all_values, true, [](Deviation& d) { d.quirks.rope_on_values = true; }});

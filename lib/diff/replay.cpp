@@ -101,7 +101,7 @@ HeldStages Replay::run(const Deviation& deviation, const HeldStages& given, cons
     w.made.merged_rows = slice.rows.empty() || w.plan.state ? counted(w.plan.queries) : slice.rows;
     if (deviation.plan.masks.size() != plan_.masks.size() || deviation.plan.masked != plan_.masked ||
         deviation.plan.causal != plan_.causal || deviation.plan.offsets != plan_.offsets ||
-        deviation.plan.key_lengths != plan_.key_lengths || deviation.plan.masks.size() > 0 ||
+        deviation.plan.key_lengths != plan_.key_lengths || !deviation.plan.masks.empty() ||
         deviation.plan.window.has_value())
         w.own_mask.emplace(w.plan, tensors_);
     // Rows that were taken for another slice, or another need, are of no use.
@@ -278,7 +278,7 @@ void Replay::finish(Work& w) const {
     if (!plan.find(Stage::output)) return;
     const Held concat = w[Stage::concat];
     if (!plan.projects(WeightRole::output)) {
-        w.take(Stage::output, [&] { return concat; });
+        w.take(Stage::output, [&] { return Held(concat); });
         return;
     }
     w.take(Stage::output, [&] {
