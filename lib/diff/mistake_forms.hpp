@@ -27,6 +27,6 @@ std::string weight_transposed(const Replay& r, const MistakeRow& row, std::vecto
 std::string no_bias(const Replay& r, const MistakeRow& row, std::vector<Mistake>& out);
 
 /// A form that may leave rows without a key: as it is, and with what other codes put into such rows.
-void empty_rows_too(const Replay& r, Form form, Forms& out, bool may_be_empty);
+void empty_rows_too(const Replay& r, const Form& form, Forms& out, bool may_be_empty);
 
 }  // namespace attn::forms
