@@ -270,9 +270,8 @@ void read_outputs(const Parsed& parsed, Options& options) {
             if (other.path == target.path) fail_usage("-o " + target.path + " is given twice");
         options.targets.push_back(std::move(target));
     }
-    constexpr std::array several{Command::run, Command::check, Command::diff, Command::blindspots,
-                                 Command::probe};
-    const bool one = std::find(several.begin(), several.end(), options.command) == several.end();
+    constexpr unsigned several = of_run | of_check | of_diff | of_blindspots | of_probe;
+    const bool one = (several & (1U << static_cast<unsigned>(options.command))) == 0;
     if (one && options.targets.size() > 1)
         fail_usage("-o: " + std::string(name_of(options.command)) + " writes one file");
 }
