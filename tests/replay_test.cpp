@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "lib/diff/mistakes.hpp"
 #include "tests/support.hpp"
 
 namespace attn::test {
@@ -80,6 +81,31 @@ TEST_CASE("replay: all stages of every example are those of a run") {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(ATTN_DATA "/examples")) {
         if (!entry.is_regular_file()) continue;
         check_document(read_file(entry.path().string()), entry.path().filename().string());
+    }
+}
+
+TEST_CASE("replay: any two mistakes can be made together, in either order") {
+    for (const auto& entry : std::filesystem::directory_iterator(ATTN_DATA "/examples/models")) {
+        const std::string name = entry.path().string();
+        CAPTURE(name);
+        const Plan plan = plan_of(read_file(name));
+        const Replay replay(plan);
+        std::vector<Form> forms;
+        for (const Mistake& m : catalogue_of(replay).mistakes)
+            forms.insert(forms.end(), m.forms.begin(), m.forms.end());
+        const Slice slice{1, {plan.queries / 2}};
+        std::size_t made = 0;
+        for (const Form& first : forms)
+            for (const Form& second : forms) {
+                if (&first == &second) continue;
+                Deviation both = replay.none();
+                first.make(both);
+                second.make(both);
+                both.plan.batch = 1;
+                replay.run(both, {}, slice);
+                ++made;
+            }
+        CHECK(made > 100);
     }
 }
 

@@ -16,10 +16,11 @@ std::string causal_needed(const Replay& r) {
 
 /// The causal diagonal moves, the window stays where it is.
 void move_diagonal(Plan& plan, std::size_t item, Index by) { plan.offsets[item] += by; }
-void move_window(Plan& plan, Index by) {
+/// Each side reaches so many tokens further. In a pair the other mistake may have dropped the window.
+void widen_window(Plan& plan, Index left, Index right) {
     if (!plan.window) return;
-    if (plan.window->left) *plan.window->left += by;
-    if (plan.window->right) *plan.window->right -= by;
+    if (plan.window->left) *plan.window->left += left;
+    if (plan.window->right) *plan.window->right += right;
 }
 
 bool mask_hides_keys(const Plan& p) { return p.mask_at != MaskAt::weights; }
@@ -32,7 +33,7 @@ std::string shifted(const Replay& r, Forms& out, Index by) {
                    {"", first_of_mask(r), false,
                     [by](Deviation& d) {
                         for (std::size_t b = 0; b < d.plan.offsets.size(); ++b) move_diagonal(d.plan, b, by);
-                        move_window(d.plan, by);
+                        widen_window(d.plan, by, -by);
                     }},
                    out, by < 0);
     return causal_needed(r);
@@ -156,8 +157,8 @@ std::string causal_alignment(const Replay& r, Forms& out) {
     for (const Index corner : {Index{0}, p.given_keys() - p.queries}) {
         if (std::all_of(p.offsets.begin(), p.offsets.end(), [&](Index o) { return o == corner; })) continue;
         const auto moved = [corner](Deviation& d, bool with_window) {
-            if (!with_window && d.plan.window && !d.plan.offsets.empty())
-                move_window(d.plan, corner - d.plan.offsets[0]);
+            if (!with_window && !d.plan.offsets.empty())
+                widen_window(d.plan, corner - d.plan.offsets[0], d.plan.offsets[0] - corner);
             d.plan.offsets.assign(d.plan.offsets.size(), corner);
         };
         const std::string detail = corner == 0 ? "at the top left" : "at the bottom right";
@@ -179,13 +180,11 @@ std::string window_off_by_one(const Replay& r, Forms& out) {
     for (const Index by : {Index{-1}, Index{1}}) {
         const std::string detail = by < 0 ? "one token fewer" : "one token more";
         const auto form = [&](const std::string& side, bool left, bool right) {
-            empty_rows_too(r,
-                           {detail + side, first_of_mask(r), false,
-                            [by, left, right](Deviation& d) {
-                                if (left && d.plan.window->left) *d.plan.window->left += by;
-                                if (right && d.plan.window->right) *d.plan.window->right += by;
-                            }},
-                           out, by < 0);
+            empty_rows_too(
+                r,
+                {detail + side, first_of_mask(r), false,
+                 [by, left, right](Deviation& d) { widen_window(d.plan, left ? by : 0, right ? by : 0); }},
+                out, by < 0);
         };
         if (p.window->left) form(" to the left", true, false);
         if (p.window->right) form(" to the right", false, true);
