@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -12,6 +15,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace {
 
@@ -106,6 +111,52 @@ TEST_CASE("number: shortest text that reads back, over random bit patterns") {
     CHECK(bad == 0);
 }
 
+/// std::to_chars, which is shortest and nearest; large integers with zeros for the digits that tell nothing.
+std::string by_the_library(float v) {
+    char plain[64];
+    char* end = std::to_chars(plain, plain + sizeof plain, v).ptr;
+    if (std::abs(v) < 16777216 || std::find(plain, end, 'e') != end) return {plain, end};
+    char text[32];
+    char* e =
+        std::find(text, std::to_chars(text, text + sizeof text, v, std::chars_format::scientific).ptr, 'e');
+    std::string digits(text, e);
+    if (digits.find('.') != std::string::npos) digits.erase(digits.find('.'), 1);
+    digits.append(static_cast<std::size_t>(end - plain) - digits.size(), '0');
+    return digits;
+}
+
+/// How many of the floats of bits first, first + step, ... below `last` are not written as the library does.
+std::uint64_t unlike_the_library(std::uint64_t first, std::uint64_t last, std::uint64_t step) {
+    std::uint64_t bad = 0;
+    std::string text;
+    for (std::uint64_t bits = first; bits < last; bits += step) {
+        const auto v = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+        if (!std::isfinite(v) || v == 0) continue;
+        text.clear();
+        attn::append_number(text, v, NonFinite::bare);
+        bad += text != by_the_library(v);
+    }
+    return bad;
+}
+
+/// A prime step visits every exponent and every ending; ATTN_ALL_FLOATS=1 takes them all.
+TEST_CASE("number: floats as the C++ library writes them") {
+    const char* all = std::getenv("ATTN_ALL_FLOATS");  // NOLINT(concurrency-mt-unsafe)
+    const std::uint64_t step = all ? 1 : ATTN_SANITIZED ? 4001 : 83;
+    constexpr std::uint64_t end = std::uint64_t{1} << 32, parts = 64;
+    std::atomic<std::uint64_t> next{0}, bad{0};
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < std::max(1U, std::thread::hardware_concurrency()); ++t)
+        threads.emplace_back([&] {
+            for (std::uint64_t k = next++; k < parts; k = next++) {
+                const std::uint64_t from = k * (end / parts);
+                bad += unlike_the_library((from + step - 1) / step * step, from + end / parts, step);
+            }
+        });
+    for (std::thread& t : threads) t.join();
+    CHECK(bad == 0);
+}
+
 TEST_CASE("fixed: known texts") {
     CHECK(fixed(0.28994999, 4) == "0.2899");
     CHECK(fixed(0.5, 0) == "0");
@@ -134,6 +185,19 @@ TEST_CASE("fixed: equal to the C library's correctly rounded text") {
         bad += fixed(d, precision) != printf_text("%.*f", precision, d);
         bad += fixed(d, precision, true) != printf_text("%.*e", precision, d);
     }
+    // Those of tables, and those that end in a half or beside one.
+    std::uniform_real_distribution<double> uniform(-3, 3);
+    for (int k = 0; k < 200000; ++k) {
+        const int precision = k % 11;
+        double d = std::pow(10, uniform(random) * 2) * uniform(random);
+        if (k % 3 == 0) d = (std::floor(d * 1000) + 0.5) / std::pow(10, precision);
+        if (k % 3 == 1) d = static_cast<double>(static_cast<float>(d));
+        if (k % 2 == 0) d = std::nextafter(d, k % 4 == 0 ? INFINITY : 0.0);
+        bad += fixed(d, precision) != printf_text("%.*f", precision, d);
+    }
+    for (const double d : {0.125, 0.375, -0.5, 2.5, 0.0, -0.0, 999999.99995, 4294967.295, 4294967.2955})
+        for (int precision = 0; precision < 12; ++precision)
+            bad += fixed(d, precision) != printf_text("%.*f", precision, d);
     for (const double d : {999999999999999.875, 1e15, std::numeric_limits<double>::max(), -1e22})
         bad += fixed(d, 60) != printf_text("%.*f", 60, d);
     CHECK(bad == 0);

@@ -1,8 +1,12 @@
 #pragma once
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/render/render.hpp"
+#include "lib/run/pool.hpp"
 
 namespace attn {
 
@@ -12,6 +16,37 @@ class Bytes {
     explicit Bytes(Output& output) : output_(output) {}
 
     std::string text;  ///< append here, then call pass()
+
+    /// How many threads may write rows.
+    void use_threads(int threads) { threads_ = threads; }
+
+    /// Appends and passes the texts of rows 0 ... rows - 1 in order: write(out, i) appends that of row i.
+    /// Many numbers are written by all threads, at once and in any order; the bytes are the same.
+    template <class F>
+    void rows(Index rows, Index columns, F&& write) {
+        const Index each = std::max<Index>(1, numbers_of_a_job / std::max<Index>(columns, 1));
+        if (threads_ < 2 || rows <= each) {
+            for (Index i = 0; i < rows; ++i) {
+                write(text, i);
+                pass();
+            }
+            return;
+        }
+        if (!pool_) pool_ = std::make_unique<Pool>(threads_);
+        pass_all();
+        texts_.resize(static_cast<std::size_t>(pool_->workers()) * jobs_of_a_worker);
+        const auto most = static_cast<Index>(texts_.size()) * each;
+        for (Index from = 0; from < rows; from += most) {
+            const Index end = std::min(from + most, rows), jobs = (end - from + each - 1) / each;
+            pool_->run(jobs, [&](Index job, int) {
+                std::string& out = texts_[static_cast<std::size_t>(job)];
+                out.clear();
+                const Index first = from + job * each;
+                for (Index i = first; i < std::min(first + each, end); ++i) write(out, i);
+            });
+            for (Index job = 0; job < jobs; ++job) output_.write(texts_[static_cast<std::size_t>(job)]);
+        }
+    }
 
     void pass() {
         if (text.size() >= piece) pass_all();
@@ -27,7 +62,13 @@ class Bytes {
 
   private:
     static constexpr std::size_t piece = 1 << 16;
+    /// Some 100 kB of text; a few for each worker, so that none waits long for another's last one.
+    static constexpr Index numbers_of_a_job = 1 << 13;
+    static constexpr std::size_t jobs_of_a_worker = 4;
     Output& output_;
+    int threads_ = 1;
+    std::unique_ptr<Pool> pool_;
+    std::vector<std::string> texts_;
 };
 
 /// Calls f with the typed numbers of one row.

@@ -1,4 +1,7 @@
 // The trace as CSV, one cell of a stage a line.
+#include <utility>
+#include <vector>
+
 #include "lib/render/bytes.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/render/trace_sinks.hpp"
@@ -12,6 +15,7 @@ class CsvSink : public Sink {
 
     void begin(const Plan& plan) override {
         plan_ = &plan;
+        bytes_.use_threads(plan.threads);
         bytes_.text += "stage,batch,head,row,column,row_token,column_token,value\r\n";
     }
 
@@ -21,7 +25,11 @@ class CsvSink : public Sink {
                                    (rows.has_head ? std::to_string(rows.head) : "") + ",";
         // Rows of states are counted through all tokens.
         const Index first_row = rows.row_begin + rows.token * rows.row_count();
-        for (Index i = 0; i < rows.row_count(); ++i) {
+        columns_.clear();
+        for (const Index column : rows.columns)
+            columns_.emplace_back(std::to_string(column) + ",",
+                                  "," + cell(plan_->column_token(family, column)) + ",");
+        bytes_.rows(rows.row_count(), rows.column_count(), [&](std::string& text, Index i) {
             const std::string row_number =
                 family == StageShape::per_key ? std::string{} : std::to_string(first_row + i);
             const std::string row_text = before + row_number + ",";
@@ -30,20 +38,13 @@ class CsvSink : public Sink {
                                                   : plan_->row_token(family, rows.row_begin + i));
             with_row(rows, i, [&](auto values) {
                 for (std::size_t j = 0; j < values.size(); ++j) {
-                    const Index column = rows.columns[j];
-                    bytes_.text += row_text;
-                    bytes_.text += std::to_string(column);
-                    bytes_.text += ',';
-                    bytes_.text += row_token;
-                    bytes_.text += ',';
-                    bytes_.text += cell(plan_->column_token(family, column));
-                    bytes_.text += ',';
-                    append_number(bytes_.text, values[j], NonFinite::bare);
-                    bytes_.text += "\r\n";
-                    bytes_.pass();
+                    const auto& [column, column_token] = columns_[j];
+                    text.append(row_text).append(column).append(row_token).append(column_token);
+                    append_number(text, values[j], NonFinite::bare);
+                    text += "\r\n";
                 }
             });
-        }
+        });
     }
 
     void end(const std::vector<std::string>&) override { bytes_.flush(); }
@@ -53,6 +54,8 @@ class CsvSink : public Sink {
 
     Bytes bytes_;
     const Plan* plan_ = nullptr;
+    /// What stands on both sides of a cell's row token.
+    std::vector<std::pair<std::string, std::string>> columns_;
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ class JsonSink : public Sink {
     JsonSink(Output& output, const RenderOptions& options) : bytes_(output), options_(options) {}
 
     void begin(const Plan& plan) override {
+        bytes_.use_threads(plan.threads);
         const bool lines = !options_.compact;
         bytes_.text += "{";
         for (const auto& [name, value] : trace_members(plan, lines ? 4 : 0))
@@ -40,24 +41,9 @@ class JsonSink : public Sink {
     }
 
     void rows(const Rows& rows) override {
-        for (Index i = 0; i < rows.row_count(); ++i, ++row_) {
-            std::size_t opened = 0;
-            for (const Index p : periods_) opened += row_ % p == 0;
-            if (row_ > 0) bytes_.text += options_.compact ? ", " : ",";
-            bytes_.text.append(opened, '[');
-            if (!options_.compact && !periods_.empty()) bytes_.text += "\n      ";
-            with_row(rows, i, [&](auto values) {
-                if (column_axis_) bytes_.text += '[';
-                for (std::size_t j = 0; j < values.size(); ++j) {
-                    if (j > 0) bytes_.text += ", ";
-                    append_number(bytes_.text, values[j], options_.nonfinite);
-                    bytes_.pass();
-                }
-                if (column_axis_) bytes_.text += ']';
-            });
-            for (const Index p : periods_)
-                if ((row_ + 1) % p == 0) bytes_.text += ']';
-        }
+        bytes_.rows(rows.row_count(), rows.column_count(),
+                    [&](std::string& text, Index i) { write_row(text, rows, i, row_ + i); });
+        row_ += rows.row_count();
     }
 
     void end_stage(const PlannedStage&) override { bytes_.text += '}'; }
@@ -70,6 +56,22 @@ class JsonSink : public Sink {
     }
 
   private:
+    /// Row i of `rows`, which is the stage's row `number`.
+    void write_row(std::string& text, const Rows& rows, Index i, Index number) const {
+        std::size_t opened = 0;
+        for (const Index p : periods_) opened += number % p == 0;
+        if (number > 0) text += options_.compact ? ", " : ",";
+        text.append(opened, '[');
+        if (!options_.compact && !periods_.empty()) text += "\n      ";
+        with_row(rows, i, [&](auto values) {
+            if (column_axis_) text += '[';
+            append_numbers(text, values, ", ", options_.nonfinite);
+            if (column_axis_) text += ']';
+        });
+        for (const Index p : periods_)
+            if ((number + 1) % p == 0) text += ']';
+    }
+
     Bytes bytes_;
     RenderOptions options_;
     bool first_ = true, column_axis_ = true;

@@ -14,6 +14,7 @@ class NdjsonSink : public Sink {
     bool stage_by_stage() const override { return false; }
 
     void begin(const Plan& plan) override {
+        bytes_.use_threads(plan.threads);
         event("begin");
         for (const auto& [name, value] : trace_members(plan, 0))
             bytes_.text += ", " + json_string(name) + ": " + value;
@@ -29,17 +30,11 @@ class NdjsonSink : public Sink {
         if (rows.stage->family == StageShape::states) text += ", \"key\": " + std::to_string(rows.token);
         text += ", \"rows\": " + to_string(Shape{rows.row_begin, rows.row_end});
         text += ", \"shape\": " + to_string(Shape{rows.row_count(), rows.column_count()}) + ", \"data\": [";
-        for (Index i = 0; i < rows.row_count(); ++i) {
-            text += i > 0 ? ", [" : "[";
-            with_row(rows, i, [&](auto values) {
-                for (std::size_t j = 0; j < values.size(); ++j) {
-                    if (j > 0) text += ", ";
-                    append_number(text, values[j], options_.nonfinite);
-                    bytes_.pass();
-                }
-            });
-            text += ']';
-        }
+        bytes_.rows(rows.row_count(), rows.column_count(), [&](std::string& out, Index i) {
+            out += i > 0 ? ", [" : "[";
+            with_row(rows, i, [&](auto values) { append_numbers(out, values, ", ", options_.nonfinite); });
+            out += ']';
+        });
         text += ']';
         finish();
     }

@@ -1,5 +1,7 @@
 #pragma once
+#include <span>
 #include <string>
+#include <string_view>
 
 namespace attn {
 
@@ -10,6 +12,11 @@ enum class NonFinite { string, null, bare };
 /// Appends the shortest JSON number that reads back to the same value of its own type; negative zero is -0.0.
 void append_number(std::string& out, float value, NonFinite policy);
 void append_number(std::string& out, double value, NonFinite policy);
+/// Several, with `between` between any two of them.
+void append_numbers(std::string& out, std::span<const float> values, std::string_view between,
+                    NonFinite policy);
+void append_numbers(std::string& out, std::span<const double> values, std::string_view between,
+                    NonFinite policy);
 
 /// Appends `value`, correctly rounded (half to even on its exact value), with `precision` digits after the
 /// point, plain or as 1.2345e+06. Non-finite values are inf, -inf, nan.
