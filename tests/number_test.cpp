@@ -173,6 +173,17 @@ TEST_CASE("fixed: known texts") {
     std::string out = "x = ";
     attn::append_fixed(out, 2.0, 1, false);
     CHECK(out == "x = 2.0");
+    const std::vector<double> several{0.28994999, -0.0625, 1e9, INFINITY, 3};
+    std::vector<std::size_t> ends{0};
+    out.clear();
+    attn::append_fixed(out, several, 3, false, ends);
+    CHECK(out == "0.290-0.0621000000000.000inf3.000");
+    CHECK(ends == std::vector<std::size_t>{0, 5, 11, 25, 28, 33});
+    out.clear();
+    attn::append_fixed(out, several, 1, true, ends);
+    CHECK(out == "2.9e-01-6.2e-021.0e+09inf3.0e+00");
+    CHECK(ends.size() == 11);
+    CHECK(ends.back() == out.size());
 }
 
 TEST_CASE("fixed: equal to the C library's correctly rounded text") {

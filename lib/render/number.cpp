@@ -47,23 +47,6 @@ std::uint64_t eight_digits(std::uint32_t v) {
 constexpr std::uint64_t eight_zeros = 0x3030303030303030;
 static_assert(std::endian::native == std::endian::little);
 
-/// Writes the digits of `v` so that they end before `end`; returns their begin.
-template <typename Unsigned>
-char* digits_before(char* end, Unsigned v) {
-    while (v >= 100) {
-        end -= 2;
-        std::memcpy(end, &pairs[2 * static_cast<std::size_t>(v % 100)], 2);
-        v /= 100;
-    }
-    if (v < 10) {
-        *--end = static_cast<char>('0' + v);
-        return end;
-    }
-    end -= 2;
-    std::memcpy(end, &pairs[2 * static_cast<std::size_t>(v)], 2);
-    return end;
-}
-
 /// digits * 10^exponent
 struct Decimal {
     std::uint32_t digits;
@@ -136,9 +119,9 @@ Decimal shortest_decimal(float value) {
 
     const std::uint32_t s = middle / 4;
     if (s >= 10) {
-        const std::uint32_t tens = s / 10;
-        const bool down = lower <= 40 * tens, up = 40 * tens + 40 <= upper;
-        if (down != up) return without_zeros(tens + (up ? 1 : 0), k + 1);
+        const std::uint32_t tenth = s / 10;
+        const bool down = lower <= 40 * tenth, up = 40 * tenth + 40 <= upper;
+        if (down != up) return without_zeros(tenth + (up ? 1 : 0), k + 1);
     }
     const bool down = lower <= 4 * s, up = 4 * s + 4 <= upper;
     if (down != up) return without_zeros(s + (up ? 1 : 0), k);
@@ -160,7 +143,7 @@ char* write_decimal(char* to, bool negative, Decimal d) {
     const auto copy = [](char* there, const char* from) { std::memcpy(there, from, 16); };
 
     *to = '-';
-    to += negative ? 1 : 0;
+    to += static_cast<int>(negative);
     const int one = n == 1 ? 1 : 0, point = n + d.exponent;
     if (d.exponent > 5 - one || d.exponent < one - n - 3) {
         copy(to + 1, digits);
@@ -236,59 +219,48 @@ void append_row(std::string& out, std::span<const Float> values, std::string_vie
     }
 }
 
-constexpr std::array<std::uint32_t, 10> tens{1,      10,      100,      1000,      10000,
-                                             100000, 1000000, 10000000, 100000000, 1000000000};
+constexpr std::array<double, 8> tens{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
 
-/// Fixed digits by one multiplication in double, where its rounding cannot change them: false where the
+/// What write_fixed_fast takes at `to`.
+constexpr std::size_t most_of_fixed = 24;
+
+/// Fixed digits by one multiplication in double, where its rounding cannot change them: null where the
 /// product is so near a half that it might, or does not fit.
-bool append_fixed_fast(std::string& out, double value, int precision) {
-    if (precision >= static_cast<int>(tens.size())) return false;
-    const std::uint32_t ten = tens[static_cast<std::size_t>(precision)];
-    const double scaled = std::abs(value) * ten;
-    if (!(scaled < 1e15)) return false;
-    const auto whole = static_cast<std::uint64_t>(scaled);
-    const double over = scaled - static_cast<double>(whole) - 0.5;
-    if (std::abs(over) <= scaled * 0x1p-52) return false;
-    const std::uint64_t rounded = whole + (over > 0 ? 1 : 0);
-    if (rounded < 100000000 && precision > 0 && precision < 8) {
-        const std::uint64_t eight = eight_digits(static_cast<std::uint32_t>(rounded));
-        const std::uint64_t ascii = eight + eight_zeros;
-        const int before = 8 - precision;  // digits before the point, with zeros in front
-        const int zeros = std::min(std::countr_zero(eight | std::uint64_t{1} << 63) / 8, before - 1);
-        const std::uint64_t whole_part = ascii >> (8 * zeros), fraction = ascii >> (8 * before);
-        const std::size_t start = out.size();
-        out.resize(start + 24);
-        char* to = out.data() + start;
-        *to = '-';
-        to += std::signbit(value) ? 1 : 0;
-        std::memcpy(to, &whole_part, 8);
-        to += before - zeros;
-        *to = '.';
-        std::memcpy(to + 1, &fraction, 8);
-        out.resize(static_cast<std::size_t>(to + 1 + precision - out.data()));
-        return true;
+char* write_fixed_fast(char* to, double value, int precision) {
+    if (precision < 1 || precision > 7) return nullptr;
+    const double scaled = std::abs(value) * tens[static_cast<std::size_t>(precision)];
+    if (!(scaled < 99999999)) return nullptr;
+    const auto whole = static_cast<std::int32_t>(scaled);
+    const double over = scaled - whole - 0.5;
+    if (std::abs(over) <= scaled * 0x1p-52) return nullptr;
+    const std::uint64_t digits = eight_digits(static_cast<std::uint32_t>(whole + (over > 0 ? 1 : 0)));
+    const std::uint64_t text = digits + eight_zeros;
+    const int before = 8 - precision;  // digits before the point, with zeros in front
+    const int zeros = std::min(std::countr_zero(digits | std::uint64_t{1} << 63) / 8, before - 1);
+    const std::uint64_t integer = text >> (8 * zeros), fraction = text >> (8 * before);
+    *to = '-';
+    to += std::bit_cast<std::uint64_t>(value) >> 63;  // no branch: signs are hard to foretell
+    std::memcpy(to, &integer, 8);
+    to += before - zeros;
+    *to = '.';
+    std::memcpy(to + 1, &fraction, 8);
+    return to + 1 + precision;
+}
+
+void append_fixed_slowly(std::string& out, double value, int precision, bool exponent) {
+    if (!std::isfinite(value)) {
+        out += std::isnan(value) ? "nan" : std::signbit(value) ? "-inf" : "inf";
+        return;
     }
-    std::array<char, 32> text;  // NOLINT(*-member-init): written before it is read
-    char* const end = text.data() + text.size();
-    char* begin = nullptr;
-    const auto lay = [&](auto integer, std::uint32_t fraction) {
-        char* const point = end - precision - (precision > 0 ? 1 : 0);
-        if (precision > 0) {
-            char* const from = digits_before(end, fraction);
-            std::memset(point, '0', static_cast<std::size_t>(from - point));
-            *point = '.';
-        }
-        begin = digits_before(point, integer);
-    };
-    if (rounded >> 32 == 0) {
-        const auto narrow = static_cast<std::uint32_t>(rounded);
-        lay(narrow / ten, narrow % ten);
-    } else {
-        lay(rounded / ten, static_cast<std::uint32_t>(rounded % ten));
-    }
-    if (std::signbit(value)) *--begin = '-';
-    out.append(begin, end);
-    return true;
+    precision = std::max(precision, 0);
+    // Sign, point, and up to 309 digits before the point (or an exponent of 5 characters).
+    const std::size_t most =
+        static_cast<std::size_t>(precision) + (!exponent && std::abs(value) >= 1e15 ? 320 : 24);
+    const std::size_t start = out.size();
+    out.resize(start + most);
+    const auto format = exponent ? std::chars_format::scientific : std::chars_format::fixed;
+    const auto end = std::to_chars(out.data() + start, out.data() + out.size(), value, format, precision).ptr;
+    out.resize(static_cast<std::size_t>(end - out.data()));
 }
 
 }  // namespace
@@ -309,20 +281,40 @@ void append_numbers(std::string& out, std::span<const double> values, std::strin
 }
 
 void append_fixed(std::string& out, double value, int precision, bool exponent) {
-    if (!std::isfinite(value)) {
-        out += std::isnan(value) ? "nan" : std::signbit(value) ? "-inf" : "inf";
-        return;
+    std::array<char, most_of_fixed> text;  // NOLINT(*-member-init): written before it is read
+    const char* const end = exponent ? nullptr : write_fixed_fast(text.data(), value, precision);
+    if (end) {
+        out.append(static_cast<const char*>(text.data()), end);
+    } else {
+        append_fixed_slowly(out, value, precision, exponent);
     }
-    precision = std::max(precision, 0);
-    if (!exponent && append_fixed_fast(out, value, precision)) return;
-    // Sign, point, and up to 309 digits before the point (or an exponent of 5 characters).
-    const std::size_t most =
-        static_cast<std::size_t>(precision) + (!exponent && std::abs(value) >= 1e15 ? 320 : 24);
-    const std::size_t start = out.size();
-    out.resize(start + most);
-    const auto format = exponent ? std::chars_format::scientific : std::chars_format::fixed;
-    const auto end = std::to_chars(out.data() + start, out.data() + out.size(), value, format, precision).ptr;
-    out.resize(static_cast<std::size_t>(end - out.data()));
+}
+
+void append_fixed(std::string& out, std::span<const double> values, int precision, bool exponent,
+                  std::vector<std::size_t>& ends) {
+    std::size_t at = ends.size();
+    ends.resize(at + values.size());
+    for (std::size_t k = 0; k < values.size(); ++k) {
+        if (!exponent) {
+            // As many as go the fast way are written into one stretch of the text.
+            const std::size_t stop = std::min<std::size_t>(values.size(), k + 64), start = out.size();
+            out.resize(start + (stop - k) * most_of_fixed);
+            char* const begin = out.data();
+            char* to = begin + start;
+            char* end = to;
+            for (; k < stop && (end = write_fixed_fast(to, values[k], precision)); ++k) {
+                to = end;
+                ends[at++] = static_cast<std::size_t>(to - begin);
+            }
+            out.resize(static_cast<std::size_t>(to - begin));
+            if (end) {
+                --k;
+                continue;
+            }
+        }
+        append_fixed_slowly(out, values[k], precision, exponent);
+        ends[at++] = out.size();
+    }
 }
 
 }  // namespace attn

@@ -2,6 +2,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace attn {
 
@@ -21,5 +22,8 @@ void append_numbers(std::string& out, std::span<const double> values, std::strin
 /// Appends `value`, correctly rounded (half to even on its exact value), with `precision` digits after the
 /// point, plain or as 1.2345e+06. Non-finite values are inf, -inf, nan.
 void append_fixed(std::string& out, double value, int precision, bool exponent);
+/// Several; `ends` is told the size of `out` after each.
+void append_fixed(std::string& out, std::span<const double> values, int precision, bool exponent,
+                  std::vector<std::size_t>& ends);
 
 }  // namespace attn

