@@ -69,8 +69,9 @@ CASES = [  # name, document, arguments, bytes at most
 
 FILES = [  # stages of 8192 x 8192 numbers each, in a file and through a pipe
     ["-o", "trace.npz", "--stages", "weights,context"], ["-o", "trace.safetensors", "--stages", "weights"],
-    ["-f", "npz", "--stages", "scores,weights,context"]]
-MOST_FOR_A_FILE = 300e6
+    ["-f", "npz", "--stages", "scores,weights,context"], *(
+        ["-f", form, "--stages", "weights"] for form in ("json", "ndjson", "csv", "text", "torch", "md", "tex"))]
+MOST_FOR_A_FILE = 100e6  # one such stage has 268 MB
 
 
 def main():

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -146,4 +148,20 @@ TEST_CASE("torch_text: a cut outer axis of a tensor of rank 3, and only shown el
     CHECK(found ==
           "tensor([" + row + gap + row + gap + row + gap + "..." + gap + row + gap + row + gap + row + "])");
     CHECK(reads == 24);
+}
+
+TEST_CASE("torch_shows: the elements that torch_text reads") {
+    for (const Shape& shape :
+         {Shape{}, Shape{1000}, Shape{1001}, Shape{7, 200}, Shape{6, 3, 100}, Shape{2, 1, 9, 70}}) {
+        std::set<std::int64_t> read, shown;
+        torch_text(attn::TorchType::float32, shape, [&](std::int64_t k) {
+            read.insert(k);
+            return 0.0;
+        });
+        const std::int64_t count =
+            std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+        for (std::int64_t k = 0; k < count; ++k)
+            if (attn::torch_shows(shape, k)) shown.insert(k);
+        CHECK(read == shown);
+    }
 }

@@ -1,4 +1,6 @@
 // Stages as PyTorch prints a tensor.
+#include <map>
+
 #include "lib/render/bytes.hpp"
 #include "lib/render/torch_print.hpp"
 #include "lib/render/trace_sinks.hpp"
@@ -20,18 +22,22 @@ class TorchSink : public Sink {
         shape_.clear();
         for (const Index n : plan.shown_shape(stage))
             if (!squeeze_ || n != 1) shape_.push_back(n);
-        singles_.clear();
-        doubles_.clear();
+        type_ = plan.dtype == DType::float64 ? TorchType::float64 : TorchType::float32;
+        shown_.clear();
+        next_ = 0;
     }
 
     void rows(const Rows& rows) override {
-        for (Index i = 0; i < rows.row_count(); ++i) with_row(rows, i, [&](auto values) { append(values); });
+        for (Index i = 0; i < rows.row_count(); ++i, next_ += rows.column_count()) {
+            if (!torch_shows(shape_, next_)) continue;  // a row that is shown shows its first number
+            for (Index j = 0; j < rows.column_count(); ++j)
+                if (torch_shows(shape_, next_ + j)) shown_[next_ + j] = rows.at(i, j);
+        }
     }
 
     void end_stage(const PlannedStage& stage) override {
         if (named_) bytes_.text += std::string(stage.name) + " = \n";
-        bytes_.text += doubles_.empty() ? torch_text(std::span<const float>(singles_), shape_)
-                                        : torch_text(std::span<const double>(doubles_), shape_);
+        bytes_.text += torch_text(type_, shape_, [this](Index k) { return shown_.at(k); });
         bytes_.text += '\n';
         bytes_.pass();
     }
@@ -39,14 +45,12 @@ class TorchSink : public Sink {
     void end(const std::vector<std::string>&) override { bytes_.flush(); }
 
   private:
-    void append(std::span<const float> v) { singles_.insert(singles_.end(), v.begin(), v.end()); }
-    void append(std::span<const double> v) { doubles_.insert(doubles_.end(), v.begin(), v.end()); }
-
     Bytes bytes_;
     bool squeeze_, named_ = false;
     Shape shape_;
-    std::vector<float> singles_;
-    std::vector<double> doubles_;
+    TorchType type_ = TorchType::float32;
+    std::map<Index, double> shown_;  ///< by place in the stage
+    Index next_ = 0;                 ///< the place of the next row
 };
 
 }  // namespace

@@ -201,6 +201,16 @@ std::string torch_text(TorchType type, Shape shape, const Reader& value) {
     return out += ')';
 }
 
+bool torch_shows(Shape shape, std::int64_t k) {
+    if (count(shape) <= threshold) return true;
+    for (std::size_t axis = shape.size(); axis-- > 0;) {
+        const std::int64_t extent = shape[axis], i = k % extent;
+        if (extent > 2 * edge_items && i >= edge_items && i < extent - edge_items) return false;
+        k /= extent;
+    }
+    return true;
+}
+
 std::string torch_text(std::span<const float> values, Shape shape) {
     return text_of_span(TorchType::float32, values, shape);
 }

@@ -21,4 +21,7 @@ enum class TorchType { float32, float64, int64 };
 std::string torch_text(TorchType type, std::span<const std::int64_t> shape,
                        const std::function<double(std::int64_t)>& value);
 
+/// Whether the text of a tensor of that shape shows element k.
+bool torch_shows(std::span<const std::int64_t> shape, std::int64_t k);
+
 }  // namespace attn
