@@ -1,7 +1,10 @@
 #include "lib/text.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdint>
+#include <cstdio>
 
 namespace attn {
 namespace {
@@ -179,6 +182,14 @@ std::string visible(std::string_view utf8) {
     out.append(text, first, last - first);
     for (std::size_t k = last; k < text.size(); ++k) out += "␣";
     return out;
+}
+
+std::string significant(double value, int digits) {
+    if (std::isnan(value)) return "NaN";
+    if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+    std::array<char, 40> text{};
+    std::snprintf(text.data(), text.size(), "%.*g", std::min(digits, 17), value);
+    return text.data();
 }
 
 std::string json_string(std::string_view utf8) {

@@ -39,6 +39,9 @@ std::string harmless(std::string_view utf8);
 /// harmless(), and a space at either end of the text shows as "␣": for names and tokens.
 std::string visible(std::string_view utf8);
 
+/// A number with so many significant digits, as printf's %g; NaN, inf, -inf.
+std::string significant(double value, int digits);
+
 /// A JSON string with its quotes: escaped is what RFC 8259 demands, and U+007F-9F, bidirectional marks and
 /// line separators. Invalid UTF-8 becomes U+FFFD.
 std::string json_string(std::string_view utf8);

@@ -141,8 +141,23 @@ def check_page(report):
     report.equal("docs/mistakes.md is current", made.stdout, "")
 
 
+def check_files(report):
+    """Several outputs take their places together, or none does."""
+    with tempfile.TemporaryDirectory() as folder:
+        one, missing = os.path.join(folder, "probe.json"), os.path.join(folder, "missing", "probe.npz")
+        report.equal("an output that cannot be written", run("probe", "-o", one, "-o", missing).returncode, 4)
+        report.check(os.listdir(folder) == [], "leaves no other", [], os.listdir(folder))
+        two = os.path.join(folder, "probe.npz")
+        report.equal("both outputs", run("probe", "-o", one, "-o", two).returncode, 0)
+        with np.load(two) as arrays:
+            with open(one, encoding="utf-8") as file:
+                embeddings = np.array(json.load(file)["embeddings"])
+            report.check(np.array_equal(arrays["embeddings"], embeddings), "hold the same numbers", embeddings, arrays["embeddings"])
+
+
 def main():
     report = Report()
+    check_files(report)
     for options in OPTIONS[:3] if os.environ.get("ATTN_SANITIZE") == "ON" else OPTIONS:
         check_probe(report, options)
     check_blindspots(report)

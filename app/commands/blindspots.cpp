@@ -3,8 +3,7 @@
 #include <unistd.h>
 
 #include "app/commands/commands.hpp"
-#include "app/output.hpp"
-#include "app/source.hpp"
+#include "app/commands/common.hpp"
 #include "app/terminal.hpp"
 #include "lib/text.hpp"
 
@@ -35,11 +34,9 @@ void blindspots_command(const Options& options, const Diagnostics& diagnostics) 
     std::vector<Target> targets = options.targets;
     if (targets.empty() || options.format) targets.push_back({"-", options.format});
     const int width = options.width.value_or(std::min(columns_of(STDOUT_FILENO), 100));
-    for (const Target& t : targets) {
-        const auto output = open_output(t.path);
-        output->write(report(documents, found, t.format.value_or(options.standard_format()), width));
-        output->commit();
-    }
+    write_targets(targets, [&](const Target& t, Output& output) {
+        output.write(report(documents, found, t.format.value_or(options.standard_format()), width));
+    });
     for (const PlannedDocument& document : documents)
         for (const std::string& warning : document.plan.warnings) diagnostics.warning(document.file, warning);
 }

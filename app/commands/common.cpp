@@ -92,6 +92,15 @@ void turn_to(std::vector<Destination>& destinations, const std::vector<PlannedDo
     }
 }
 
+void write_targets(const std::vector<Target>& targets,
+                   const std::function<void(const Target&, Output&)>& write) {
+    std::vector<Destination> destinations(targets.size());
+    for (std::size_t k = 0; k < targets.size(); ++k) destinations[k].output = open_output(targets[k].path);
+    std::size_t k = 0;
+    for_open(destinations, [&](Destination& to) { write(targets[k++], *to.output); });
+    commit_all(destinations);
+}
+
 void commit_all(std::vector<Destination>& destinations) {
     for_open(destinations, [](Destination& to) { to.output->finish(); });
     for_open(destinations, [](Destination& to) { to.output->publish(); });

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -43,6 +44,11 @@ void refuse_overwriting(const std::string& path, const std::vector<std::string>&
 /// Tells every destination that document `k` of `documents` comes next.
 void turn_to(std::vector<Destination>& destinations, const std::vector<PlannedDocument>& documents,
              std::size_t k);
+
+/// Opens every target, has write(target, output) fill each, and lets the new files take their places
+/// together. \throws Error (exit 4)
+void write_targets(const std::vector<Target>& targets,
+                   const std::function<void(const Target&, Output&)>& write);
 
 /// Completes all outputs, and only then lets new files take their places. \throws Error (exit 4)
 void commit_all(std::vector<Destination>& destinations);

@@ -8,8 +8,7 @@
 #include <map>
 
 #include "app/commands/commands.hpp"
-#include "app/output.hpp"
-#include "app/source.hpp"
+#include "app/commands/common.hpp"
 #include "app/terminal.hpp"
 #include "lib/diff/causes.hpp"
 #include "lib/diff/ours.hpp"
@@ -280,19 +279,17 @@ void write_reports(const Options& options, const Reports& out) {
         if (format != Format::text && format != Format::json)
             fail_usage("-o " + t.path + ": attn-calc diff writes text or json", "-o " + t.path + ":json");
     }
-    for (const Target& t : targets) {
+    write_targets(targets, [&](const Target& t, Output& output) {
         const bool standard = t.path == "-";
         RenderOptions form;
         form.ascii = options.ascii;
         form.compact = options.compact;
         form.width = options.width ? *options.width : columns_of(standard ? STDOUT_FILENO : -1);
         form.colour = standard ? use_colour(STDOUT_FILENO, options.colour) : options.colour == When::always;
-        const auto output = open_output(t.path);
-        output->write(t.format.value_or(options.standard_format()) == Format::json
-                          ? diff_json(out.reports, out.missing)
-                          : diff_text(out.reports, out.missing, form));
-        output->commit();
-    }
+        output.write(t.format.value_or(options.standard_format()) == Format::json
+                         ? diff_json(out.reports, out.missing)
+                         : diff_text(out.reports, out.missing, form));
+    });
 }
 
 }  // namespace

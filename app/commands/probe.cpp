@@ -1,12 +1,11 @@
 #include "lib/diff/probe.hpp"
 
-#include <cstdio>
-
 #include "app/commands/commands.hpp"
+#include "app/commands/common.hpp"
 #include "app/option_values.hpp"
-#include "app/output.hpp"
 #include "lib/input/file_tensors.hpp"
 #include "lib/render/write_tensors.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
@@ -31,17 +30,14 @@ void probe_command(const Options& options, const Diagnostics& diagnostics) {
         fail_usage("attn-calc probe reads no file", "its sizes are options: --tokens, --width, ...");
     const std::vector<Target> targets = targets_of(options);
     const Probe probe = make_probe(options.probe);
-    for (const Target& t : targets) {
-        const auto output = open_output(t.path);
+    write_targets(targets, [&](const Target& t, Output& output) {
         if (*t.format == Format::json)
-            output->write(probe.document);
+            output.write(probe.document);
         else
-            write_tensors(*t.format, read_json_tensors({"probe", probe.arrays}).tensors, {}, *output);
-        output->commit();
-    }
-    char apart[40];
-    std::snprintf(apart, sizeof apart, "%.3g", probe.found.nearest);
-    const std::string pair = probe.found.one + " and " + probe.found.other + " differ by " + apart;
+            write_tensors(*t.format, read_json_tensors({"probe", probe.arrays}).tensors, {}, output);
+    });
+    const std::string pair =
+        probe.found.one + " and " + probe.found.other + " differ by " + significant(probe.found.nearest, 3);
     if (probe.apart) {
         diagnostics.note("seed " + std::to_string(probe.seed) + ": the nearest pair, " + pair);
     } else {

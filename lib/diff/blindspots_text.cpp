@@ -1,19 +1,11 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "lib/diff/blindspots.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
 namespace {
-
-std::string shown(double x) {
-    std::array<char, 40> text{};
-    std::snprintf(text.data(), text.size(), "%.2g", x);
-    return text.data();
-}
 
 std::string joined(const std::vector<std::string>& list) {
     std::string out;
@@ -45,12 +37,7 @@ std::string json_list(const std::vector<std::string>& list) {
     return out + "]";
 }
 
-std::string json_number(double x) {
-    if (!std::isfinite(x)) return "\"Infinity\"";
-    std::array<char, 40> text{};
-    std::snprintf(text.data(), text.size(), "%.6g", x);
-    return text.data();
-}
+std::string json_number(double x) { return std::isfinite(x) ? significant(x, 6) : "\"Infinity\""; }
 
 }  // namespace
 
@@ -74,8 +61,8 @@ std::string blindspots_text(const Blindspots& found, int width) {
         return with_cure(text, b);
     });
     section(Sight::weakly, "weakly seen", [&](const Blindspot& b) {
-        return with_cure("by " + shown(b.difference) + ", " + shown(b.roundings) + " roundings of float32" +
-                             (b.why.empty() ? "" : "; " + b.why),
+        return with_cure("by " + significant(b.difference, 2) + ", " + significant(b.roundings, 2) +
+                             " roundings of float32" + (b.why.empty() ? "" : "; " + b.why),
                          b);
     });
     section(Sight::no_place, "no place for", [&](const Blindspot& b) { return with_cure(b.why, b); });
@@ -93,7 +80,8 @@ std::string blindspots_text(const Blindspots& found, int width) {
     }
     if (std::isfinite(found.nearest) && !found.one.empty()) {
         out += "\n";
-        wrap(out, "nearest:", found.one + " and " + found.other + " differ by " + shown(found.nearest),
+        wrap(out,
+             "nearest:", found.one + " and " + found.other + " differ by " + significant(found.nearest, 2),
              width);
     }
     return out;

@@ -1,20 +1,13 @@
 // What numbers show by themselves, where no known mistake gives them.
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 
 #include "lib/diff/causes.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
-
-std::string shown(double x) {
-    std::array<char, 40> text{};
-    std::snprintf(text.data(), text.size(), "%.4g", x);
-    return text.data();
-}
 
 bool are_weights(Stage s) {
     return s == Stage::weights || s == Stage::masked_weights || s == Stage::renormalized_weights;
@@ -31,7 +24,8 @@ void row_sums(const WholeStage& t, const std::string& name, std::vector<std::str
     }
     if (std::abs(least - 1) < 1e-3 && std::abs(most - 1) < 1e-3) return;
     if (!std::isfinite(least) || !std::isfinite(most)) return;
-    out.push_back(name + ": rows sum to " + shown(least) + " ... " + shown(most) + ", not to 1");
+    out.push_back(name + ": rows sum to " + significant(least, 4) + " ... " + significant(most, 4) +
+                  ", not to 1");
     // Along the queries?
     const Index queries = t.shape[2], planes = rows / std::max(queries, Index{1});
     double off = 0;
@@ -73,9 +67,9 @@ void ratio(const WholeStage& t, const WholeStage& o, const std::string& name, st
     if (n < 2 || yy == 0 || xx == 0) return;
     const double factor = xy / yy, left = std::max(0.0, xx - xy * xy / yy);
     if (left < 1e-8 * xx && std::abs(factor - 1) > 1e-4)
-        out.push_back(name + ": theirs are ours times " + shown(factor));
+        out.push_back(name + ": theirs are ours times " + significant(factor, 4));
     const double mean = sum / n, spread = std::max(0.0, squares / n - mean * mean);
-    if (spread < 1e-8 * mean * mean) out.push_back(name + ": theirs are ours plus " + shown(mean));
+    if (spread < 1e-8 * mean * mean) out.push_back(name + ": theirs are ours plus " + significant(mean, 4));
 }
 
 void permutation(const WholeStage& t, const WholeStage& o, const std::string& name,

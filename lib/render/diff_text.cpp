@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "lib/render/diff.hpp"
 #include "lib/render/plan_text.hpp"
@@ -15,14 +14,6 @@ namespace {
 constexpr std::string_view bold = "\x1b[1m", red = "\x1b[1;31m", reset = "\x1b[0m";
 constexpr std::size_t columns = 6, verdict = 2, where = 4;
 using Row = std::array<std::string, columns>;
-
-std::string significant(double value, int digits) {
-    if (std::isnan(value)) return "NaN";
-    if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-    std::array<char, 40> text{};
-    std::snprintf(text.data(), text.size(), "%.*g", digits, value);
-    return text.data();
-}
 
 std::string largest_text(double value) {
     if (value == 0) return "0";
