@@ -100,7 +100,7 @@ TEST_CASE("number: shortest text that reads back, over random bit patterns") {
         const float f = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
         const double d = std::bit_cast<double>(random());
         bad += std::isfinite(f) && !is_shortest(f);
-        bad += std::isfinite(d) && !is_shortest(d);
+        bad += std::isfinite(d) && (!is_shortest(d) || number(d).size() > 25);
     }
     for (int e = -1074; e < 1024; ++e) {
         bad += !is_shortest(std::ldexp(1.0, e)) + !is_shortest(-std::ldexp(1.0, e));
@@ -134,7 +134,7 @@ std::uint64_t unlike_the_library(std::uint64_t first, std::uint64_t last, std::u
         if (!std::isfinite(v) || v == 0) continue;
         text.clear();
         attn::append_number(text, v, NonFinite::bare);
-        bad += text != by_the_library(v);
+        bad += text != by_the_library(v) || text.size() > 16;
     }
     return bad;
 }

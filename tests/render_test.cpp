@@ -261,4 +261,22 @@ TEST_CASE("torch: as print(tensor), with names where there are several") {
                   "queries = \ntensor([[[[1.0000, 0.0000],\n          [0.5000, 2.0000]]]])\nkeys = \n"));
 }
 
+TEST_CASE("render: the same bytes for any number of threads") {
+    const std::string document = R"({"variant":"scaled_dot_product","causal":true,
+        "queries":{"init":"torch.randn","seed":1,"shape":[1,2,300,8]},
+        "keys":{"init":"torch.randn","seed":2,"shape":[1,2,300,8]},
+        "values":{"init":"torch.randn","seed":3,"shape":[1,2,300,8]}})";
+    for (const Format format : {Format::json, Format::ndjson, Format::csv}) {
+        CAPTURE(name_of(format));
+        Request request = stages({"scores", "weights", "context"});
+        request.threads = 1;
+        const std::string one = rendered(document, format, {}, request);
+        CHECK(one.size() > 1000000);
+        for (const int threads : {2, 5}) {
+            request.threads = threads;
+            CHECK(rendered(document, format, {}, request) == one);
+        }
+    }
+}
+
 }  // namespace attn::test
