@@ -26,16 +26,6 @@ char* write_nonfinite(char* to, bool nan, bool negative, NonFinite policy) {
     return write_text(to, quote);
 }
 
-/// Two digits at a time.
-constexpr auto pairs = [] {
-    std::array<char, 200> text{};
-    for (std::size_t k = 0; k < 100; ++k) {
-        text[2 * k] = static_cast<char>('0' + k / 10);
-        text[2 * k + 1] = static_cast<char>('0' + k % 10);
-    }
-    return text;
-}();
-
 /// The eight digits of v < 10^8, zeros in front, a byte each, the first one lowest: two, four and eight of
 /// them at once, each quotient by a multiplication that is exact in its range.
 std::uint64_t eight_digits(std::uint32_t v) {
@@ -154,7 +144,9 @@ char* write_decimal(char* to, bool negative, Decimal d) {
         to += n == 1 ? 1 : n + 1;
         to[0] = 'e';
         to[1] = point < 1 ? '-' : '+';
-        std::memcpy(to + 2, &pairs[2 * static_cast<std::size_t>(std::abs(point - 1))], 2);
+        const int size = std::abs(point - 1);  // below 46
+        to[2] = static_cast<char>('0' + size / 10);
+        to[3] = static_cast<char>('0' + size % 10);
         to += 4;
     } else if (d.exponent >= 0) {
         copy(to, digits);
@@ -295,31 +287,26 @@ void append_fixed(std::string& out, double value, int precision, bool exponent) 
 
 void append_fixed(std::string& out, std::span<const double> values, int precision, bool exponent,
                   std::vector<std::size_t>& ends) {
-    std::size_t at = ends.size();
-    ends.resize(at + values.size());
-    for (std::size_t k = 0; k < values.size(); ++k) {
-        if (!exponent) {
-            // As many as go the fast way are written into one stretch of the text.
-            const std::size_t stop = std::min<std::size_t>(values.size(), k + 64), start = out.size();
-            out.resize(start + (stop - k) * longest_fixed + most_of_fixed);
-            char* const begin = out.data();
-            char* to = begin + start;
-            char* end = to;
-            const double* const numbers = values.data();
-            std::size_t* told = ends.data() + at;
-            for (; k < stop && (end = write_fixed_fast(to, numbers[k], precision)); ++k) {
-                to = end;
-                *told++ = static_cast<std::size_t>(to - begin);
-            }
-            at = static_cast<std::size_t>(told - ends.data());
-            out.resize(static_cast<std::size_t>(to - begin));
-            if (end) {
-                --k;
-                continue;
-            }
+    ends.resize(ends.size() + values.size());
+    std::size_t* told = ends.data() + (ends.size() - values.size());
+    for (std::size_t k = 0; k < values.size();) {
+        // As many as go the fast way are written into one stretch of the text.
+        const std::size_t stop = exponent ? k : std::min<std::size_t>(values.size(), k + 64);
+        const std::size_t start = out.size();
+        out.resize(start + (stop - k) * longest_fixed + most_of_fixed);
+        char* const begin = out.data();
+        char* to = begin + start;
+        for (; k < stop; ++k) {
+            char* const end = write_fixed_fast(to, values[k], precision);
+            if (!end) break;
+            to = end;
+            *told++ = static_cast<std::size_t>(to - begin);
         }
-        append_fixed_slowly(out, values[k], precision, exponent);
-        ends[at++] = out.size();
+        out.resize(static_cast<std::size_t>(to - begin));
+        if (k < stop || exponent) {
+            append_fixed_slowly(out, values[k++], precision, exponent);
+            *told++ = out.size();
+        }
     }
 }
 
