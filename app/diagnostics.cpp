@@ -8,8 +8,8 @@
 namespace attn {
 namespace {
 
-constexpr std::size_t most_bytes = 2000, most_of_file = 300, most_of_pointer = 250, most_of_message = 700,
-                      most_of_hint = 400;
+constexpr std::size_t most_bytes_shown = 2000, most_of_file = 300, most_of_pointer = 250,
+                      most_of_message = 700, most_of_hint = 400;
 constexpr std::size_t number_columns = 5;
 
 constexpr std::string_view red = "\033[1;31m", yellow = "\033[1;33m", bold = "\033[1m", faint = "\033[2m",
@@ -77,7 +77,7 @@ std::string error_text(const Error& error, bool colour, std::string_view try_lin
     if (!try_line.empty()) tail += "  try: " + std::string(try_line) + "\n";
     std::string excerpt;
     if (place.line > 0 && !place.excerpt.empty()) excerpt = excerpt_text(place, colour);
-    if (head.size() + excerpt.size() + tail.size() > most_bytes) excerpt.clear();
+    if (head.size() + excerpt.size() + tail.size() > most_bytes_shown) excerpt.clear();
     return head + excerpt + tail;
 }
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "lib/diff/compare.hpp"
-#include "lib/diff/probe.hpp"
 #include "lib/input/numbers.hpp"
+#include "lib/mistakes/probe.hpp"
 #include "lib/plan/plan.hpp"
 #include "lib/render/render.hpp"
 

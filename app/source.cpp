@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t first_piece = 64 * 1024;
 
-[[noreturn]] void refuse(const std::string& name, const std::string& message, std::string hint = {}) {
+[[noreturn]] void refuse_source(const std::string& name, const std::string& message, std::string hint = {}) {
     Error error(Exit::input, {}, message, std::move(hint));
     error.place.file = name;
     throw error;
@@ -52,7 +52,7 @@ class Descriptor {
 };
 
 [[noreturn]] void refuse_size(const std::string& name, std::size_t most_bytes) {
-    refuse(name, "holds more than the " + std::to_string(most_bytes) + " bytes that may be read");
+    refuse_source(name, "holds more than the " + std::to_string(most_bytes) + " bytes that may be read");
 }
 
 /// A file as memory that is not copied, and a byte 0 after it; null where the system does not map it.
@@ -91,7 +91,7 @@ std::string read_all(const Descriptor& file, const std::string& name, std::size_
             pollfd ready{file.number(), POLLIN, 0};
             poll(&ready, 1, -1);
         } else if (errno != EINTR) {
-            refuse(name, std::string("cannot be read: ") + std::strerror(errno));
+            refuse_source(name, std::string("cannot be read: ") + std::strerror(errno));
         }
     }
     text.resize(filled);
@@ -166,11 +166,11 @@ Source read_source(const std::string& name, std::size_t most_bytes) {
     Source source{standard ? "<stdin>" : name, std::string()};
     const Descriptor file(standard ? STDIN_FILENO : open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
     if (file.number() < 0)
-        refuse(name, std::string("cannot be read: ") + std::strerror(errno),
-               errno == ENOENT ? missing_hint(name) : "");
+        refuse_source(name, std::string("cannot be read: ") + std::strerror(errno),
+                      errno == ENOENT ? missing_hint(name) : "");
     struct stat status {};
     if (fstat(file.number(), &status) == 0 && S_ISDIR(status.st_mode))
-        refuse(source.name, std::string("cannot be read: ") + std::strerror(EISDIR));
+        refuse_source(source.name, std::string("cannot be read: ") + std::strerror(EISDIR));
     const auto size = S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) : 0;
     if (size > most_bytes) refuse_size(source.name, most_bytes);
     if (!standard && size > 0)  // standard input may stand in the middle of a file

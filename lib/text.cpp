@@ -184,6 +184,8 @@ std::string visible(std::string_view utf8) {
     return out;
 }
 
+std::string shown(std::string_view name) { return "\"" + clip(visible(name), 80) + "\""; }
+
 std::string significant(double value, int digits) {
     if (std::isnan(value)) return "NaN";
     if (std::isinf(value)) return value > 0 ? "inf" : "-inf";

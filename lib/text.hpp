@@ -39,6 +39,9 @@ std::string harmless(std::string_view utf8);
 /// harmless(), and a space at either end of the text shows as "␣": for names and tokens.
 std::string visible(std::string_view utf8);
 
+/// A name that comes from a file, for messages: visible(), in quotes, cut after 80 columns.
+std::string shown(std::string_view name);
+
 /// A number with so many significant digits, as printf's %g; NaN, inf, -inf.
 std::string significant(double value, int digits);
 

@@ -1,4 +1,4 @@
-#include "lib/diff/blindspots.hpp"
+#include "lib/mistakes/blindspots.hpp"
 
 #include <unistd.h>
 

@@ -6,7 +6,7 @@
 #include "app/commands/common.hpp"
 #include "app/terminal.hpp"
 #include "lib/input/tensor_file.hpp"
-#include "lib/render/write_tensors.hpp"
+#include "lib/render/traces/write_tensors.hpp"
 #include "lib/text.hpp"
 
 namespace attn {

@@ -1,4 +1,4 @@
-#include "lib/render/diff.hpp"
+#include "lib/render/comparisons/diff.hpp"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,10 +10,10 @@
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
 #include "app/terminal.hpp"
-#include "lib/diff/causes.hpp"
 #include "lib/diff/ours.hpp"
-#include "lib/diff/replayed.hpp"
 #include "lib/input/tensor_file.hpp"
+#include "lib/mistakes/causes.hpp"
+#include "lib/replay/replayed.hpp"
 #include "lib/text.hpp"
 
 namespace attn {

@@ -11,7 +11,7 @@
 #include "app/output.hpp"
 #include "app/source.hpp"
 #include "app/terminal.hpp"
-#include "lib/render/explain.hpp"
+#include "lib/render/explanations/explain.hpp"
 #include "lib/text.hpp"
 
 namespace attn {

@@ -6,8 +6,8 @@
 #include "lib/error.hpp"
 #include "lib/input/file_references.hpp"
 #include "lib/render/bytes.hpp"
-#include "lib/render/plan_json.hpp"
-#include "lib/render/plan_text.hpp"
+#include "lib/render/plans/plan_json.hpp"
+#include "lib/render/plans/plan_text.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
 

@@ -1,10 +1,10 @@
-#include "lib/diff/probe.hpp"
+#include "lib/mistakes/probe.hpp"
 
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
 #include "app/option_values.hpp"
 #include "lib/input/file_tensors.hpp"
-#include "lib/render/write_tensors.hpp"
+#include "lib/render/traces/write_tensors.hpp"
 #include "lib/text.hpp"
 
 namespace attn {

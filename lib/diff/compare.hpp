@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "lib/diff/align.hpp"
-#include "lib/diff/names.hpp"
-#include "lib/diff/stages.hpp"
+#include "lib/theirs/align.hpp"
+#include "lib/theirs/names.hpp"
+#include "lib/theirs/stages.hpp"
 
 namespace attn {
 

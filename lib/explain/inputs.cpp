@@ -6,8 +6,6 @@
 namespace attn::explain {
 namespace {
 
-std::string column_label(Index c) { return "d" + std::to_string(c); }
-
 /// A number taken over from another place.
 void copy(Writer& w, const RowOf& row, Index c, Expr from, std::string note = {}) {
     Cell cell = row;

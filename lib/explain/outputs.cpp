@@ -5,17 +5,7 @@
 #include "lib/explain/writer.hpp"
 
 namespace attn::explain {
-namespace {
-
-Cell cell_of(const RowOf& row, Index column) {
-    Cell cell = row;
-    cell.column = column;
-    return cell;
-}
-
-std::string column_label(Index c) { return "d" + std::to_string(c); }
-
-}  // namespace
+namespace {}  // namespace
 
 void explain_context(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;

@@ -4,20 +4,7 @@
 #include "lib/explain/writer.hpp"
 
 namespace attn::explain {
-namespace {
-
-/// The number of the stage before, in the same place.
-Expr previous(const Writer& w, const RowOf& row, Index key) {
-    return w.at(w.before(row.stage), row.batch, row.head, row.row, key);
-}
-
-Cell cell_of(const RowOf& row, Index column) {
-    Cell cell = row;
-    cell.column = column;
-    return cell;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 void explain_scores(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;

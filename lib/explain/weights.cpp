@@ -9,16 +9,6 @@
 namespace attn::explain {
 namespace {
 
-Expr previous(const Writer& w, const RowOf& row, Index key) {
-    return w.at(w.before(row.stage), row.batch, row.head, row.row, key);
-}
-
-Cell cell_of(const RowOf& row, Index column) {
-    Cell cell = row;
-    cell.column = column;
-    return cell;
-}
-
 /// A row without visible keys: what was asked for such rows.
 void explain_empty(Writer& w, const RowOf& row, Columns columns) {
     const EmptyRows policy = w.plan.empty_rows;

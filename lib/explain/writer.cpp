@@ -298,4 +298,16 @@ void Writer::each(Columns columns, const std::string& what, const std::function<
     }
 }
 
+std::string column_label(Index column) { return "d" + std::to_string(column); }
+
+Cell cell_of(const RowOf& row, Index column) {
+    Cell cell = row;
+    cell.column = column;
+    return cell;
+}
+
+Expr previous(const Writer& w, const RowOf& row, Index key) {
+    return w.at(w.before(row.stage), row.batch, row.head, row.row, key);
+}
+
 }  // namespace attn::explain

@@ -84,6 +84,12 @@ class Writer {
     std::size_t numbers_ = 0;
 };
 
+/// How a column is called that has no token.
+std::string column_label(Index column);
+Cell cell_of(const RowOf& row, Index column);
+/// The number of the stage before, in the same place.
+Expr previous(const Writer& w, const RowOf& row, Index key);
+
 /// Writes the lines of some columns of a row of a stage, and why it is done. The table of stages:
 /// explain.cpp.
 void explain_stage(Writer& w, const RowOf& row, Columns columns);

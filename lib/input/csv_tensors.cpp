@@ -10,7 +10,7 @@
 namespace attn {
 namespace {
 
-constexpr std::string_view header = "stage,batch,head,row,column,row_token,column_token,value";
+constexpr std::string_view csv_header = "stage,batch,head,row,column,row_token,column_token,value";
 constexpr std::size_t cells = 8, axes = 4;
 
 /// The cells of one line after another (RFC 4180: quoted cells may hold line ends).
@@ -36,7 +36,7 @@ class Lines {
     }
 
     [[noreturn]] void refuse(const std::string& message) const {
-        Error error(Exit::input, {}, message, "the columns of a CSV trace are " + std::string(header));
+        Error error(Exit::input, {}, message, "the columns of a CSV trace are " + std::string(csv_header));
         error.place.file = source_.name;
         error.place.line = line_;
         error.place.column = 1;
@@ -156,7 +156,7 @@ FileTensors read_csv_tensors(const Source& source) {
     std::string found;
     if (lines.next())
         for (const std::string& c : lines.cell) found += (&c == lines.cell.data() ? "" : ",") + c;
-    if (found != header) lines.refuse("is not the first line of a CSV trace");
+    if (found != csv_header) lines.refuse("is not the first line of a CSV trace");
     std::vector<Column> columns;
     std::map<std::string, std::size_t, std::less<>> by_name;
     bool tokens = false;

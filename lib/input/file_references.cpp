@@ -15,8 +15,6 @@
 namespace attn {
 namespace {
 
-std::string shown(std::string_view text) { return "\"" + clip(visible(text), 80) + "\""; }
-
 /// The absolute path without links, or nothing (errno says why).
 std::optional<std::string> real_path(const std::string& path) {
     const std::unique_ptr<char, decltype(&std::free)> found(realpath(path.c_str(), nullptr), &std::free);

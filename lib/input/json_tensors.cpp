@@ -8,10 +8,9 @@
 namespace attn {
 namespace {
 
-constexpr std::string_view form = "nested arrays, or {\"shape\": [...], \"data\": [...]}";
+constexpr std::string_view form_of_arrays = "nested arrays, or {\"shape\": [...], \"data\": [...]}";
 
 bool is_object(const Value& v) { return v.kind == Value::Kind::object; }
-bool is_list(const Value& v) { return v.kind == Value::Kind::row || v.kind == Value::Kind::array; }
 
 Numbers booleans(const Numbers& numbers) {
     auto bytes = std::make_shared<std::vector<std::byte>>();
@@ -49,7 +48,7 @@ void read_data(const Value& value, const std::string& pointer, FileTensor& out) 
     const bool yes_no =
         begins_with_boolean(is_object(value) && value.find("data") ? value.find("data") : &value);
     TensorSource read =
-        read_tensor(value, pointer, {1, 64, yes_no ? Elements::yes_no : Elements::additive, form});
+        read_tensor(value, pointer, {1, 64, yes_no ? Elements::yes_no : Elements::additive, form_of_arrays});
     out.shape = std::move(read.shape);
     if (yes_no) {
         out.numbers = booleans(read.numbers);

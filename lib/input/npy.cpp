@@ -18,8 +18,6 @@ constexpr std::string_view magic{"\x93NUMPY", 6};
 
 [[noreturn]] void refuse_header(const std::string& what) { fail("", "has a header that " + what); }
 
-std::string shown(std::string_view text) { return "\"" + clip(visible(text), 40) + "\""; }
-
 /// numpy's names of types: byte order, kind, bytes.
 void read_type(std::string_view descr, NpyHeader& out) {
     struct Type {

@@ -13,8 +13,6 @@ std::string count_text(std::size_t n, std::string_view one, std::string_view man
     return std::to_string(n) + " " + std::string(n == 1 ? one : many);
 }
 
-bool is_list(const Value& v) { return v.kind == Value::Kind::row || v.kind == Value::Kind::array; }
-
 std::size_t length(const Value& v) { return v.kind == Value::Kind::row ? v.row.length() : v.items.size(); }
 
 /// A list whose elements are scalars, so that it is one row of a tensor.

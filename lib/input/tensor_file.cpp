@@ -16,8 +16,6 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
-std::string shown(const std::string& name) { return "\"" + clip(visible(name), 60) + "\""; }
-
 class Npy : public TensorFile {
   public:
     Npy(std::shared_ptr<const void> keeper, Bytes bytes)

@@ -72,6 +72,9 @@ struct Value {
     std::string describe() const;
 };
 
+/// An array, regular or not.
+inline bool is_list(const Value& v) { return v.kind == Value::Kind::row || v.kind == Value::Kind::array; }
+
 /// One member of an object.
 struct Member {
     std::string name;

@@ -21,8 +21,6 @@ constexpr std::uint64_t largest_ratio = 1032;
 
 [[noreturn]] void refuse(const std::string& what) { fail("", "is no npz file that can be read: " + what); }
 
-std::string shown(const std::string& name) { return "\"" + clip(visible(name), 60) + "\""; }
-
 /// Little-endian numbers at a place that has been checked.
 std::uint64_t number(Bytes b, std::size_t at, std::size_t bytes) {
     std::uint64_t v = 0;

@@ -8,7 +8,7 @@ constexpr auto query_dim = StageShape::query_dim, key_dim = StageShape::key_dim,
                per_key = StageShape::per_key, query_key = StageShape::query_key, merged = StageShape::merged;
 
 /// THE TABLE of stages, in the order of the enumeration.
-constexpr std::array<StageInfo, stage_count> table{{
+constexpr std::array<StageInfo, stage_count> stages{{
     {Stage::queries, "queries", query_dim, false},
     {Stage::keys, "keys", key_dim, false},
     {Stage::values, "values", key_dim, false},
@@ -44,8 +44,8 @@ constexpr std::array<StageInfo, stage_count> table{{
 }};
 
 constexpr bool table_is_in_order() {
-    for (std::size_t k = 0; k < table.size(); ++k)
-        if (static_cast<std::size_t>(table[k].stage) != k) return false;
+    for (std::size_t k = 0; k < stages.size(); ++k)
+        if (static_cast<std::size_t>(stages[k].stage) != k) return false;
     return true;
 }
 static_assert(table_is_in_order());
@@ -61,15 +61,15 @@ constexpr std::array states_axes{Axis::batch, Axis::head, Axis::key, Axis::dim, 
 
 }  // namespace
 
-const StageInfo& info_of(Stage stage) { return table[static_cast<std::size_t>(stage)]; }
+const StageInfo& info_of(Stage stage) { return stages[static_cast<std::size_t>(stage)]; }
 
 std::optional<Stage> stage_named(std::string_view name) {
-    for (const StageInfo& row : table)
+    for (const StageInfo& row : stages)
         if (row.name == name) return row.stage;
     return std::nullopt;
 }
 
-std::span<const StageInfo> all_stages() { return table; }
+std::span<const StageInfo> all_stages() { return stages; }
 
 std::span<const Axis> axes_of(StageShape shape) {
     switch (shape) {

@@ -6,7 +6,7 @@ namespace attn {
 namespace {
 
 /// THE TABLE of variants: a row sets requirements and defaults, everything else follows from the document.
-constexpr std::array table{
+constexpr std::array variants{
     Variant{.name = "simplified",
             .title = "simplified self-attention",
             .formula = "softmax(X · Xᵀ) · X",
@@ -114,6 +114,6 @@ constexpr std::array table{
 
 }  // namespace
 
-std::span<const Variant> all_variants() { return table; }
+std::span<const Variant> all_variants() { return variants; }
 
 }  // namespace attn

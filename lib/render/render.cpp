@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "lib/render/trace_sinks.hpp"
+#include "lib/render/traces/trace_sinks.hpp"
 
 namespace attn {
 namespace {

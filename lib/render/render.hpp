@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "lib/render/number.hpp"
+#include "lib/render/numbers/number.hpp"
 #include "lib/run/sink.hpp"
 
 namespace attn {

@@ -56,7 +56,6 @@ class Executor {
         return panels_;
     }
     void pass(Sink& sink, const std::vector<const PlannedStage*>& shown);
-    void prepare_sources(bool scores, bool context);
     void compute_contexts(Sink& sink);
     void apply_gate();
     Contexts<T>& merged_contexts() { return plan_.gate ? *gated_contexts_ : *contexts_; }

@@ -9,7 +9,8 @@
 namespace attn {
 namespace {
 
-constexpr Index block = blocking::block, keys_of_a_piece = blocking::piece, most_rows = blocking::single_rows;
+constexpr Index keys_of_a_block = blocking::block, keys_of_a_piece = blocking::piece,
+                most_rows = blocking::single_rows;
 
 }  // namespace
 
@@ -40,7 +41,8 @@ SingleRows<T>::SingleRows(const Operands<T>& operands, Arena& arena, Pool& pool)
         }
     }
     for (int w = 0; w < pool.workers(); ++w)
-        spaces_.push_back({arena.take<T>(most_rows * block), arena.take<T>(most_rows * plan_.value_dim)});
+        spaces_.push_back(
+            {arena.take<T>(most_rows * keys_of_a_block), arena.take<T>(most_rows * plan_.value_dim)});
 }
 
 template <class T>
@@ -64,8 +66,8 @@ void SingleRows<T>::compute(const Group& group, Index k0, Index k1, const Space&
     std::fill_n(piece.max, rows, -std::numeric_limits<T>::infinity());
     std::fill_n(piece.sum, rows, 0.0);
     std::fill_n(piece.context, rows * width, T{0});
-    for (Index from = k0; from < k1; from += block) {
-        const Index to = std::min(from + block, k1);
+    for (Index from = k0; from < k1; from += keys_of_a_block) {
+        const Index to = std::min(from + keys_of_a_block, k1);
         bool touched = to > plan_.given_keys();
         for (const RowBlock& r : group.rows) {
             const Visible v = operands_.mask.visible(group.batch, r.query);
@@ -73,16 +75,17 @@ void SingleRows<T>::compute(const Group& group, Index k0, Index k1, const Space&
         }
         if (!touched) continue;
         kernel_.dot_stream(group.queries, plan_.dim, operands_.keys.row(group.batch, group.kv_head, from),
-                           operands_.keys.token, w.scores, block, rows, to - from, plan_.dim);
+                           operands_.keys.token, w.scores, keys_of_a_block, rows, to - from, plan_.dim);
         for (Index i = 0; i < rows; ++i) {
             const RowBlock& r = group.rows[static_cast<std::size_t>(i)];
             const Visible v = operands_.mask.visible(group.batch, r.query);
             if (rules_.changes_all() || v.from > from || v.to < to)
-                rules_.apply(r.batch, r.head, r.query, from, to, w.scores + i * block);
+                rules_.apply(r.batch, r.head, r.query, from, to, w.scores + i * keys_of_a_block);
         }
-        kernel_.weigh(w.scores, block, rows, to - from, rules_.factor(),
+        kernel_.weigh(w.scores, keys_of_a_block, rows, to - from, rules_.factor(),
                       {piece.max, piece.sum, piece.context, width, width});
-        kernel_.multiply_stream(w.scores, block, operands_.values.row(group.batch, group.kv_head, from),
+        kernel_.multiply_stream(w.scores, keys_of_a_block,
+                                operands_.values.row(group.batch, group.kv_head, from),
                                 operands_.values.token, w.context, width, rows, width, to - from);
         kernel_.add(w.context, piece.context, rows * width);
     }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/render/number.hpp"
+#include "lib/render/numbers/number.hpp"
 #include "tests/bench/machine.hpp"
 
 namespace attn::bench {

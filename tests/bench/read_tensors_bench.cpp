@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "lib/input/tensor_file.hpp"
-#include "lib/render/write_tensors.hpp"
+#include "lib/render/traces/write_tensors.hpp"
 #include "tests/bench/machine.hpp"
 
 namespace attn::bench {

@@ -1,0 +1,44 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lib/mistakes/mistakes.hpp"
+
+namespace attn {
+
+/// What an input shows of one known mistake.
+enum class Sight {
+    shown,
+    weakly,    ///< by less than 1000 roundings to float32 of the largest number
+    unseen,    ///< not in the last stage
+    no_place,  ///< it cannot be made here
+};
+std::string_view name_of(Sight sight);
+
+struct Blindspot {
+    std::string id;
+    Sight sight = Sight::shown;
+    double difference = 0;  ///< of the last stage, the largest; infinite: NaN, infinities, or another width
+    double roundings = 0;   ///< the same in roundings to float32 of the last stage's largest number
+    std::string why;        ///< where it is not shown
+    std::string cure;       ///< the smallest change that shows it
+    std::vector<std::string> stages;   ///< unseen: stages that show it all the same
+    std::vector<std::string> same_as;  ///< mistakes before it that give the same numbers
+};
+
+struct Blindspots {
+    std::string stage;  ///< the last one, which is looked at
+    std::vector<Blindspot> mistakes;
+    double nearest = 0;  ///< the smallest difference of two mistakes that are shown and not the same
+    std::string one, other;
+};
+
+/// Makes every known mistake with a plan and looks at what becomes of its last stage. Where there are many
+/// rows only some of them are looked at.
+Blindspots blindspots_of(const Plan& plan);
+
+/// At most `width` columns.
+std::string blindspots_text(const Blindspots& found, int width);
+std::string blindspots_json(const Blindspots& found);
+
+}  // namespace attn

@@ -1,0 +1,121 @@
+#include "lib/mistakes/probe.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include "lib/error.hpp"
+#include "lib/input/value.hpp"
+#include "lib/random/torch.hpp"
+
+namespace attn {
+namespace {
+
+constexpr std::uint64_t most_seeds = 60;
+
+std::string number(double x) {
+    std::array<char, 40> text{};
+    std::snprintf(text.data(), text.size(), "%.4f", x);
+    return text.data();
+}
+
+/// Normal numbers of four digits, row by row.
+class Writer {
+  public:
+    explicit Writer(std::uint64_t seed) : generator_(seed) {}
+
+    std::string vector(Index n, double size) {
+        std::vector<float> x(static_cast<std::size_t>(n));
+        torch::normal(generator_, x, 0, size);
+        std::string out = "[";
+        for (const float v : x) out += (out.size() > 1 ? ", " : "") + number(static_cast<double>(v));
+        return out + "]";
+    }
+    std::string matrix(Index rows, Index columns, double size, const std::string& indent) {
+        std::string out = "[";
+        for (Index i = 0; i < rows; ++i)
+            out += (i > 0 ? ",\n" + indent : std::string()) + vector(columns, size);
+        return out + "]";
+    }
+
+  private:
+    torch::Generator generator_;
+};
+
+/// The document, and the arrays alone.
+void write_document(const ProbeAsk& ask, std::uint64_t seed, Probe& probe) {
+    Writer w(seed);
+    std::string& arrays = probe.arrays;
+    const Index kv = ask.kv_heads > 0 ? ask.kv_heads : ask.heads, kv_width = ask.width / ask.heads * kv;
+    // Scores of a spread near 1.5: no key alone, none like another.
+    const double size = 1.5 / std::sqrt(static_cast<double>(ask.width));
+    std::string out = "{\n  \"variant\": \"" +
+                      std::string(kv != ask.heads ? "grouped_query"
+                                  : ask.heads > 1 ? "multi_head"
+                                                  : "self_attention") +
+                      "\",\n";
+    if (ask.heads > 1) out += "  \"num_heads\": " + std::to_string(ask.heads) + ",\n";
+    if (kv != ask.heads) out += "  \"num_kv_heads\": " + std::to_string(kv) + ",\n";
+    out += "  \"causal\": " +
+           (ask.causal == "true" || ask.causal == "false" ? ask.causal : "\"" + ask.causal + "\"") + ",\n";
+    if (ask.window) out += "  \"window\": {\"left\": " + std::to_string(*ask.window) + "},\n";
+    if (ask.softcap) out += "  \"softcap\": " + number(*ask.softcap) + ",\n";
+    if (ask.rope) out += "  \"rope\": {\"base\": 10000, \"pairs\": \"half\"},\n";
+    const auto array = [&](const std::string& indent, const std::string& name, const std::string& numbers) {
+        arrays += (arrays.empty() ? "{\"" : ",\n\"") + name + "\": " + numbers;
+        out += indent + "\"" + name + "\": " + numbers;
+    };
+    array("  ", "embeddings", w.matrix(ask.tokens, ask.width, 1.0, "    "));
+    out += ",\n  \"weights\": {\n";
+    const auto weight = [&](const std::string& name, Index columns, bool last) {
+        array("    ", "W_" + name, w.matrix(ask.width, columns, size, "      "));
+        out += ",\n";
+        array("    ", "b_" + name, w.vector(columns, 0.5));
+        out += last ? "\n" : ",\n";
+    };
+    weight("query", ask.width, false);
+    weight("key", kv_width, false);
+    weight("value", kv_width, false);
+    weight("out", ask.width, true);
+    arrays += "}\n";
+    probe.document = out + "  }\n}\n";
+}
+
+void check(const ProbeAsk& ask) {
+    const auto refuse = [](const std::string& message, const std::string& hint) {
+        throw Error(Exit::usage, {}, message, hint);
+    };
+    if (ask.width % ask.heads != 0)
+        refuse(
+            "--heads " + std::to_string(ask.heads) + " does not divide --width " + std::to_string(ask.width),
+            "every head has the same width");
+    if (ask.kv_heads > 0 && ask.heads % ask.kv_heads != 0)
+        refuse("--kv-heads " + std::to_string(ask.kv_heads) + " does not divide --heads " +
+                   std::to_string(ask.heads),
+               "every kv head is read by as many query heads");
+    if (ask.rope && ask.width / ask.heads % 2 != 0)
+        refuse(
+            "--rope turns pairs of columns, but a head is " + std::to_string(ask.width / ask.heads) + " wide",
+            "a --width of twice as much");
+}
+
+}  // namespace
+
+Probe make_probe(const ProbeAsk& ask) {
+    check(ask);
+    Probe best;
+    for (std::uint64_t seed = ask.seed; seed < ask.seed + most_seeds; ++seed) {
+        Probe now;
+        now.seed = seed;
+        write_document(ask, seed, now);
+        const Source source{"probe", now.document};
+        const std::vector<Document> documents = parse_documents(source);
+        now.found = blindspots_of(make_plan(read_problem(documents.front().root), {}));
+        now.apart = now.found.nearest > Probe::least_apart;
+        if (seed == ask.seed || now.found.nearest > best.found.nearest) best = std::move(now);
+        if (best.apart) break;
+    }
+    return best;
+}
+
+}  // namespace attn

@@ -1,0 +1,33 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "lib/mistakes/blindspots.hpp"
+
+namespace attn {
+
+/// The input that is wanted.
+struct ProbeAsk {
+    Index tokens = 6, width = 8, heads = 2, kv_heads = 0;  ///< kv_heads 0: as many as heads
+    std::string causal = "true";                           ///< true, false, top_left, bottom_right
+    std::optional<Index> window;                           ///< keys to the left
+    std::optional<double> softcap;
+    bool rope = false;
+    std::uint64_t seed = 1;
+};
+
+struct Probe {
+    std::string document;  ///< JSON
+    std::string arrays;    ///< its embeddings and weights alone, JSON: one object of nested arrays
+    Blindspots found;
+    std::uint64_t seed = 0;  ///< the first from the one asked for with which all pairs are apart
+    bool apart = false;      ///< every pair differs by more than least_apart, or not at all
+    static constexpr double least_apart = 1e-2;
+};
+
+/// An input that tells every pair of known mistakes apart by more than 1e-2 of its output; where none of many
+/// seeds does, the one that does it best. \throws Error (exit 2) for sizes that do not fit one another.
+Probe make_probe(const ProbeAsk& ask);
+
+}  // namespace attn

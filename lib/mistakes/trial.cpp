@@ -1,0 +1,132 @@
+#include "lib/mistakes/trial.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace attn {
+namespace {
+
+/// Numbers of a piece's cells that are held at once.
+constexpr Index most_cells = Index{1} << 23;
+/// Times the tolerance, at the size of the row: what sums in float32 may be off after a softmax of large
+/// scores.
+constexpr double room = 4;
+
+}  // namespace
+
+void Distance::add(const Distance& other) {
+    squares += other.squares;
+    if (other.most > most) {
+        most = other.most;
+        worst_row = other.worst_row;
+        worst_item = other.worst_item;
+    }
+    count += other.count;
+    outside += other.outside;
+    far += other.far;
+    strange += other.strange;
+}
+
+Trials::Trials(const Replay& replay, const StageSet& theirs, const Tolerance& tolerance)
+    : replay_(replay), tolerance_(tolerance) {
+    for (const PlannedStage& s : replay.plan().stages) {
+        const WholeStage* t = find(theirs, s.stage);
+        if (!t || s.stage == Stage::states) continue;
+        const auto shape = replay.shape_of(s);
+        if (static_cast<Index>(t->values.size()) != shape[0] * shape[1] * shape[2] * shape[3]) continue;
+        stages_.push_back(&s);
+        theirs_.push_back(t);
+        kept_ |= std::uint64_t{1} << static_cast<unsigned>(s.stage);
+    }
+}
+
+Distance Trials::distance(std::size_t k, const Numbers4& ours, const std::vector<Index>* rows) const {
+    Distance out;
+    const auto shape = replay_.shape_of(*stages_[k]);
+    const WholeStage& t = *theirs_[k];
+    if (ours.shape[1] != shape[1] || ours.shape[3] != shape[3] || (!rows && ours.shape[2] != shape[2])) {
+        out.strange = out.outside = out.far = 1;  // a mistake that changes the width of a stage
+        return out;
+    }
+    const Index count = rows ? static_cast<Index>(rows->size()) : shape[2];
+    for (Index b = 0; b < ours.shape[0]; ++b)
+        for (Index h = 0; h < shape[1]; ++h)
+            for (Index i = 0; i < count; ++i) {
+                const Index row = rows ? (*rows)[static_cast<std::size_t>(i)] : i;
+                const auto first = static_cast<std::size_t>(((b * shape[1] + h) * shape[2] + row) * shape[3]);
+                const double* mine = ours.row(b, h, i);
+                double size = 0;
+                for (Index j = 0; j < shape[3]; ++j)
+                    if (std::isfinite(mine[j])) size = std::max(size, std::abs(mine[j]));
+                for (std::size_t j = 0; j < static_cast<std::size_t>(shape[3]); ++j) {
+                    const double x = t.values[first + j], y = mine[j];
+                    ++out.count;
+                    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
+                    const double d = std::abs(x - y);
+                    if (!is_close(x, y, t.slack(first + j), tolerance_)) {
+                        ++out.outside;
+                        if (!(d <= room * (tolerance_.atol + tolerance_.rtol * size))) ++out.far;
+                    }
+                    if (!std::isfinite(d)) {
+                        if (out.strange++ == 0 && out.most == 0) {
+                            out.worst_row = row;
+                            out.worst_item = b;
+                        }
+                        continue;
+                    }
+                    out.squares += d * d;
+                    if (d > out.most) {
+                        out.most = d;
+                        out.worst_row = row;
+                        out.worst_item = b;
+                    }
+                }
+            }
+    return out;
+}
+
+std::vector<Distance> Trials::distances(const HeldStages& held) const {
+    std::vector<Distance> out(stages_.size());
+    for (std::size_t k = 0; k < stages_.size(); ++k) {
+        const Stage s = stages_[k]->stage;
+        if (!held[s]) {
+            out[k].strange = out[k].outside = out[k].far = 1;
+            continue;
+        }
+        const bool by_rows = s >= Stage::scores && s != Stage::state;
+        out[k] = distance(k, *held[s],
+                          !by_rows             ? nullptr
+                          : s >= Stage::concat ? &held.merged_rows
+                                               : &held.rows);
+    }
+    return out;
+}
+
+Index Trials::rows_at_once() const {
+    const Plan& p = replay_.plan();
+    return std::clamp(most_cells / (p.batch * p.heads * p.keys), Index{1}, p.queries);
+}
+
+std::vector<Distance> Trials::whole(const Deviation& deviation) const {
+    const Plan& p = replay_.plan();
+    const Index step = rows_at_once();
+    const bool in_pieces = step < p.queries && !p.state && deviation.quirks.along != Along::queries &&
+                           !deviation.quirks.weights_transposed;
+    if (!in_pieces) return distances(replay_.run(deviation, {}, {}, kept_));
+    std::vector<Distance> out(stages_.size());
+    HeldStages sources;
+    for (Index from = 0; from < p.queries; from += step) {
+        const Slice slice{0, counted(std::min(step, p.queries - from), from)};
+        const HeldStages held = replay_.run(deviation, sources, slice, kept_);
+        const std::vector<Distance> part = distances(held);
+        for (std::size_t k = 0; k < out.size(); ++k) {
+            const bool by_rows = stages_[k]->stage >= Stage::scores;
+            if (by_rows || from == 0) out[k].add(part[k]);
+        }
+        for (std::size_t s = 0; s < static_cast<std::size_t>(Stage::scores) && from == 0; ++s)
+            sources.at[s] = held.at[s];
+    }
+    return out;
+}
+
+}  // namespace attn

@@ -1,0 +1,141 @@
+// A comparison as JSON.
+#include <cmath>
+
+#include "lib/render/comparisons/diff.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+std::string number(double value) {
+    std::string out;
+    append_number(out, value, NonFinite::string);
+    return out;
+}
+
+/// As short as its type allows; a number that is not of that type in full.
+std::string number(double value, Element type) {
+    const auto narrow = static_cast<float>(value);
+    if (type != Element::float32 || static_cast<double>(narrow) != value) return number(value);
+    std::string out;
+    append_number(out, narrow, NonFinite::string);
+    return out;
+}
+
+template <class T>
+std::string or_null(const std::optional<T>& value) {
+    if (!value) return "null";
+    if constexpr (std::is_same_v<T, bool>)
+        return *value ? "true" : "false";
+    else
+        return number(*value);
+}
+
+std::string strings(const std::vector<std::string>& texts) {
+    std::string out;
+    for (const std::string& text : texts) out += (out.empty() ? "" : ", ") + json_string(text);
+    return "[" + out + "]";
+}
+
+std::string stage_json(const StageComparison& c, const DiffPart& part) {
+    std::string out = "{\"name\": " + json_string(info_of(c.stage).name) +
+                      ", \"present\": " + (c.present ? "true" : "false");
+    if (!c.present) return out + "}";
+    if (c.missing)
+        return out + ", \"missing_in_ours\": true, \"their_shape\": " + to_string(c.their_shape) + "}";
+    out += std::string(", \"equal\": ") + (c.equal ? "true" : "false");
+    if (!c.fits)
+        return out + ", \"max_abs\": null, \"at\": null, \"theirs\": null, \"ours\": null, " +
+               "\"needed_atol\": null, \"new_error\": " + or_null(c.new_error) +
+               ", \"shape\": " + to_string(c.shape) + ", \"their_shape\": " + to_string(c.their_shape) + "}";
+    out += ", \"max_abs\": " + number(c.largest) + ", \"at\": " + to_string(c.at) +
+           ", \"theirs\": " + number(c.theirs, c.their_type.value_or(Element::float64)) +
+           ", \"ours\": " + number(c.ours, part.our_type) + ", \"needed_atol\": " + or_null(c.needed_atol);
+    if (part.comparison.tolerance.ulp) out += ", \"needed_ulp\": " + or_null(c.needed_ulp);
+    out += ", \"new_error\": " + or_null(c.new_error) + ", \"shape\": " + to_string(c.shape) +
+           ", \"outside\": " + std::to_string(c.outside);
+    if (c.again) out += ", \"equal_again\": true";
+    if (c.digits > 0) out += ", \"digits\": " + std::to_string(c.digits);
+    return out + "}";
+}
+
+std::string cause_json(const Cause& cause) {
+    std::string out = "{\"id\": " + json_string(cause.id) + ", \"fits\": " + strings(cause.fits) +
+                      ", \"hint\": " + json_string(cause.hint);
+    if (!cause.with.empty()) out += ", \"with\": " + strings(cause.with);
+    return out + "}";
+}
+
+/// Lines of a list, each with `indent` spaces more than the line that opens it.
+std::string list_of(const std::vector<std::string>& items, const std::string& indent) {
+    if (items.empty()) return "[]";
+    std::string out = "[\n";
+    for (std::size_t k = 0; k < items.size(); ++k)
+        out += indent + "  " + items[k] + (k + 1 < items.size() ? ",\n" : "\n");
+    return out + indent + "]";
+}
+
+/// The members of one comparison, without braces.
+std::string members(const DiffPart& part, const std::string& indent) {
+    const Comparison& c = part.comparison;
+    std::string out = indent + "\"equal\": " + (c.equal() ? "true" : "false") + ",\n";
+    out += indent + "\"tolerance\": {\"atol\": " + number(c.tolerance.atol) +
+           ", \"rtol\": " + number(c.tolerance.rtol) +
+           (c.tolerance.ulp ? ", \"ulp\": " + std::to_string(*c.tolerance.ulp) : "") + "},\n";
+    std::vector<std::string> stages, causes;
+    for (const StageComparison& s : c.stages) stages.push_back(stage_json(s, part));
+    for (const Cause& cause : part.causes.causes) causes.push_back(cause_json(cause));
+    out += indent + "\"stages\": " + list_of(stages, indent) + ",\n";
+    out += indent + "\"first\": " +
+           (c.first ? json_string(info_of(c.stages[*c.first].stage).name) : std::string("null")) + ",\n";
+    out += indent + "\"causes\": " + list_of(causes, indent) + ",\n";
+    out += indent + "\"tried\": " + std::to_string(part.causes.tried) + ",\n";
+    out += indent + "\"findings\": " + strings(part.causes.findings) + ",\n";
+    return out + indent + "\"notes\": " + strings(c.notes) + "\n";
+}
+
+std::string first_of(const DiffReport& report) {
+    for (const DiffPart& part : report.parts)
+        if (!part.comparison.equal())
+            return "{\"layer\": " + json_string(part.comparison.name) + ", \"stage\": " +
+                   json_string(info_of(part.comparison.stages[*part.comparison.first].stage).name) + "}";
+    return "null";
+}
+
+/// A pair of files: one comparison, or its layers.
+std::string report_members(const DiffReport& report, const std::string& indent) {
+    if (report.parts.size() == 1 && report.missing.empty()) return members(report.parts[0], indent);
+    std::string out = indent + "\"equal\": " + (report.equal() ? "true" : "false") + ",\n" + indent +
+                      "\"first\": " + first_of(report) + ",\n" + indent +
+                      "\"missing\": " + strings(report.missing) + ",\n" + indent + "\"layers\": [\n";
+    for (std::size_t k = 0; k < report.parts.size(); ++k)
+        out += indent + "  {\n" + indent + "    \"name\": " + json_string(report.parts[k].comparison.name) +
+               ",\n" + members(report.parts[k], indent + "    ") + indent + "  }" +
+               (k + 1 < report.parts.size() ? ",\n" : "\n");
+    return out + indent + "]\n";
+}
+
+}  // namespace
+
+bool DiffReport::equal() const {
+    for (const DiffPart& part : parts)
+        if (!part.comparison.equal()) return false;
+    return missing.empty();
+}
+
+std::string diff_json(const std::vector<DiffReport>& reports, const std::vector<std::string>& missing) {
+    if (reports.size() == 1 && reports[0].name.empty())
+        return "{\n" + report_members(reports[0], "  ") + "}\n";
+    bool equal = missing.empty();
+    std::string first = "null", files;
+    for (const DiffReport& report : reports) {
+        if (!report.equal() && first == "null") first = json_string(report.name);
+        equal = equal && report.equal();
+        files += (files.empty() ? "" : ",\n") + ("    {\n      \"name\": " + json_string(report.name)) +
+                 ",\n" + report_members(report, "      ") + "    }";
+    }
+    return std::string("{\n  \"equal\": ") + (equal ? "true" : "false") + ",\n  \"first\": " + first +
+           ",\n  \"missing\": " + strings(missing) + ",\n  \"files\": [\n" + files + "\n  ]\n}\n";
+}
+
+}  // namespace attn

@@ -1,0 +1,48 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lib/explain/step.hpp"
+#include "lib/render/explanations/expression.hpp"
+#include "lib/render/render.hpp"
+
+namespace attn {
+
+enum class ExplainFormat { text, json, md, tex };
+
+struct ExplainForm {
+    RenderOptions base;
+    explain::Level level = explain::Level::normal;
+    std::vector<Stage> blank;  ///< stages that are left to be filled in
+    bool solution = false;     ///< with the numbers that belong there
+    bool standalone = false;   ///< TeX: a whole document
+};
+
+/// Writes explanations, one after another: what has been written is not kept.
+class ExplanationWriter {
+  public:
+    ExplanationWriter(ExplainFormat format, Output& output, const ExplainForm& form);
+    void write(const explain::Explanation& e, const ExplainForm& form);
+    /// After the last one.
+    void end();
+
+  private:
+    ExplainFormat format_;
+    Output& output_;
+    bool is_document_;
+    bool first_ = true;
+};
+
+// The formats, one file each.
+std::string explained_text(const explain::Explanation& e, const ExplainForm& form);
+std::string explained_json(const explain::Explanation& e, const ExplainForm& form);
+std::string explained_md(const explain::Explanation& e, const ExplainForm& form);
+std::string explained_tex(const explain::Explanation& e, const ExplainForm& form);
+
+/// What an explanation is of: `row 1 of 0 to 2: "shiny"`, head, batch item; or one number.
+std::vector<std::string> title_parts(const explain::Explanation& e, const ExplainForm& form);
+Notation notation_of(const explain::Explanation& e, const ExplainForm& form);
+/// The note of a line, and what its shown digits give where that is something else.
+std::string note_of(const explain::Line& line, Stage stage, const Notation& notation, explain::Level level);
+
+}  // namespace attn

@@ -1,0 +1,65 @@
+// The trace as CSV, one cell of a stage a line.
+#include <utility>
+#include <vector>
+
+#include "lib/render/bytes.hpp"
+#include "lib/render/terminal.hpp"
+#include "lib/render/traces/trace_sinks.hpp"
+
+namespace attn {
+namespace {
+
+class CsvSink : public Sink {
+  public:
+    explicit CsvSink(Output& output) : bytes_(output) {}
+
+    void begin(const Plan& plan) override {
+        plan_ = &plan;
+        bytes_.use_threads(plan.threads);
+        bytes_.text += "stage,batch,head,row,column,row_token,column_token,value\r\n";
+    }
+
+    void rows(const Rows& rows) override {
+        const StageShape family = rows.stage->family;
+        const std::string before = std::string(rows.stage->name) + "," + std::to_string(rows.batch) + "," +
+                                   (rows.has_head ? std::to_string(rows.head) : "") + ",";
+        // Rows of states are counted through all tokens.
+        const Index first_row = rows.row_begin + rows.token * rows.row_count();
+        columns_.clear();
+        for (const Index column : rows.columns)
+            columns_.emplace_back(std::to_string(column) + ",",
+                                  "," + cell(plan_->column_token(family, column)) + ",");
+        bytes_.rows(rows.row_count(), rows.column_count(), [&](std::string& text, Index i) {
+            const std::string row_number =
+                family == StageShape::per_key ? std::string{} : std::to_string(first_row + i);
+            const std::string row_text = before + row_number + ",";
+            const std::string row_token =
+                cell(family == StageShape::states ? plan_->row_token(StageShape::key_dim, rows.token)
+                                                  : plan_->row_token(family, rows.row_begin + i));
+            with_row(rows, i, [&](auto values) {
+                for (std::size_t j = 0; j < values.size(); ++j) {
+                    const auto& [column, column_token] = columns_[j];
+                    text.append(row_text).append(column).append(row_token).append(column_token);
+                    append_number(text, values[j], NonFinite::bare);
+                    text += "\r\n";
+                }
+            });
+        });
+    }
+
+    void end(const std::vector<std::string>&) override { bytes_.flush(); }
+
+  private:
+    static std::string cell(const std::string* token) { return token ? csv_cell(*token) : std::string{}; }
+
+    Bytes bytes_;
+    const Plan* plan_ = nullptr;
+    /// What stands on both sides of a cell's row token.
+    std::vector<std::pair<std::string, std::string>> columns_;
+};
+
+}  // namespace
+
+std::unique_ptr<Sink> make_csv(Output& output) { return std::make_unique<CsvSink>(output); }
+
+}  // namespace attn

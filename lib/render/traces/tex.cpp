@@ -1,0 +1,178 @@
+// The trace as a fragment of LaTeX that needs amsmath: a tabular for each head, or with --compact a bmatrix.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "lib/render/plans/plan_text.hpp"
+#include "lib/render/traces/stage_tables.hpp"
+#include "lib/render/traces/trace_sinks.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+using Pair = std::pair<std::string_view, std::string_view>;
+
+/// Characters that act in LaTeX, also as ligatures, or after \\ (which takes [ and * for its own). Those that
+/// LaTeX takes from fonts beyond the first ones (\$, \textasciigrave) are written by number or as an accent.
+constexpr std::array acting{Pair{"\\", "\\textbackslash{}"},
+                            Pair{"{", "\\{"},
+                            Pair{"}", "\\}"},
+                            Pair{"$", "\\symbol{36}"},
+                            Pair{"&", "\\&"},
+                            Pair{"#", "\\#"},
+                            Pair{"%", "\\%"},
+                            Pair{"_", "\\_"},
+                            Pair{"^", "\\textasciicircum{}"},
+                            Pair{"~", "\\textasciitilde{}"},
+                            Pair{"<", "\\textless{}"},
+                            Pair{">", "\\textgreater{}"},
+                            Pair{"|", "\\textbar{}"},
+                            Pair{"\"", "\\symbol{34}"},
+                            Pair{"`", "\\`{}"},
+                            Pair{"--", "-{}-{}"},
+                            Pair{"[", "{[}"},
+                            Pair{"]", "{]}"},
+                            Pair{"*", "{*}"},
+                            Pair{"␣", "\\textvisiblespace{}"},
+                            Pair{"…", "\\dots{}"}};
+
+/// The marks of our own formulas.
+constexpr std::array marks{Pair{"·", "$\\cdot$"},  Pair{"ᵀ", "$^{\\top}$"}, Pair{"√", "$\\surd$"},
+                           Pair{"≤", "$\\le$"},    Pair{"×", "$\\times$"},  Pair{"∞", "$\\infty$"},
+                           Pair{"Σ", "$\\Sigma$"}, Pair{"φ", "$\\varphi$"}, Pair{"→", "$\\to$"},
+                           Pair{"–", "--"},        Pair{"é", "\\'e"}};
+
+template <std::size_t n>
+bool replaced(std::string& out, std::string_view text, std::size_t& at, const std::array<Pair, n>& table) {
+    const auto found = std::find_if(table.begin(), table.end(),
+                                    [&](const Pair& p) { return text.substr(at).starts_with(p.first); });
+    if (found == table.end()) return false;
+    out += found->second;
+    at += found->first.size();
+    return true;
+}
+
+/// Text of a file, harmless() already, that LaTeX shows as it is.
+std::string latex(std::string_view text) {
+    std::string out;
+    for (std::size_t at = 0; at < text.size();)
+        if (!replaced(out, text, at, acting)) out += text[at++];
+    return out;
+}
+
+/// Our own words and formulas.
+std::string latex_words(std::string_view text) {
+    std::string out;
+    for (std::size_t at = 0; at < text.size();)
+        if (!replaced(out, text, at, marks) && !replaced(out, text, at, acting)) out += text[at++];
+    return out;
+}
+
+class LatexSink : public TableSink {
+  public:
+    using TableSink::TableSink;
+
+  protected:
+    void write_begin(const Plan& plan) override {
+        bytes_.text += "% a fragment for \\input; it needs \\usepackage{amsmath}\n";
+        for (const std::string& line : plan_text(plan))
+            bytes_.text += "\\noindent " + latex_words(line) + "\\par\n";
+    }
+
+    void write_heading(const PlannedStage& stage, const Shape& shape) override {
+        bytes_.text += "\n\\subsection*{" + latex_words(stage.name) + "}\n\\noindent " +
+                       latex_words(std::string(stage.name) + " = " + stage.formula) + " \\quad " +
+                       latex_words(named_shape(stage, shape)) + "\\par\n";
+    }
+
+    void write_table(const PlannedStage& stage, const StageTable& table) override {
+        if (options_.compact) {
+            matrix(stage, table);
+        } else {
+            tabular(table);
+        }
+    }
+
+    void write_note(const std::string& note) override {
+        bytes_.text += "\n\\noindent " + latex_words(note) + "\\par\n";
+    }
+
+  private:
+    static std::string place_of(const StageTable& table) {
+        std::string where;
+        for (const std::string& part : table.where) where += (where.empty() ? "" : ", ") + part;
+        if (table.after) where += (where.empty() ? "" : ", ") + std::string("after ") + latex(*table.after);
+        return where;
+    }
+
+    /// A number in mathematics: a minus that is one, 10 to a power, ∞.
+    std::string value(const TableCell& c) const {
+        if (c.hidden) return "\\cdot";
+        std::string text = number(c.value);
+        if (text.ends_with("inf")) return text.starts_with("-") ? "-\\infty" : "\\infty";
+        if (text == "nan") return "\\mathrm{NaN}";
+        const std::size_t e = text.find('e');
+        if (e == std::string::npos) return text;
+        return text.substr(0, e) + "\\times 10^{" + std::to_string(std::stoi(text.substr(e + 1))) + "}";
+    }
+
+    /// Rows of cells between & and \\, the gaps marked; `labels`: those of columns and rows too.
+    template <class Write>
+    void body(const StageTable& table, bool labels, Write&& write) {
+        const auto line = [&](const std::string& first, const char* between, auto&& cell) {
+            std::string text = labels ? first : "";
+            bool any = labels;
+            const auto add = [&](const std::string& s) {
+                text += (any ? " & " : "") + s;
+                any = true;
+            };
+            for (std::size_t k = 0; k < table.columns.size(); ++k) {
+                if (table.column_gap == k) add(between);
+                add(cell(k));
+            }
+            if (table.column_gap == table.columns.size()) add(between);
+            bytes_.text += text + " \\\\\n";
+            bytes_.pass();
+        };
+        if (labels) {
+            line("", "$\\cdots$", [&](std::size_t k) { return latex(table.columns[k]); });
+            bytes_.text += "\\hline\n";
+        }
+        const std::string down = write("\\vdots"), across = write("\\cdots"), both = write("\\ddots");
+        for (std::size_t i = 0; i < table.rows.size(); ++i) {
+            if (table.row_gap == i)
+                line(down, both.c_str(), [&](std::size_t) -> const std::string& { return down; });
+            line(latex(table.rows[i]), across.c_str(),
+                 [&](std::size_t k) { return write(value(table.cells[i][k])); });
+        }
+    }
+
+    void tabular(const StageTable& table) {
+        const std::string where = place_of(table);
+        if (!where.empty()) bytes_.text += "\n\\medskip\\noindent " + where + "\\par\n";
+        const std::size_t columns = table.columns.size() + (table.column_gap ? 1 : 0);
+        bytes_.text += "\n\\smallskip\\noindent\n\\begin{tabular}{l*{" + std::to_string(columns) + "}{r}}\n";
+        body(table, true, [](const std::string& s) { return "$" + s + "$"; });
+        bytes_.text += "\\end{tabular}\\par\n";
+    }
+
+    void matrix(const PlannedStage& stage, const StageTable& table) {
+        const std::string where = place_of(table);
+        const std::size_t columns = table.columns.size() + (table.column_gap ? 1 : 0);
+        // amsmath's own limit is 10 columns.
+        bytes_.text += "\\setcounter{MaxMatrixCols}{" + std::to_string(std::max<std::size_t>(columns, 10)) +
+                       "}\n\\[\n\\text{" + latex_words(stage.name) + "}" +
+                       (where.empty() ? "" : "_{\\text{" + where + "}}") + " =\n\\begin{bmatrix}\n";
+        body(table, false, [](const std::string& s) { return s; });
+        bytes_.text += "\\end{bmatrix}\n\\]\n";
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Sink> make_latex(Output& output, const RenderOptions& options) {
+    return std::make_unique<LatexSink>(output, options);
+}
+
+}  // namespace attn

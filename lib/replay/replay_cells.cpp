@@ -1,0 +1,186 @@
+// The stages of queries x keys of a replay.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "lib/replay/replay_work.hpp"
+#include "lib/run/dropout_rows.hpp"
+#include "lib/run/ops.hpp"
+
+namespace attn {
+namespace {
+
+constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
+constexpr std::uint64_t bit(Stage s) { return std::uint64_t{1} << static_cast<unsigned>(s); }
+
+void round_row(double* row, Index n, Rounding r) {
+    std::transform(row, row + n, row, [r](double x) { return rounded(x, r); });
+}
+
+}  // namespace
+
+/// Scores to contexts, stage by stage in the order of the plan, each in the place of the one before.
+void Replay::attend(Work& w, std::uint64_t kept) const {
+    const Plan& plan = w.plan;
+    const auto rows = static_cast<Index>(w.made.rows.size());
+    // Nothing before the last given stage is needed.
+    const PlannedStage* last_given = nullptr;
+    for (const PlannedStage& s : plan.stages)
+        if (s.family == StageShape::query_key && w.given[s.stage]) {
+            last_given = &s;
+            w[s.stage] = w.given[s.stage];
+        }
+    if (w.given[Stage::context]) {
+        w[Stage::context] = w.given[Stage::context];
+        return;
+    }
+    hide(w);
+    auto cells = std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, plan.heads, rows, plan.keys});
+    std::optional<DropoutRows> dropout;
+    bool skip = last_given != nullptr;
+    for (const PlannedStage& s : plan.stages) {
+        if (s.family != StageShape::query_key) continue;
+        if (skip) {
+            if (&s != last_given) continue;
+            *cells = *w.given[s.stage];
+            skip = false;
+            continue;
+        }
+        if (s.stage == Stage::scores) {
+            scores(w, *cells);
+        } else if (s.stage == Stage::weights) {
+            weigh(w, *cells);
+        } else if (s.stage == Stage::dropped_weights) {
+            if (!plan.dropout) continue;
+            dropout.emplace(plan, tensors_);
+            std::vector<std::uint8_t> keep(static_cast<std::size_t>(plan.keys));
+            for (Index b = 0; b < plan.batch; ++b)
+                for (Index h = 0; h < plan.heads; ++h)
+                    for (Index i = 0; i < rows; ++i) {
+                        dropout->row(b, h, w.made.rows[static_cast<std::size_t>(i)], keep.data());
+                        ops::drop(cells->row(b, h, i), cells->row(b, h, i), plan.keys, keep.data(),
+                                  dropout->kept_factor<double>());
+                    }
+        } else {
+            for (Index b = 0; b < plan.batch; ++b)
+                for (Index h = 0; h < plan.heads; ++h)
+                    for (Index i = 0; i < rows; ++i) row_stage(w, s.stage, b, h, i, cells->row(b, h, i));
+        }
+        const bool is_weights = s.stage >= Stage::weights;
+        const bool is_product = s.stage == Stage::scores || s.stage == Stage::scaled_scores;
+        if (is_weights ? w.quirks.round_weights
+                       : w.quirks.round_scores || (is_product && w.quirks.round_products))
+            round_row(cells->values.data(), static_cast<Index>(cells->values.size()), w.quirks.round);
+        if (kept & bit(s.stage)) w[s.stage] = std::make_shared<Numbers4>(*cells);
+    }
+    context(w, *cells);
+}
+
+/// Those stages that look at one row and no other, in place.
+void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index place, double* row) const {
+    const Plan& plan = w.plan;
+    const Quirks& quirks = w.quirks;
+    const Index keys = plan.keys, query = w.made.rows[static_cast<std::size_t>(place)];
+    const std::uint8_t* hidden = w.hidden_row(b, h, place);
+    if (stage == Stage::scaled_scores) {
+        for (Index j = 0; j < keys && plan.scaled; ++j) row[j] *= plan.scale;
+    } else if (stage == Stage::capped_scores) {
+        if (plan.softcap && !quirks.cap_after_mask) ops::cap(row, row, keys, *plan.softcap);
+    } else if (stage == Stage::biased_scores) {
+        w.biases->add(b, h, query, 0, keys, row);
+    } else if (stage == Stage::masked_scores) {
+        if (plan.masked) {
+            std::vector<double> added(static_cast<std::size_t>(keys));
+            if (w.mask->adds()) w.mask->add(b, h, query, added.data());
+            for (Index j = 0; j < keys; ++j) {
+                const double more = added[static_cast<std::size_t>(j)];
+                const bool hides = hidden[j] != 0;
+                if (hides && !quirks.masks_weights) {
+                    row[j] = quirks.fill.value_or(minus_infinity);
+                } else if (more != minus_infinity) {
+                    row[j] += more;
+                }
+            }
+        }
+        if (quirks.cap_after_mask && plan.softcap) ops::cap(row, row, keys, *plan.softcap);
+    } else if (stage == Stage::masked_weights) {
+        if (hidden) ops::mask_weights(row, row, keys, hidden);
+    } else if (stage == Stage::renormalized_weights) {
+        if (!hidden || quirks.masks_weights) return;
+        if (std::all_of(hidden, hidden + keys, [](std::uint8_t c) { return c != 0; })) {
+            ops::fill_empty(row, keys, plan.empty_rows);
+        } else {
+            ops::renormalize(row, row, keys);
+        }
+    }
+}
+
+void Replay::weigh(Work& w, Numbers4& cells) const {
+    const Plan& plan = w.plan;
+    const auto rows = static_cast<Index>(w.made.rows.size());
+    if (w.quirks.along != Along::keys) return weigh_across(w, cells);
+    for (Index b = 0; b < plan.batch; ++b)
+        for (Index h = 0; h < plan.heads; ++h)
+            for (Index i = 0; i < rows; ++i) {
+                double* row = cells.row(b, h, i);
+                weigh_row(w, b, h, i, row);
+                if (w.quirks.weights_times == 1) continue;
+                for (Index j = 0; j < plan.keys; ++j) row[j] *= w.quirks.weights_times;
+            }
+}
+
+void Replay::weigh_row(const Work& w, Index b, Index h, Index place, double* row) const {
+    const Plan& plan = w.plan;
+    const Index keys = plan.keys;
+    const std::uint8_t* hidden = w.hidden_row(b, h, place);
+    if (w.quirks.normal == Normal::none) return;
+    const bool before = plan.masked && plan.mask_at != MaskAt::weights && !w.quirks.masks_weights;
+    if (before && !plan.has_appended() && !ops::sees_a_key(row, keys)) {
+        ops::fill_empty(row, keys, plan.empty_rows);
+        return;
+    }
+    if (w.quirks.normal == Normal::base_two)
+        for (Index j = 0; j < keys; ++j) row[j] *= std::numbers::ln2;
+    if (plan.normalize == Normalize::sum) {
+        ops::divide_by_sum(row, row, keys);
+    } else if (plan.normalize == Normalize::sigmoid) {
+        ops::sigmoid(row, row, keys);
+    } else if (plan.sinks.empty()) {
+        ops::softmax(row, row, keys);
+    } else {
+        ops::softmax_with_sink(row, row, keys, plan.sinks[static_cast<std::size_t>(h)]);
+    }
+    if (w.quirks.masks_weights && plan.mask_at != MaskAt::weights && hidden)
+        ops::mask_weights(row, row, keys, hidden);
+}
+
+/// A softmax along another axis than the keys.
+void Replay::weigh_across(Work& w, Numbers4& cells) const {
+    const Plan& plan = w.plan;
+    const bool heads = w.quirks.along == Along::heads;
+    const auto rows = static_cast<Index>(w.made.rows.size());
+    const Index count = heads ? plan.heads : rows, others = heads ? rows : plan.heads;
+    const Index step = heads ? rows * plan.keys : plan.keys;
+    std::vector<double> line(static_cast<std::size_t>(count));
+    for (Index b = 0; b < plan.batch; ++b)
+        for (Index o = 0; o < others; ++o)
+            for (Index j = 0; j < plan.keys; ++j) {
+                double* at = (heads ? cells.row(b, 0, o) : cells.row(b, o, 0)) + j;
+                for (Index k = 0; k < count; ++k) line[static_cast<std::size_t>(k)] = at[k * step];
+                if (plan.masked && !ops::sees_a_key(line.data(), count)) {
+                    ops::fill_empty(line.data(), count, plan.empty_rows);
+                } else {
+                    ops::softmax(line.data(), line.data(), count);
+                }
+                for (Index k = 0; k < count; ++k)
+                    at[k * step] = line[static_cast<std::size_t>(k)] * w.quirks.weights_times;
+            }
+    if (!w.quirks.masks_weights || plan.mask_at == MaskAt::weights || !plan.masked) return;
+    for (Index b = 0; b < plan.batch; ++b)
+        for (Index h = 0; h < plan.heads; ++h)
+            for (Index i = 0; i < rows; ++i)
+                ops::mask_weights(cells.row(b, h, i), cells.row(b, h, i), plan.keys, w.hidden_row(b, h, i));
+}
+
+}  // namespace attn

@@ -1,0 +1,316 @@
+#include <algorithm>
+#include <cmath>
+
+#include "lib/kernels/kernels.hpp"
+#include "lib/replay/replay_work.hpp"
+#include "lib/run/linear.hpp"
+#include "lib/run/sources.hpp"
+
+namespace attn {
+namespace {
+
+/// Weights that are read the other way: each square piece of them.
+Projection transposed(Projection projection, const Plan& plan) {
+    for (WeightPiece& p : projection.weight) {
+        if (p.outputs != projection.d_in) continue;
+        p.base += p.source_begin * (p.out_in ? plan.tensors[p.tensor].shape.back() : 1);
+        p.source_begin = 0;
+        p.out_in = !p.out_in;
+    }
+    return projection;
+}
+
+std::string pieces(const std::vector<WeightPiece>& list) {
+    std::string out;
+    for (const WeightPiece& p : list)
+        out += std::to_string(p.tensor) + "." + std::to_string(p.source_begin) + "." +
+               std::to_string(p.base) + (p.out_in ? "t " : " ");
+    return out;
+}
+
+}  // namespace
+
+std::vector<double> Replay::weight(WeightRole role) const {
+    const Projection& p = plan().projection(role);
+    return LinearMap<double>(p, plan(), tensors_).copied(0, p.d_out);
+}
+
+/// x [batch, token, width] · W + b as [batch, 1, token, d_out]; kept under what made it.
+Held Replay::projected(Work& w, WeightRole role, const double* x, Index tokens, Index width,
+                       const std::string& key) const {
+    const Projection& p = w.plan.projection(role);
+    const bool other_way = has(w.quirks.transposed, role);
+    const std::string name = key + ":" + std::to_string(static_cast<int>(role)) + (other_way ? "T " : " ") +
+                             std::to_string(w.plan.batch) + " " + pieces(p.weight) + "+" + pieces(p.bias);
+    Held& held = projections_[name];
+    if (held) return held;
+    const Projection as_read = other_way ? transposed(p, w.plan) : p;
+    const LinearMap<double> map(as_read, w.plan, tensors_);
+    Numbers4 out({w.plan.batch, 1, tokens, p.d_out});
+    Arena arena;
+    const Linear<double> linear(map, 0, p.d_out, w.plan.batch * tokens, arena);
+    linear.apply(x, width, w.plan.batch * tokens, out.values.data(), p.d_out);
+    return held = std::make_shared<Numbers4>(std::move(out));
+}
+
+Held Replay::projected(Work& w, WeightRole role, std::size_t input) const {
+    const Shape& shape = w.plan.tensors[input].shape;
+    return projected(w, role, tensors_[input].data(), shape[shape.size() - 2], shape.back(),
+                     "in" + std::to_string(input));
+}
+
+/// Heads of [batch, 1, token, heads * dim].
+Held Replay::heads_of(const Work& w, const Held& flat, Index heads, Index dim) const {
+    const Index tokens = flat->shape[2], width = flat->shape[3];
+    auto out = std::make_shared<Numbers4>(std::array<Index, 4>{flat->shape[0], heads, tokens, dim});
+    for (Index b = 0; b < flat->shape[0]; ++b) {
+        const double* from = flat->row(b, 0, 0);
+        if (w.quirks.split == HeadLayout::flat && width == heads * dim) {
+            std::copy_n(from, tokens * width, out->row(b, 0, 0));
+            continue;
+        }
+        for (Index h = 0; h < heads; ++h)
+            for (Index t = 0; t < tokens; ++t)
+                for (Index k = 0; k < dim; ++k)
+                    out->row(b, h, t)[k] =
+                        from[t * width +
+                             (w.quirks.split == HeadLayout::interleaved ? k * heads + h : h * dim + k)];
+    }
+    return out;
+}
+
+/// An input as it is: with its head axis where it has one, else cut into heads.
+Held Replay::given_input(const Work& w, std::size_t tensor, Index heads, Index dim) const {
+    const Shape& shape = w.plan.tensors[tensor].shape;
+    const Index tokens = shape[shape.size() - 2];
+    auto out = std::make_shared<Numbers4>(w.plan.projected_given
+                                              ? std::array<Index, 4>{w.plan.batch, heads, tokens, dim}
+                                              : std::array<Index, 4>{w.plan.batch, 1, tokens, shape.back()});
+    std::copy_n(tensors_[tensor].begin(), out->values.size(), out->values.begin());
+    return w.plan.projected_given ? out : heads_of(w, out, heads, dim);
+}
+
+void Replay::project_latent(Work& w) const {
+    const Plan& plan = w.plan;
+    w.take(Stage::latent, [&] { return projected(w, WeightRole::latent, *plan.key_input); });
+    const Held latent = w[Stage::latent];
+    const auto make = [&](WeightRole role, Index dim, Stage stage, Held& past) {
+        w.take(stage, [&] {
+            // Numbers that are given may differ each time: what they make is not kept.
+            const bool own = w.given[Stage::latent] == nullptr;
+            const std::string key = own ? "latent" : "given" + std::to_string(w.calls);
+            return heads_of(w,
+                            projected(w, role, latent->values.data(), plan.new_keys, latent->shape[3],
+                                      key + (has(w.quirks.transposed, WeightRole::latent) ? "T" : "")),
+                            plan.kv_heads, dim);
+        });
+        if (plan.past_latent) past = heads_of(w, projected(w, role, *plan.past_latent), plan.kv_heads, dim);
+    };
+    make(WeightRole::key, plan.key_dim, Stage::keys, w.past_keys);
+    make(WeightRole::value, plan.value_dim, Stage::values, w.past_values);
+}
+
+/// Queries, keys, values, the gate and the cache.
+void Replay::project(Work& w) const {
+    const Plan& plan = w.plan;
+    const bool from_queries = plan.gate && plan.gate->from_queries;
+    const auto side = [&](WeightRole role, std::size_t input, Index heads, Index dim) {
+        if (!plan.projects(role)) return given_input(w, input, heads, dim);
+        if (role == WeightRole::query && plan.projects(WeightRole::query_latent)) {
+            const Held narrow = projected(w, WeightRole::query_latent, input);
+            const bool other_way = has(w.quirks.transposed, WeightRole::query_latent);
+            return heads_of(w,
+                            projected(w, role, narrow->values.data(), plan.queries, narrow->shape[3],
+                                      other_way ? "narrowT" : "narrow"),
+                            heads, dim);
+        }
+        return heads_of(w, projected(w, role, input), heads, dim);
+    };
+    const auto cut = [&](const Held& wide, Index from) {
+        auto out = std::make_shared<Numbers4>(
+            std::array<Index, 4>{wide->shape[0], wide->shape[1], wide->shape[2], plan.query_dim});
+        for (Index b = 0; b < wide->shape[0]; ++b)
+            for (Index h = 0; h < wide->shape[1]; ++h)
+                for (Index t = 0; t < wide->shape[2]; ++t)
+                    std::copy_n(wide->row(b, h, t) + from, plan.query_dim, out->row(b, h, t));
+        return Held(out);
+    };
+    if (from_queries) {
+        const Held both = side(WeightRole::query, *plan.query_input, plan.heads, 2 * plan.query_dim);
+        w.take(Stage::queries, [&] { return cut(both, 0); });
+        w.gate = cut(both, plan.query_dim);
+    } else {
+        w.take(Stage::queries,
+               [&] { return side(WeightRole::query, *plan.query_input, plan.heads, plan.query_dim); });
+        if (plan.gate) w.gate = side(WeightRole::gate, *plan.query_input, plan.heads, plan.value_dim);
+    }
+    if (plan.variant->is_latent()) {
+        project_latent(w);
+    } else {
+        w.take(Stage::keys,
+               [&] { return side(WeightRole::key, *plan.key_input, plan.kv_heads, plan.key_dim); });
+        w.take(Stage::values,
+               [&] { return side(WeightRole::value, *plan.value_input, plan.kv_heads, plan.value_dim); });
+        const auto cached = [&](const std::optional<std::size_t>& t, Index dim) -> Held {
+            if (!t) return nullptr;
+            auto out =
+                std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, plan.kv_heads, plan.past, dim});
+            std::copy_n(tensors_[*t].begin(), out->values.size(), out->values.begin());
+            return out;
+        };
+        w.past_keys = cached(plan.past_keys, plan.key_dim);
+        w.past_values = cached(plan.past_values, plan.value_dim);
+    }
+    if (w.quirks.swap_queries_keys && !w.given[Stage::queries] && !w.given[Stage::keys])
+        std::swap(w[Stage::queries], w[Stage::keys]);
+    if (w.quirks.swap_keys_values && !w.given[Stage::keys] && !w.given[Stage::values])
+        std::swap(w[Stage::keys], w[Stage::values]);
+    if (w.given[Stage::values]) return;
+    if (w.quirks.values_are == ValuesAre::keys) w[Stage::values] = w[Stage::keys];
+    if (w.quirks.values_are == ValuesAre::embeddings)
+        w[Stage::values] = given_input(w, *plan.value_input, plan.kv_heads, plan.value_dim);
+}
+
+/// What becomes of queries, keys and values before the scores.
+void Replay::prepare(Work& w) const {
+    const Plan& plan = w.plan;
+    Arena arena;
+    const Sources<double> sources(plan, tensors_, arena);
+    const auto hold = [](const View<double>& v, const std::array<Index, 4>& shape) -> Held {
+        auto out = std::make_shared<Numbers4>(shape);
+        std::copy_n(v.data, out->values.size(), out->values.begin());
+        return out;
+    };
+    const auto like = [&](const Held& x) { return x->shape; };
+    Held q = w[Stage::queries], k = w[Stage::keys], v = w[Stage::values];
+    if (plan.qk_norm) {
+        w.take(Stage::normed_queries, [&] {
+            return hold(sources.normed(q->view(), plan.heads, plan.queries, plan.query_dim, plan.query_norm),
+                        like(q));
+        });
+        w.take(Stage::normed_keys, [&] {
+            return hold(sources.normed(k->view(), plan.kv_heads, plan.new_keys, plan.key_dim, plan.key_norm),
+                        like(k));
+        });
+        q = w[Stage::normed_queries], k = w[Stage::normed_keys];
+    }
+    const std::vector<Index> all_queries = counted(plan.queries), all_keys = counted(plan.new_keys);
+    if (plan.rope) {
+        const PlannedRope& rope = *plan.rope;
+        w.take(Stage::rotated_queries, [&] {
+            return hold(sources.rotated(q->view(), plan.heads, plan.query_dim, rope.first_query, all_queries,
+                                        rope.query_positions),
+                        like(q));
+        });
+        if (plan.projects(WeightRole::rope_key)) {
+            w.take(Stage::rope_keys, [&] {
+                const Held raw = projected(w, WeightRole::rope_key, *plan.key_input);
+                return hold(sources.rotated(raw->view(), 1, rope.dims, 0, all_keys, rope.key_positions),
+                            like(raw));
+            });
+            const auto widened = [&](const Held& x, const View<double>& shared, Index tokens) {
+                return hold(sources.widened(x->view(), plan.key_dim, shared, rope.dims, tokens),
+                            {plan.batch, plan.kv_heads, tokens, plan.key_dim + rope.dims});
+            };
+            w.take(Stage::rotated_keys,
+                   [&] { return widened(k, w[Stage::rope_keys]->view(), plan.new_keys); });
+            if (plan.past_rope_keys)
+                w.past_keys = widened(
+                    w.past_keys, {tensors_[*plan.past_rope_keys].data(), plan.past * rope.dims, 0, rope.dims},
+                    plan.past);
+        } else {
+            w.take(Stage::rotated_keys, [&] {
+                return hold(
+                    sources.rotated(k->view(), plan.kv_heads, plan.key_dim, 0, all_keys, rope.key_positions),
+                    like(k));
+            });
+        }
+        q = w[Stage::rotated_queries], k = w[Stage::rotated_keys];
+        if (w.quirks.rope_on_values)
+            v = hold(
+                sources.rotated(v->view(), plan.kv_heads, plan.value_dim, 0, all_keys, rope.key_positions),
+                like(v));
+    }
+    if (plan.past > 0 || plan.has_appended()) {
+        const auto joined = [&](const Held& past, const Held& x, const std::optional<std::size_t>& bias,
+                                Index dim) {
+            return hold(sources.joined(past ? past->view() : View<double>{}, x->view(), bias, dim),
+                        {plan.batch, plan.kv_heads, plan.keys, dim});
+        };
+        w.take(Stage::all_keys, [&] { return joined(w.past_keys, k, plan.bias_k, plan.dim); });
+        w.take(Stage::all_values, [&] { return joined(w.past_values, v, plan.bias_v, plan.value_dim); });
+        k = w[Stage::all_keys], v = w[Stage::all_values];
+    }
+    if (plan.state) {
+        if (plan.state->feature_map) {
+            w.take(Stage::mapped_queries, [&] {
+                return hold(sources.mapped(q->view(), plan.heads, plan.queries, *plan.state->feature_map),
+                            like(q));
+            });
+            w.take(Stage::mapped_keys, [&] {
+                return hold(sources.mapped(k->view(), plan.kv_heads, plan.new_keys, *plan.state->feature_map),
+                            like(k));
+            });
+            q = w[Stage::mapped_queries], k = w[Stage::mapped_keys];
+        }
+        if (plan.state->decays)
+            per_token(w, Stage::decay, WeightRole::decay, plan.state->decay,
+                      plan.state->decay_by_column ? plan.dim : 1);
+        if (plan.state->has_beta)
+            per_token(w, Stage::beta, WeightRole::beta, plan.state->beta,
+                      plan.state->beta_by_column ? plan.value_dim : 1);
+    }
+    if (w.quirks.swap_queries_keys_in_use) std::swap(q, k);
+    if (w.quirks.swap_keys_values_in_use) std::swap(k, v);
+    if (w.quirks.values_are == ValuesAre::keys_in_use) v = k;
+    if (plan.projects(WeightRole::score)) {
+        const Projection& p = plan.projection(WeightRole::score);
+        const Projection as_read = has(w.quirks.transposed, WeightRole::score) ? transposed(p, plan) : p;
+        const LinearMap<double> map(as_read, plan, tensors_);
+        auto out =
+            std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, plan.heads, plan.queries, plan.dim});
+        const Index rows = plan.batch * plan.heads * plan.queries;
+        const Linear<double> linear(map, 0, plan.dim, rows, arena);
+        linear.apply(q->values.data(), q->shape[3], rows, out->values.data(), plan.dim);
+        q = out;
+    }
+    w.q = q, w.k = k, w.v = v;
+}
+
+/// One number per token and head, or one per column: as given, or from the embeddings of the keys.
+void Replay::per_token(Work& w, Stage stage, WeightRole role, const std::optional<std::size_t>& given,
+                       Index dim) const {
+    const Plan& plan = w.plan;
+    const Index heads = plan.kv_heads, tokens = plan.new_keys;
+    w.take(stage, [&] {
+        auto out = std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, heads, tokens, dim});
+        Held made;
+        View<double> from;
+        if (given) {
+            const bool one = plan.tensors[*given].shape[1] == 1;
+            from = {tensors_[*given].data(), (one ? 1 : heads) * tokens * dim, one ? 0 : tokens * dim, dim};
+        } else {
+            made = heads_of(w, projected(w, role, *plan.key_input), heads, dim);
+            from = made->view();
+        }
+        const auto per_head = [&](const std::optional<std::size_t>& t, Index h) {
+            return t ? tensors_[*t][static_cast<std::size_t>(h)] : 0.0;
+        };
+        for (Index b = 0; b < plan.batch; ++b)
+            for (Index h = 0; h < heads; ++h) {
+                const double rate = std::exp(per_head(plan.state->log_rate, h)),
+                             bias = per_head(plan.state->bias, h);
+                for (Index t = 0; t < tokens; ++t)
+                    for (Index k = 0; k < dim; ++k) {
+                        const double x = from.row(b, h, t)[k], y = x + bias;
+                        const double softplus = std::max(y, 0.0) + std::log1p(std::exp(-std::abs(y)));
+                        out->row(b, h, t)[k] = given                      ? x
+                                               : role == WeightRole::beta ? 1 / (1 + std::exp(-x))
+                                                                          : -rate * softplus;
+                    }
+            }
+        return Held(out);
+    });
+}
+
+}  // namespace attn

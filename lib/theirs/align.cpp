@@ -1,0 +1,211 @@
+#include "lib/theirs/align.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace attn {
+namespace {
+
+namespace axis_of {
+constexpr std::size_t b = 0, h = 1, r = 2, c = 3;  // places of our axes: batch, head, row, column
+}
+
+/// An order of axes: those of one group are one axis of theirs.
+using Groups = std::vector<std::vector<std::size_t>>;
+
+/// Our axes: names and lengths, in the order of our memory.
+struct Axes {
+    std::array<std::string, 4> names;
+    std::array<Index, 4> lengths;
+};
+
+std::vector<Groups> orders_of(StageShape family) {
+    using axis_of::b, axis_of::h, axis_of::r, axis_of::c;
+    switch (family) {
+        case StageShape::query_key:
+            return {{{b}, {h}, {r}, {c}},
+                    {{b, h}, {r}, {c}},
+                    {{h}, {b}, {r}, {c}},
+                    {{b}, {r}, {h}, {c}},
+                    {{b}, {h}, {c}, {r}}};
+        case StageShape::merged:
+        case StageShape::merged_keys:  // batch, token, and columns as [head, dim]
+            return {{{b}, {h}, {r, c}}, {{b}, {h}, {r}, {c}}, {{b}, {r}, {h}, {c}},
+                    {{h}, {b}, {r, c}}, {{h}, {b}, {r}, {c}}, {{b}, {r, c}, {h}}};
+        case StageShape::per_key:  // [batch, head, key, 1]
+            return {{{b}, {h}, {r}, {c}}, {{b}, {r}, {h}, {c}}};
+        case StageShape::state:
+        case StageShape::states:
+            return {{{b}, {h}, {r}, {c}}, {{b}, {h}, {c}, {r}}};
+        case StageShape::query_dim:
+        case StageShape::key_dim:
+        case StageShape::all_key_dim:
+        case StageShape::shared_keys:
+            break;
+    }
+    return {{{b}, {h}, {r}, {c}}, {{b}, {r}, {h}, {c}}, {{b}, {r}, {h, c}},   {{b, h}, {r}, {c}},
+            {{r}, {b}, {h}, {c}}, {{r}, {b}, {h, c}},   {{b}, {h}, {c}, {r}}, {{h}, {b}, {r}, {c}}};
+}
+
+Axes axes_of_stage(const WholeStage& ours, Index heads) {
+    using axis_of::b, axis_of::h, axis_of::r, axis_of::c;
+    const StageShape family = info_of(ours.stage).shape;
+    if (family == StageShape::merged || family == StageShape::merged_keys) {
+        const bool splits = heads > 1 && ours.shape[c] % heads == 0;
+        const Index parts = splits ? heads : 1;
+        return {{"batch", family == StageShape::merged ? "query" : "key", "head", "dim"},
+                {ours.shape[b], ours.shape[r], parts, ours.shape[c] / parts}};
+    }
+    const auto names = axes_of(family);
+    return {{"batch", "head", std::string(name_of(names[2])), std::string(name_of(names.back()))},
+            {ours.shape[b], ours.shape[h], ours.shape[r], ours.shape[c]}};
+}
+
+Shape squeezed(const Shape& shape) {
+    Shape out;
+    std::copy_if(shape.begin(), shape.end(), std::back_inserter(out), [](Index n) { return n != 1; });
+    return out;
+}
+
+Shape shape_of(const Groups& groups, const Axes& axes) {
+    Shape out;
+    for (const auto& group : groups) {
+        Index length = 1;
+        for (const std::size_t axis : group) length *= axes.lengths[axis];
+        out.push_back(length);
+    }
+    return out;
+}
+
+/// The axes that matter, in their order: two orders with equal ones are one.
+std::vector<std::size_t> order_of(const Groups& groups, const Axes& axes) {
+    std::vector<std::size_t> out;
+    for (const auto& group : groups)
+        for (const std::size_t axis : group)
+            if (axes.lengths[axis] != 1) out.push_back(axis);
+    return out;
+}
+
+std::string words_of(const Groups& groups, const Axes& axes) {
+    std::string out;
+    for (const auto& group : groups) {
+        std::string word;
+        for (const std::size_t axis : group) word += (word.empty() ? "" : "*") + axes.names[axis];
+        out += (out.empty() ? "[" : ", ") + word;
+    }
+    return out + "]";
+}
+
+/// Columns before rows: a matrix whose sides are equal may always be that, and being so is a mistake.
+bool exchanges(const Groups& groups) {
+    std::size_t last_row = 0, first_column = 9, place = 0;
+    for (const auto& group : groups)
+        for (const std::size_t axis : group) {
+            if (axis == axis_of::r) last_row = place;
+            if (axis == axis_of::c) first_column = place;
+            ++place;
+        }
+    return first_column < last_row;
+}
+
+template <class T>
+std::vector<T> moved(const std::vector<T>& theirs, const std::vector<std::size_t>& order, const Axes& axes) {
+    if (theirs.empty() || std::is_sorted(order.begin(), order.end())) return theirs;
+    std::array<Index, 4> stride{};
+    for (std::size_t axis = 4, n = 1; axis-- > 0;) {
+        stride[axis] = static_cast<Index>(n);
+        n *= static_cast<std::size_t>(axes.lengths[axis]);
+    }
+    std::vector<T> out(theirs.size());
+    std::vector<Index> at(order.size(), 0);
+    Index to = 0;
+    for (const T& value : theirs) {
+        out[static_cast<std::size_t>(to)] = value;
+        for (std::size_t k = order.size(); k-- > 0;) {
+            to += stride[order[k]];
+            if (++at[k] < axes.lengths[order[k]]) break;
+            to -= stride[order[k]] * at[k];
+            at[k] = 0;
+        }
+    }
+    return out;
+}
+
+bool is_merged(Stage stage) { return !has_heads(info_of(stage).shape); }
+
+}  // namespace
+
+std::optional<Aligned> align(const GivenArray& theirs, const WholeStage& ours, Index heads, Layout layout) {
+    const StageShape family = info_of(ours.stage).shape;
+    const Axes axes = axes_of_stage(ours, heads);
+    std::vector<Groups> orders = orders_of(family);
+    if (layout == Layout::tokens_first && has_heads(family) && family != StageShape::query_key)
+        std::swap(orders[0], orders[1]);
+    const Shape found = family == StageShape::states ? Shape{ours.shape} : theirs.shape;
+    if (theirs.values.size() != ours.values.size()) return std::nullopt;
+    const Groups* taken = nullptr;
+    std::vector<std::size_t> order;
+    Aligned out;
+    for (const Groups& groups : orders) {
+        if (squeezed(shape_of(groups, axes)) != squeezed(found)) continue;
+        std::vector<std::size_t> other = order_of(groups, axes);
+        if (!taken) {
+            taken = &groups;
+            order = std::move(other);
+        } else if (other != order && out.other.empty() && !exchanges(groups)) {
+            out.other = words_of(groups, axes);
+        }
+    }
+    if (!taken) return std::nullopt;
+    const bool merged_columns = std::any_of(taken->begin(), taken->end(), [&](const auto& group) {
+        Index real = 0;
+        for (const std::size_t axis : group) real += axes.lengths[axis] != 1;
+        return real > 1;
+    });
+    if (!std::is_sorted(order.begin(), order.end()) || (merged_columns && !is_merged(ours.stage)))
+        out.said = "read as " + words_of(*taken, axes);
+    out.stage.stage = ours.stage;
+    out.stage.shape = ours.shape;
+    out.stage.values = moved(theirs.values, order, axes);
+    out.stage.half_unit = moved(theirs.half_unit, order, axes);
+    return out;
+}
+
+std::optional<WholeStage> own_stage(const GivenArray& array, Stage stage) {
+    const StageShape family = info_of(stage).shape;
+    const auto names = axes_of(family);
+    Shape shape = array.shape;
+    if (!array.axes.empty() && array.axes.size() == shape.size() && array.axes.size() < names.size()) {
+        Shape whole;  // squeezed: the axes that are named lie where their names stand
+        std::size_t next = 0;
+        for (const Axis axis : names) {
+            const bool there = next < array.axes.size() && array.axes[next] == name_of(axis);
+            whole.push_back(there ? shape[next++] : 1);
+        }
+        if (next == array.axes.size()) shape = whole;
+    }
+    const bool merged = is_merged(stage);
+    if (family == StageShape::states && shape.size() == 5)
+        shape = {shape[0], shape[1], shape[2] * shape[3], shape[4]};
+    if (family == StageShape::per_key && shape.size() == 3) shape.push_back(1);
+    if (merged && shape.size() <= 3) {
+        while (shape.size() < 3) shape.insert(shape.begin(), 1);
+        shape.insert(shape.begin() + 1, 1);
+    }
+    if (shape.size() > 4) return std::nullopt;
+    WholeStage out;
+    out.stage = stage;
+    out.shape = four_axes(shape);
+    out.values = array.values;
+    return out;
+}
+
+Shape shape_by_axes(const WholeStage& stage) {
+    Shape shape = stage.shape;
+    if (shape.size() != 4) return shape;
+    if (is_merged(stage.stage) && shape[1] == 1) shape.erase(shape.begin() + 1);
+    if (info_of(stage.stage).shape == StageShape::per_key) shape.pop_back();
+    return shape;
+}
+
+}  // namespace attn

@@ -1,0 +1,49 @@
+#pragma once
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/plan/stage.hpp"
+#include "lib/theirs/dump.hpp"
+
+namespace attn {
+
+/// Whose names the arrays have. Our own are understood with every map.
+enum class NameMap { own, tutorial, tlens, onnx, onnx_1_21, llama };
+std::span<const std::string_view> map_names();  ///< in the order of the enumeration, "own" first
+
+/// How heads and tokens lie.
+enum class Layout { unknown, heads_first, tokens_first };
+
+/// An array whose name was understood.
+struct NamedArray {
+    GivenArray* array = nullptr;
+    Stage stage = Stage::output;
+    Layout layout = Layout::unknown;
+};
+
+/// Arrays that belong together: one document, or one layer of it.
+struct Layer {
+    std::string name;  ///< "blocks.3", "document 3"; empty: there is only one
+    std::optional<Index> number;
+    std::vector<NamedArray> arrays;    ///< in the order of the stages, no stage twice
+    std::vector<std::string> unknown;  ///< names that were not understood, each with what may be meant
+    std::vector<std::string> notes;
+    const Dump* dump = nullptr;
+};
+
+/// What the names mean. `order`: the stages that OURS has, in their order; several systems name a place of
+/// the calculation ("scaled and masked by now"), which is another stage where a step is not there. A lone
+/// array without a name is left out: take_lone(). \throws Error (exit 3): two arrays of a layer are one stage
+std::vector<Layer> understand(std::vector<Dump>& dumps, NameMap map, std::span<const Stage> order);
+
+/// The name without its layer ("attn.hook_pattern"), and the layer's ("blocks.3") with its number.
+struct SplitName {
+    std::string layer, stage;
+    std::optional<Index> number;
+};
+SplitName split_name(std::string_view name);
+
+}  // namespace attn

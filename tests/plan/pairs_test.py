@@ -1,0 +1,374 @@
+"""Every pair of options, on every variant: computed as the oracle computes it, or refused by the name of one of the two.
+
+    pairs_test.py [--all] [--seed N]
+
+REFUSALS says which pairs have no meaning; a pair that is refused without a row there fails, and so does one that is computed in
+spite of its row. Without --all every option is paired with every variant, every pair with multi_head, and a seeded share of
+the pairs with the other variants.
+"""
+import collections
+import itertools
+import json
+import os
+import random
+import re
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from harness import SANITIZED, Report, parser_of, program_of  # noqa: E402
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "oracle"))
+from compare import Program  # noqa: E402
+from judge import Expected, judge  # noqa: E402
+
+BATCH, TOKENS, CROSS, PAST, HEADS, DIM, WIDE = 2, 4, 5, 3, 4, 4, 6
+D_IN = HEADS * DIM
+GIVEN = {"scaled_dot_product"}
+RECURRENT = {"linear", "delta"}
+ONE_HEAD = {"additive", "multiplicative"}
+VARIANTS = ("multi_head", "self_attention", "causal_attention", "cross_attention", "grouped_query", "multi_query", "sliding_window",
+            "gated", "simplified", "stacked_heads", "scaled_dot_product", "additive", "multiplicative", "latent", "linear", "delta")
+PER_PROCESS = 40
+
+
+class Sizes:
+    """What an option has to know of the others: made before any of them is written."""
+
+    def __init__(self, variant, names):
+        self.variant, self.names = variant, names
+        self.heads = 1 if variant in ONE_HEAD else HEADS
+        shared = variant == "grouped_query" or {"kv_shared", "kv_tiled"} & names
+        self.kv = 1 if variant == "multi_query" or self.heads == 1 else 2 if shared else self.heads
+        self.cross = variant == "cross_attention" or "key_embeddings" in names
+        self.keys = CROSS if self.cross else TOKENS
+        self.past = PAST if {"past_keys", "past_latent"} & names else 0
+        self.given = self.keys + self.past
+        self.all_keys = self.given + len({"bias_k", "add_zero_attn"} & names)
+        self.dim = D_IN if variant == "multiplicative" else DIM
+        self.values = D_IN if variant in ONE_HEAD else WIDE if "wide_values" in names and variant != "simplified" else DIM
+
+
+class Writer:
+    def __init__(self, variant, options, seed):
+        self.names = {o.name for o in options}
+        self.size = Sizes(variant, self.names)
+        self.rng = random.Random(f"{seed} {variant} {sorted(self.names)}")
+        self.document = {"variant": variant}
+        self.weights = {}
+        self.base(variant)
+        for option in options:
+            option.write(self)
+        if variant == "stacked_heads":
+            self.document["weights"] = [{n: self.tensor(D_IN, self.size.values if n == "W_value" else DIM)
+                                         for n in ("W_query", "W_key", "W_value")} for _ in range(HEADS)]
+            if self.weights:
+                self.document["weights"][0].update(self.weights)
+        elif self.weights:
+            self.document["weights"] = self.weights
+
+    def tensor(self, *shape):
+        if not shape:
+            return round(self.rng.gauss(0, 0.6), 4) or 0.25
+        return [self.tensor(*shape[1:]) for _ in range(shape[0])]
+
+    def booleans(self, *shape):
+        return [self.booleans(*shape[1:]) for _ in range(shape[0])] if shape else self.rng.random() < 0.75
+
+    def base(self, variant):
+        s, doc, w = self.size, self.document, self.weights
+        if variant in GIVEN:
+            doc["queries"] = self.tensor(BATCH, s.heads, TOKENS, DIM)
+            doc["keys"] = self.tensor(BATCH, s.kv, s.keys, DIM)
+            doc["values"] = self.tensor(BATCH, s.kv, s.keys, s.values)
+            return
+        doc["embeddings"] = self.tensor(BATCH, TOKENS, D_IN)
+        if variant == "sliding_window" and not {"window", "window_both"} & self.names:
+            doc["window"] = {"left": 2}
+        if variant == "cross_attention":
+            doc["key_embeddings"] = self.tensor(BATCH, s.keys, D_IN)
+        if variant not in ONE_HEAD and variant != "stacked_heads":
+            doc["num_heads"] = s.heads
+        if variant == "grouped_query":
+            doc["num_kv_heads"] = s.kv
+        if variant == "additive":
+            w.update(W_query=self.tensor(D_IN, DIM), W_key=self.tensor(D_IN, DIM), v=self.tensor(DIM))
+        elif variant == "multiplicative":
+            w.update(W_score=self.tensor(D_IN, D_IN))
+        elif variant == "latent":
+            w.update(W_query=self.tensor(D_IN, s.heads * (DIM + 2)), W_DKV=self.tensor(D_IN, 3), W_KR=self.tensor(D_IN, 2),
+                     W_UK=self.tensor(3, s.heads * DIM), W_UV=self.tensor(3, s.heads * s.values))
+        elif variant not in ("simplified", "stacked_heads"):
+            wide = 2 if "gate_from_queries" in self.names else 1
+            w.update(W_query=self.tensor(D_IN, wide * D_IN), W_key=self.tensor(D_IN, s.kv * DIM), W_value=self.tensor(D_IN, s.kv * s.values))
+        if variant == "gated" and not {"gate", "gate_from_queries", "gate_norm"} & self.names:
+            w["W_gate"] = self.tensor(D_IN, s.heads * s.values)
+
+
+class Option:
+    def __init__(self, name, key, write):
+        self.name, self.key, self.write = name, key, write
+
+
+OPTIONS = []
+
+
+def option(name, key=None):
+    def take(write):
+        OPTIONS.append(Option(name, key or name, write))
+        return write
+    return take
+
+
+def plain(name, key, value):
+    OPTIONS.append(Option(name, key, lambda w: w.document.__setitem__(key, value(w) if callable(value) else value)))
+
+
+plain("causal", "causal", True)
+plain("causal_top_left", "causal", "top_left")
+plain("causal_bottom_right", "causal", "bottom_right")
+plain("causal_offsets", "causal", {"offset": [0, 2]})
+plain("window", "window", {"left": 1})
+plain("window_both", "window", {"left": 2, "right": 1})
+plain("key_lengths", "key_lengths", lambda w: [w.size.given, 2])
+plain("mask_keep", "mask", lambda w: {"keep": w.booleans(w.size.heads, TOKENS, w.size.given)})
+plain("mask_drop", "mask", lambda w: {"drop": w.booleans(BATCH, 1, 1, w.size.given)})
+plain("mask_add", "mask", lambda w: {"add": w.tensor(TOKENS, w.size.given)})
+plain("mask_at_scores", "mask_at", "scores")
+plain("mask_at_weights", "mask_at", "weights")
+plain("normalize_sum", "normalize", "sum")
+plain("normalize_sigmoid", "normalize", "sigmoid")
+plain("empty_rows_nan", "empty_rows", "nan")
+plain("empty_rows_uniform", "empty_rows", "uniform")
+plain("rope", "rope", {"base": 100})
+plain("rope_interleaved", "rope", {"pairs": "interleaved", "dims": 2})
+plain("rope_positions", "rope", {"positions": [5, 1, 0, 9]})
+plain("rope_tables", "rope", lambda w: {n: w.tensor(TOKENS, 1 if w.size.variant == "latent" else 2) for n in ("cos", "sin")})
+plain("alibi", "alibi", True)
+plain("alibi_slopes", "alibi", lambda w: [0.5 / (h + 1) for h in range(w.size.heads)])
+plain("position_bias", "position_bias", lambda w: w.tensor(w.size.heads, TOKENS, w.size.given))
+plain("qk_norm_l2", "qk_norm", {"type": "l2"})
+plain("qk_norm_layer_width", "qk_norm", {"type": "layer", "over": "width", "eps": 1e-5})
+plain("sinks", "sinks", lambda w: w.tensor(w.size.heads))
+plain("dropout", "dropout", {"p": 0.5, "seed": 3})
+plain("dropout_keep", "dropout", lambda w: {"p": 0.25, "keep": w.booleans(BATCH, w.size.heads, TOKENS, w.size.all_keys)})
+plain("softcap", "softcap", 1.5)
+plain("scale_none", "scale", "none")
+plain("scale_negative", "scale", -0.4)
+plain("add_zero_attn", "add_zero_attn", True)
+plain("value_embeddings", "value_embeddings", lambda w: w.tensor(BATCH, w.size.keys, D_IN))
+plain("feature_map", "feature_map", "elu1")
+plain("past_state", "past_state", lambda w: w.tensor(BATCH, w.size.kv, DIM, w.size.values))
+
+
+@option("qk_norm_weights", "qk_norm")
+def qk_norm_weights(w):
+    w.document["qk_norm"] = {"type": "rms", "plus_one": True}
+    w.weights.update({"q_norm.weight": w.tensor(w.size.dim), "k_norm.weight": w.tensor(w.size.dim)})
+
+
+@option("kv_shared", "num_kv_heads")
+def kv_shared(w):
+    w.document["num_kv_heads"] = w.size.kv
+
+
+@option("kv_tiled", "num_kv_heads")
+def kv_tiled(w):
+    w.document.update(num_kv_heads=w.size.kv, kv_head_order="tile")
+
+
+@option("key_embeddings")
+def key_embeddings(w):
+    w.document["key_embeddings"] = w.tensor(BATCH, w.size.keys, D_IN)
+
+
+@option("wide_values", "values")
+def wide_values(w):
+    """Only sizes differ; simplified, additive and multiplicative take their values as they are."""
+
+
+@option("past_keys")
+def past_keys(w):
+    w.document["past_keys"] = w.tensor(BATCH, w.size.kv, PAST, w.size.dim)
+    w.document["past_values"] = w.tensor(BATCH, w.size.kv, PAST, w.size.values)
+
+
+@option("past_latent")
+def past_latent(w):
+    w.document["past_latent"], w.document["past_rope_keys"] = w.tensor(BATCH, PAST, 3), w.tensor(BATCH, 1, PAST, 2)
+
+
+@option("bias_k")
+def bias_k(w):
+    w.weights.update(bias_k=w.tensor(1, 1, w.size.kv * w.size.dim), bias_v=w.tensor(1, 1, w.size.kv * w.size.values))
+
+
+@option("gate")
+def gate(w):
+    w.document["gate"] = {"activation": "silu"}
+    w.weights["W_gate"] = w.tensor(D_IN, w.size.heads * w.size.values)
+
+
+@option("gate_norm", "gate")
+def gate_norm(w):
+    w.document["gate"] = {"activation": "sigmoid", "norm": "rms"}
+    w.weights.update({"W_gate.weight": w.tensor(w.size.heads * w.size.values, D_IN), "norm.weight": w.tensor(w.size.values)})
+
+
+@option("gate_from_queries", "gate")
+def gate_from_queries(w):
+    w.document["gate"] = {"from": "queries"}
+
+
+@option("output", "W_out")
+def output(w):
+    w.weights.update(W_out=w.tensor(w.size.heads * w.size.values, 5), b_out=w.tensor(5))
+
+
+@option("normalizer")
+def normalizer(w):
+    w.document.update(normalizer=True, feature_map="elu1")
+
+
+@option("decay")
+def decay(w):
+    if w.size.variant in GIVEN:
+        w.document["decay"] = w.tensor(BATCH, w.size.kv, w.size.keys)
+    else:
+        w.weights.update(W_decay=w.tensor(D_IN, w.size.kv), A_log=w.tensor(w.size.kv))
+
+
+@option("beta")
+def beta(w):
+    if w.size.variant in GIVEN:
+        w.document["beta"] = w.tensor(BATCH, w.size.kv, w.size.keys)
+    else:
+        w.weights["W_beta"] = w.tensor(D_IN, w.size.kv)
+
+
+BY_NAME = {o.name: o for o in OPTIONS}
+
+STATE = {"feature_map", "normalizer", "decay", "beta", "past_state"}
+OF_SCORES = {"window", "window_both", "key_lengths", "mask_keep", "mask_drop", "mask_add", "mask_at_scores", "mask_at_weights",
+             "normalize_sum", "normalize_sigmoid", "empty_rows_nan", "empty_rows_uniform", "alibi", "alibi_slopes",
+             "position_bias", "sinks", "dropout", "dropout_keep", "softcap", "add_zero_attn", "bias_k", "past_keys", "past_latent"}
+OF_WEIGHTS = {"qk_norm_weights", "bias_k", "gate", "gate_norm", "gate_from_queries", "output", "decay", "beta"}
+GATES = {"gate", "gate_norm", "gate_from_queries"}
+NORMS = {"qk_norm_l2", "qk_norm_layer_width", "qk_norm_weights"}
+ROPES = {"rope", "rope_interleaved", "rope_positions", "rope_tables"}
+SHARED = {"kv_shared", "kv_tiled"}
+
+# (why, the variants or None for all, each of these is refused there)
+ALONE = (
+    ("has a state instead of scores", RECURRENT, OF_SCORES),
+    ("has no state", set(VARIANTS) - RECURRENT, STATE),
+    ("a sum has no rate", {"linear"}, {"beta"}),
+    ("the delta rule corrects what it has added", {"delta"}, {"normalizer"}),
+    ("is the cache of latent", set(VARIANTS) - {"latent"}, {"past_latent"}),
+    ("everything is made from one latent", {"latent"},
+     NORMS | SHARED | {"past_keys", "value_embeddings", "bias_k", "gate_from_queries"}),
+    ("nothing is projected", GIVEN, {"key_embeddings", "value_embeddings"} | GATES),
+    ("has no weights", {"simplified"}, OF_WEIGHTS),
+    ("each head has weights of its own", {"stacked_heads"}, OF_WEIGHTS | SHARED),
+    ("queries and keys are not multiplied column by column", ONE_HEAD, ROPES),
+    ("queries are not projected to twice the width", ONE_HEAD, {"gate_from_queries"}),
+    ("keys are the embeddings, as wide as the queries", {"simplified"}, SHARED),
+)
+# (why, an option of these, and an option of those)
+TOGETHER = (
+    ("additive numbers after the softmax", {"mask_at_weights"}, {"mask_add"}),
+    ("a cap after the mask would lift hidden scores", {"mask_at_scores"}, {"softcap"}),
+    ("a scale below 0 would turn hidden scores over", {"mask_at_scores"}, {"scale_negative"}),
+    ("sinks take part in a softmax", {"sinks"}, {"normalize_sum", "normalize_sigmoid"}),
+    ("a row with a sink is never NaN", {"sinks"}, {"empty_rows_nan"}),
+    ("positions serve as many keys as queries", {"rope_positions", "rope_tables"}, {"key_embeddings"}),
+    ("the sum of the cached keys is not known", {"normalizer"}, {"past_state"}),
+    ("half a query is as wide as a key, not as a value", {"wide_values"}, {"gate_from_queries"}),
+)
+
+
+def refused_by(variant, names):
+    """(why, keys of which one is named)"""
+    def keys(of):
+        return {BY_NAME[n].key for n in of} | ({"weights"} if of & OF_WEIGHTS else set())
+
+    found = [(why, keys(names & refused)) for why, variants, refused in ALONE if variant in variants and names & refused]
+    found += [(why, keys(names & (these | those))) for why, these, those in TOGETHER if names & these and names & those]
+    if variant == "cross_attention" and names & {"rope_positions", "rope_tables"}:
+        found.append(("positions serve as many keys as queries", {"rope"}))
+    return found
+
+
+class Pairs:
+    def __init__(self, program, seed, report):
+        self.program, self.seed, self.report = program, seed, report
+        self.computed = self.refused = 0
+        self.unexpected = collections.defaultdict(list)
+
+    def cases(self, everything):
+        rng = random.Random(self.seed)
+        for variant in VARIANTS:
+            yield variant, ()
+            for one in OPTIONS:
+                yield variant, (one,)
+            share = 1.0 if everything else 0.02 if SANITIZED else 1.0 if variant == "multi_head" else 0.12
+            for pair in itertools.combinations(OPTIONS, 2):
+                if pair[0].key != pair[1].key and rng.random() < share:
+                    yield variant, pair
+
+    def run(self, everything):
+        batch = []
+        for variant, options in self.cases(everything):
+            batch.append((variant, options, Writer(variant, options, self.seed).document))
+            if len(batch) == PER_PROCESS:
+                self.take(batch)
+                batch = []
+        self.take(batch)
+
+    def take(self, batch):
+        """Those that are expected to be computed in one process, the others one by one."""
+        good = [b for b in batch if not refused_by(b[0], {o.name for o in b[1]})]
+        answers = self.program.run_all([document for _, _, document in good], ["--dtype", "float64"])
+        for (variant, options, document), answer in zip(good, answers):
+            name = f"{variant}: {' + '.join(o.name for o in options) or 'alone'}"
+            if isinstance(answer, tuple):
+                self.unexpected[re.sub(r"\d+", "N", answer[1].splitlines()[0].split(": ", 3)[-1])].append(name)
+                self.report.check(False, name, "to be computed", f"exit {answer[0]}: {answer[1][:200]}")
+                continue
+            try:
+                failure = judge(Expected(document), answer, "float64")
+            except (ValueError, KeyError, IndexError, TypeError) as error:
+                failure = f"the oracle refuses: {error!r}"
+            self.computed += self.report.check(failure is None, name, "as the oracle computes it", str(failure))
+        for variant, options, document in batch:
+            names = {o.name for o in options}
+            rules = refused_by(variant, names)
+            if not rules:
+                continue
+            name = f"{variant}: {' + '.join(sorted(names))}"
+            (answer,) = self.program.run_all([document], ["--dtype", "float64"])
+            keys = set().union(*(keys for _, keys in rules))
+            good = isinstance(answer, tuple) and answer[0] == 3 and any(k in answer[1] for k in keys)
+            self.refused += self.report.check(good, name, f"refused by {sorted(keys)}: {rules[0][0]}",
+                                              answer[1][:200] if isinstance(answer, tuple) else "computed")
+
+
+def main():
+    parser = parser_of(__doc__.split("\n\n")[0])
+    parser.add_argument("--all", action="store_true", help="every pair on every variant")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    report = Report(options.only)
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = Pairs(Program(program_of(options), folder), options.seed, report)
+        pairs.run(options.all)
+    for message, names in sorted(pairs.unexpected.items(), key=lambda m: -len(m[1])):
+        print(f"{len(names):5}  {message}: {', '.join(names[:3])}")
+    print(f"seed {options.seed}, {len(OPTIONS)} options, {len(VARIANTS)} variants: "
+          f"{pairs.computed} computed as the oracle does, {pairs.refused} refused by name")
+    return report.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
