@@ -4,9 +4,13 @@ A ```sh block is run in a folder where data/ is linked and attn-calc is found; a
 follows it directly is its output, where a last line of `...` alone stands for what is not shown. Without such a block it only
 has to succeed. ```sh no-run is skipped; ```python run is run by Python; so is any block after a line
 `<!-- the output of: COMMAND -->`. The blocks of one file share a folder. --update rewrites the shown output.
+
+All of it has to come out the same on another machine: the blocks are run a second time with the smallest instruction set and
+with a numpy whose matrix products differ in the last bit, as another BLAS makes them.
 """
 import glob
 import os
+import platform
 import re
 import sys
 import tempfile
@@ -17,6 +21,32 @@ FENCE = re.compile(r"^(```+)([^\n`]*)\n(.*?)^\1[ \t]*$", re.S | re.M)
 COMMENT = re.compile(r"<!-- the output of: (.*?) -->\s*\Z")
 OUTPUT = {"text", "json", "csv"}
 MORE = "..."
+
+# A sitecustomize.py: in code that is run or imported from the folder of a document, a @ b is another_blas(a @ b).
+OTHER_NUMPY = '''
+import ast, builtins, importlib.machinery, os
+
+def another_blas(product):
+    import numpy
+    return numpy.nextafter(product, numpy.inf)
+
+class Products(ast.NodeTransformer):
+    def visit_BinOp(self, node):
+        self.generic_visit(node)
+        if not isinstance(node.op, ast.MatMult):
+            return node
+        return ast.Call(ast.Name("another_blas", ast.Load()), [node], [])
+
+def other(text, path="<document>"):
+    return compile(ast.fix_missing_locations(Products().visit(ast.parse(text))), path, "exec")
+
+def source_to_code(self, data, path, **options):
+    return other(data, path) if os.path.dirname(os.path.abspath(path)) == os.getcwd() else plain(self, data, path, **options)
+
+builtins.another_blas, builtins.run_as_other = another_blas, lambda text: exec(other(text), {"__name__": "__main__"})
+plain = importlib.machinery.SourceFileLoader.source_to_code
+importlib.machinery.SourceFileLoader.source_to_code = source_to_code
+'''
 
 
 def trimmed(text):
@@ -57,7 +87,8 @@ class Page:
         with open(path, encoding="utf-8") as file:
             self.text = file.read()
         bins = os.path.dirname(program)
-        self.env = environment(PATH=os.pathsep.join([bins, os.path.dirname(sys.executable), os.environ.get("PATH", "")]), COLUMNS="80")
+        self.env = environment(PATH=os.pathsep.join([bins, os.path.dirname(sys.executable), os.environ.get("PATH", "")]), COLUMNS="80",
+                               PYTHONDONTWRITEBYTECODE="1")
         self.changes = []
 
     def blocks(self):
@@ -76,15 +107,19 @@ class Page:
                 skip = shown
                 yield kind, block[3], shown, line
 
-    def run(self):
+    def run(self, other=None):
+        """other: what the environment of another machine has besides."""
         with tempfile.TemporaryDirectory() as folder:
             os.symlink(os.path.join(SOURCE, "data"), os.path.join(folder, "data"))
             for kind, text, shown, line in self.blocks():
-                name = f"{self.name}:{line}"
+                name = f"{self.name}:{line}" + (" on another machine" if other else "")
                 if not self.report.wants(name):
                     continue
-                command = ["sh", "-e", "-c", text] if kind == "sh" else [sys.executable, "-c", text]
-                result = execute(command, folder, env=self.env)
+                if kind == "sh":
+                    command = ["sh", "-e", "-c", text]
+                else:
+                    command = [sys.executable, "-c", f"run_as_other({text!r})" if other else text]
+                result = execute(command, folder, env={**self.env, **(other or {})})
                 if shown is None:
                     self.report.check(result.status == 0, name, "exit 0", f"exit {result.status} {result.said}")
                     continue
@@ -94,7 +129,8 @@ class Page:
                     self.report.check(True, name)
                 else:
                     self.report.check(False, name, *first_difference(found, shown[3]))
-                    self.changes.append((shown.span(3), again(found, shown[3])))
+                    if not other:
+                        self.changes.append((shown.span(3), again(found, shown[3])))
 
     def update(self):
         for (start, end), text in reversed(sorted(self.changes)):
@@ -105,19 +141,30 @@ class Page:
             print(f"{self.name}: {len(self.changes)} blocks rewritten")
 
 
+def other_machine(folder):
+    """The environment of another machine: other bits wherever they may differ."""
+    with open(os.path.join(folder, "sitecustomize.py"), "w", encoding="utf-8") as file:
+        file.write(OTHER_NUMPY)
+    smallest = "sse2" if platform.machine() in ("x86_64", "AMD64") else "auto"
+    return {"ATTN_CALC_KERNELS": smallest, "PYTHONPATH": folder, "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX2 FMA3"}
+
+
 def main():
     parser = parser_of(__doc__.split("\n\n")[0])
     parser.add_argument("--update", action="store_true", help="rewrite the output that is shown")
     parser.add_argument("pages", nargs="*", help="other files than README.md and docs/*.md")
     options = parser.parse_args()
     program, report = program_of(options), Report(options.only)
-    with tempfile.TemporaryDirectory() as bins:
+    with tempfile.TemporaryDirectory() as bins, tempfile.TemporaryDirectory() as elsewhere:
         os.symlink(program, os.path.join(bins, "attn-calc"))
+        other = other_machine(elsewhere)
         for path in options.pages or [os.path.join(SOURCE, "README.md"), *sorted(glob.glob(os.path.join(SOURCE, "docs", "*.md")))]:
             page = Page(os.path.abspath(path), os.path.join(bins, "attn-calc"), report)
             page.run()
             if options.update:
                 page.update()
+            else:
+                page.run(other)
     return report.end()
 
 
