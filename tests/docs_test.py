@@ -21,6 +21,7 @@ FENCE = re.compile(r"^(```+)([^\n`]*)\n(.*?)^\1[ \t]*$", re.S | re.M)
 COMMENT = re.compile(r"<!-- the output of: (.*?) -->\s*\Z")
 OUTPUT = {"text", "json", "csv"}
 MORE = "..."
+ON_ANY_MACHINE = {"sh", "cat", "cp", "head", "mkdir", "sed", "tail", "true"}  # and after app/run.sh: cmake
 
 # A sitecustomize.py: in code that is run or imported from the folder of a document, a @ b is another_blas(a @ b).
 OTHER_NUMPY = '''
@@ -141,6 +142,32 @@ class Page:
             print(f"{self.name}: {len(self.changes)} blocks rewritten")
 
 
+def in_order(text, report):
+    """README.md as typed: attn-calc is installed before it is used, and any other program is said to be installed by a command."""
+    installed = ON_ANY_MACHINE | {"cmake"}
+    for block in FENCE.finditer(text):
+        if block[2].strip().split(" ")[0] != "sh":
+            continue
+        line = text.count("\n", 0, block.start()) + 1
+        installed |= set(re.findall(r"apt-get install ([\w-]+)", text[:block.start()]))
+        for word in re.findall(r"(?:^|[|;&] *)([\w-]+)", re.sub(r"'[^']*'|\"[^\"]*\"|#.*", "", block[3]), re.M):
+            report.check(word in installed, f"README.md:{line}: {word}", "a command that is there by then", word)
+        installed |= {"attn-calc"} if re.search(r"^cmake --install build/release$", block[3], re.M) else set()
+
+
+def install(program, folder):
+    """The program's folder, installed as README.md says where it is in a build."""
+    build = os.path.dirname(os.path.dirname(program))
+    if os.path.exists(os.path.join(build, "cmake_install.cmake")):
+        done = execute(["cmake", "--install", build, "--prefix", folder], folder)
+        if done.status != 0:
+            sys.exit(f"cmake --install: {done.text}{done.said}")
+    else:
+        os.makedirs(os.path.join(folder, "bin"))
+        os.symlink(program, os.path.join(folder, "bin", "attn-calc"))
+    return os.path.join(folder, "bin", "attn-calc")
+
+
 def other_machine(folder):
     """The environment of another machine: other bits wherever they may differ."""
     with open(os.path.join(folder, "sitecustomize.py"), "w", encoding="utf-8") as file:
@@ -156,10 +183,11 @@ def main():
     options = parser.parse_args()
     program, report = program_of(options), Report(options.only)
     with tempfile.TemporaryDirectory() as bins, tempfile.TemporaryDirectory() as elsewhere:
-        os.symlink(program, os.path.join(bins, "attn-calc"))
-        other = other_machine(elsewhere)
+        program, other = install(program, bins), other_machine(elsewhere)
         for path in options.pages or [os.path.join(SOURCE, "README.md"), *sorted(glob.glob(os.path.join(SOURCE, "docs", "*.md")))]:
-            page = Page(os.path.abspath(path), os.path.join(bins, "attn-calc"), report)
+            page = Page(os.path.abspath(path), program, report)
+            if page.name == "README.md":
+                in_order(page.text, report)
             page.run()
             if options.update:
                 page.update()
