@@ -56,8 +56,11 @@ bool Values::is_hidden(const Cell& cell) const {
 }
 
 double Values::tensor(std::size_t k, Index flat) const {
-    const auto at = static_cast<std::size_t>(flat);
-    return inputs_->singles ? static_cast<double>((*inputs_->singles)[k][at]) : (*inputs_->doubles)[k][at];
+    const auto one = [&](auto& tensors, auto value) {
+        tensors.copy(k, flat, {&value, 1});
+        return static_cast<double>(value);
+    };
+    return inputs_->singles ? one(*inputs_->singles, 0.0F) : one(*inputs_->doubles, 0.0);
 }
 
 }  // namespace attn::explain

@@ -1,6 +1,7 @@
 #include "lib/run/materialize.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "lib/random/torch.hpp"
@@ -78,6 +79,7 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
     std::vector<bool> is_weight(plan.tensors.size());
     for (const Projection& projection : plan.projections)
         for (const WeightPiece& p : projection.weight) is_weight[p.tensor] = true;
+    stored_.resize(plan.tensors.size());
     for (std::size_t k = 0; k < plan.tensors.size(); ++k) {
         const TensorSource& t = plan.tensors[k];
         if (const T* there = t.numbers.in_place<T>()) {
@@ -88,6 +90,7 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
         if (t.kind == TensorSource::Kind::literal && is_weight[k]) {
             places.emplace_back();
             numbers_.emplace_back();
+            stored_[k] = t.numbers;
             continue;
         }
         const std::span<T> out(memory_.take<T>(*element_count(t.shape)), elements(t));
@@ -116,6 +119,18 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
 }
 
 template <class T>
+std::span<const T> Tensors<T>::operator[](std::size_t k) const {
+    if (!stored_[k].empty()) throw std::logic_error("the weight of a projection is not held in this type");
+    return numbers_[k];
+}
+
+template <class T>
+void Tensors<T>::copy(std::size_t k, Index first, std::span<T> out) const {
+    if (!stored_[k].empty()) return stored_[k].copy(out, first);
+    std::copy_n(numbers_[k].begin() + first, out.size(), out.begin());
+}
+
+template <class T>
 LinearMap<T>::LinearMap(const Projection& projection, const Plan& plan, const Tensors<T>& tensors)
     : projection_(projection), plan_(plan), tensors_(tensors) {
     if (projection.bias.empty()) return;
@@ -130,7 +145,7 @@ template <class T>
 auto LinearMap<T>::stored(Index begin, Index end) const -> Stored {
     for (const WeightPiece& p : projection_.weight) {
         if (begin < p.target_begin || end > p.target_begin + p.outputs) continue;
-        const std::span<const T> from = tensors_[p.tensor];
+        const std::span<const T> from = tensors_.in_place(p.tensor);
         if (from.empty()) return {};
         const Index stride = plan_.tensors[p.tensor].shape.back(),
                     first = p.source_begin + begin - p.target_begin;
@@ -145,11 +160,7 @@ std::vector<T> LinearMap<T>::copied(Index begin, Index end) const {
     std::vector<T> out(static_cast<std::size_t>(d_in() * width)), row;
     for (const WeightPiece& p : projection_.weight) {
         const TensorSource& source = plan_.tensors[p.tensor];
-        const auto fetch = [&](Index at, std::span<T> to) {
-            const std::span<const T> there = tensors_[p.tensor];
-            if (there.empty()) return source.numbers.copy(to, at);
-            std::copy_n(there.begin() + at, to.size(), to.begin());
-        };
+        const auto fetch = [&](Index at, std::span<T> to) { tensors_.copy(p.tensor, at, to); };
         const Index columns = source.shape.back();
         const Index from = std::max(begin, p.target_begin), to = std::min(end, p.target_begin + p.outputs);
         if (from >= to) continue;

@@ -16,13 +16,18 @@ class Tensors {
     /// Drawn by the pool's workers, each tensor from a generator of its own.
     Tensors(const Plan& plan, Pool& pool);
 
-    /// Row-major elements of tensor `k` of the plan; none of a weight that is stored as another type, which
-    /// is converted where it is packed.
-    std::span<const T> operator[](std::size_t k) const { return numbers_[k]; }
+    /// Row-major elements of tensor `k` of the plan.
+    /// \throws std::logic_error for the weight of a projection that is not held as T: copy() has its elements
+    std::span<const T> operator[](std::size_t k) const;
+    /// The same; none of such a weight: a large matrix is converted where it is packed, and not held twice.
+    std::span<const T> in_place(std::size_t k) const { return numbers_[k]; }
+    /// As many elements as `out` holds, from `first` on, of any tensor, however it is stored.
+    void copy(std::size_t k, Index first, std::span<T> out) const;
 
   private:
     Arena memory_;
     std::vector<std::span<const T>> numbers_;
+    std::vector<Numbers> stored_;  ///< of tensors that are not held as T; else empty
 };
 
 /// W [d_in, d_out] and b [d_out] of a projection, where their numbers are: nothing of W is copied before it
