@@ -130,7 +130,7 @@ constexpr std::string_view explain_help =
   attn-calc explain x.json                         the second row
   attn-calc explain x.json --row shiny --head 1    another one
   attn-calc explain x.json --cell "weights[1,0]"   one number, down to the inputs
-  attn-calc explain x.json -f md -o sheet.md --blank weights,context
+  attn-calc explain x.json -o sheet.md --blank weights,context
                                                    a worksheet; with --key solved
 
 usage: attn-calc explain [OPTIONS] [FILE]       (FILE - or none: standard input)

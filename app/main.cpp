@@ -6,7 +6,8 @@
 #include <string>
 #include <system_error>
 
-#include "app/commands/commands.hpp"
+#include "app/command.hpp"
+#include "app/diagnostics.hpp"
 #include "app/help.hpp"
 #include "app/output.hpp"
 #include "app/source.hpp"
@@ -15,12 +16,9 @@
 
 namespace attn {
 
-void print_text(std::string_view text) {
-    const auto output = open_standard_output();
-    output->write(text);
-    output->commit();
-}
+namespace {
 
+/// The version; with -v those of the compiler and the libraries as well.
 void print_version(const Options& options) {
     std::string text = "attn-calc " ATTN_VERSION "\n";
     if (options.verbose) {
@@ -35,8 +33,6 @@ void print_version(const Options& options) {
     print_text(text);
 }
 
-namespace {
-
 /// The command line goes before the environment.
 void choose_kernels(const Options& options) {
     const char* asked = std::getenv("ATTN_CALC_KERNELS");  // NOLINT(concurrency-mt-unsafe): before any thread
@@ -49,43 +45,14 @@ void choose_kernels(const Options& options) {
 
 Exit obey(const Options& options, const Diagnostics& diagnostics) {
     choose_kernels(options);
-    const bool reads = options.command == Command::run || options.command == Command::check ||
-                       options.command == Command::convert || options.command == Command::explain ||
-                       options.command == Command::blindspots;
-    const bool two = options.command == Command::diff && !options.words.empty();
+    const CommandRow& command = row_of(options.command);
+    const bool waits = command.waits || (options.command == Command::diff && !options.words.empty());
     if (options.version) {
         print_version(options);
-    } else if (options.help || ((reads || two) && would_wait(options))) {
+    } else if (options.help || (waits && would_wait(options))) {
         print_text(options.command_named ? help_of(options.command) : main_help());
     } else {
-        switch (options.command) {
-            case Command::run:
-                run_command(options, diagnostics);
-                break;
-            case Command::check:
-                check_command(options, diagnostics);
-                break;
-            case Command::init:
-                init_command(options, diagnostics);
-                break;
-            case Command::schema:
-                schema_command(options);
-                break;
-            case Command::convert:
-                convert_command(options, diagnostics);
-                break;
-            case Command::explain:
-                explain_command(options, diagnostics);
-                break;
-            case Command::blindspots:
-                blindspots_command(options, diagnostics);
-                break;
-            case Command::probe:
-                probe_command(options, diagnostics);
-                break;
-            case Command::diff:
-                return diff_command(options, diagnostics);
-        }
+        return command.obey(options, diagnostics);
     }
     return Exit::ok;
 }

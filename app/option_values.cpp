@@ -8,31 +8,25 @@
 namespace attn {
 namespace {
 
-struct Suffix {
-    std::string_view suffix;
-    Format format;
-};
-constexpr std::array suffixes{Suffix{"json", Format::json},
-                              Suffix{"ndjson", Format::ndjson},
-                              Suffix{"jsonl", Format::ndjson},
-                              Suffix{"csv", Format::csv},
-                              Suffix{"txt", Format::text},
-                              Suffix{"text", Format::text},
-                              Suffix{"md", Format::md},
-                              Suffix{"tex", Format::tex},
-                              Suffix{"npz", Format::npz},
-                              Suffix{"npy", Format::npy},
-                              Suffix{"safetensors", Format::safetensors}};
-
-std::string all_formats() {
-    std::string out = "formats: ";
-    for (const std::string_view name : format_names())
-        out += (name == format_names().front() ? "" : ", ") + std::string(name);
-    return out;
+/// "a, b or c"
+std::string listed(std::span<const std::string_view> names) {
+    std::string all;
+    for (std::size_t k = 0; k < names.size(); ++k)
+        all += (k == 0 ? "" : k + 1 == names.size() ? " or " : ", ") + std::string(names[k]);
+    return all;
 }
 
-[[noreturn]] void refuse_later_format(std::string_view name) {
-    fail_usage("the format " + std::string(name) + " is not there yet", all_formats());
+template <std::size_t n>
+bool is_one_of(const std::array<std::string_view, n>& names, std::string_view text) {
+    return !text.empty() && std::find(names.begin(), names.end(), text) != names.end();
+}
+
+void refuse_foreign(Format format, Command command) {
+    for (const CommandFormat& w : writes_of(command))
+        if (w.format == format) return;
+    const std::vector<std::string_view> names = formats_of(command);
+    fail_usage("attn-calc " + std::string(name_of(command)) + " writes " + listed(names) + ", not " +
+               std::string(name_of(format)));
 }
 
 std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
@@ -41,12 +35,10 @@ std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\
 
 std::size_t choice_value(std::string_view flag, std::string_view text,
                          std::span<const std::string_view> names) {
-    std::string all;
-    for (std::size_t k = 0; k < names.size(); ++k) {
+    for (std::size_t k = 0; k < names.size(); ++k)
         if (names[k] == text) return k;
-        all += (k == 0 ? "" : k + 1 == names.size() ? " or " : ", ") + std::string(names[k]);
-    }
-    fail_usage(std::string(flag) + " " + quoted(text) + ": expected " + all, did_you_mean(text, names));
+    fail_usage(std::string(flag) + " " + quoted(text) + ": expected " + listed(names),
+               did_you_mean(text, names));
 }
 
 int integer_value(std::string_view flag, std::string_view text, int least, int most) {
@@ -83,31 +75,41 @@ Index size_value(std::string_view flag, std::string_view text) {
                "sizes are written 800M, 1.5G or 2GiB");
 }
 
-Format format_value(std::string_view text) {
-    if (const auto format = format_named(text)) return *format;
-    if (is_later_format(text)) refuse_later_format(text);
-    const std::string near = did_you_mean(text, format_names());
-    fail_usage("unknown format " + quoted(text), near.empty() ? all_formats() : near);
+Format format_value(std::string_view text, Command command) {
+    std::string meant;
+    for (const FormatRow& f : all_formats()) {
+        if (f.name == text) {
+            refuse_foreign(f.format, command);
+            return f.format;
+        }
+        if (is_one_of(f.also, text) || is_one_of(f.suffixes, text))
+            meant = "did you mean \"" + std::string(f.name) + "\"?";
+    }
+    const std::vector<std::string_view> names = formats_of(command);
+    if (meant.empty()) meant = did_you_mean(text, names);
+    fail_usage("unknown format " + quoted(text), meant.empty() ? "formats: " + listed(names) : meant);
 }
 
 Target target_value(std::string_view text, Command command) {
     if (text == "-") return {"-", std::nullopt};
-    if (command == Command::init || command == Command::schema || command == Command::explain)
-        return {std::string(text), Format::text};
+    const std::vector<std::string_view> names = formats_of(command);
+    if (names.empty()) return {std::string(text), std::nullopt};
     const std::size_t colon = text.rfind(':');
     if (colon != std::string_view::npos && text.find_first_of("/.", colon) == std::string_view::npos) {
         if (colon == 0 || colon + 1 == text.size())
             fail_usage("-o " + quoted(text) + ": expected FILE:FORMAT, as in result.dat:json");
-        return {std::string(text.substr(0, colon)), format_value(text.substr(colon + 1))};
+        return {std::string(text.substr(0, colon)), format_value(text.substr(colon + 1), command)};
     }
     const std::size_t dot = text.find_last_of("./");
     const bool has_suffix = dot != std::string_view::npos && text[dot] == '.';
     const std::string_view suffix = has_suffix ? text.substr(dot + 1) : std::string_view{};
-    for (const Suffix& s : suffixes)
-        if (s.suffix == suffix) return {std::string(text), s.format};
-    if (is_later_format(suffix)) refuse_later_format(suffix);
+    for (const FormatRow& f : all_formats()) {
+        if (!is_one_of(f.suffixes, suffix)) continue;
+        refuse_foreign(f.format, command);
+        return {std::string(text), f.format};
+    }
     fail_usage("-o " + quoted(text) + ": the name does not say the format",
-               "-o " + std::string(text) + ":json");
+               "-o " + std::string(text) + ":" + std::string(names.size() > 1 ? names[1] : names[0]));
 }
 
 void append_stages(std::string_view text, std::vector<std::string>& stages, std::string_view flag) {

@@ -25,10 +25,10 @@ double number_value(std::string_view flag, std::string_view text);
 /// Bytes: "1500000", "512k", "1.5G" (powers of 1000), "512KiB", "2GiB" (powers of 1024).
 Index size_value(std::string_view flag, std::string_view text);
 
-/// A format by its name; those of later releases are refused as such.
-Format format_value(std::string_view text);
+/// A format by its name, one that `command` writes.
+Format format_value(std::string_view text, Command command);
 
-/// "x.json", "x.txt:csv", "-".
+/// "x.json", "x.txt:csv", "-"; any name where a command has no formats to choose from.
 Target target_value(std::string_view text, Command command);
 
 /// Appends "a,b" to the names of stages.

@@ -13,13 +13,6 @@
 namespace attn {
 namespace {
 
-constexpr std::array commands{Command::run,    Command::check,      Command::init,
-                              Command::schema, Command::convert,    Command::explain,
-                              Command::diff,   Command::blindspots, Command::probe};
-constexpr std::array<std::string_view, 9> command_names{"run",     "check", "init",       "schema", "convert",
-                                                        "explain", "diff",  "blindspots", "probe"};
-constexpr std::array<std::string_view, 2> later_commands{"view", "completion"};
-
 enum Id {
     help,
     version,
@@ -72,9 +65,10 @@ enum Id {
     id_count
 };
 
-constexpr unsigned of_run = 1, of_check = 2, of_init = 4, of_convert = 16, of_explain = 32, of_diff = 64,
-                   of_blindspots = 128, of_probe = 256,
-                   of_all = 511;  // 8: schema, which has no option of its own
+constexpr unsigned of_run = bit(Command::run), of_check = bit(Command::check), of_init = bit(Command::init),
+                   of_convert = bit(Command::convert), of_explain = bit(Command::explain),
+                   of_diff = bit(Command::diff), of_blindspots = bit(Command::blindspots),
+                   of_probe = bit(Command::probe), of_all = ~0U;
 
 struct Flag {
     Id id;
@@ -233,32 +227,35 @@ Parsed parse_words(std::span<const char* const> arguments) {
 void choose_command(Parsed& parsed, Options& options) {
     if (parsed.words.size() <= parsed.after_dashes) return;
     const std::string word = parsed.words.front();
-    const auto found = std::find(command_names.begin(), command_names.end(), word);
-    if (found != command_names.end()) {
-        options.command = commands[static_cast<std::size_t>(found - command_names.begin())];
+    const auto all = all_commands();
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const CommandRow& r) { return r.name == word; });
+    if (found != all.end()) {
+        options.command = found->command;
         options.command_named = true;
     } else if (word == "help") {
         options.help = true;
         parsed.words.erase(parsed.words.begin());
         return choose_command(parsed, options);
-    } else if (std::find(later_commands.begin(), later_commands.end(), word) != later_commands.end()) {
-        fail_usage("attn-calc " + word + " is not there yet",
-                   "commands: run, check, init, schema, convert, explain, diff, blindspots, probe");
     } else if (word == "-" || word.find_first_of("./") != std::string::npos) {
         return;
     } else {
-        std::vector<std::string_view> names(command_names.begin(), command_names.end());
-        names.insert(names.end(), later_commands.begin(), later_commands.end());
+        std::vector<std::string_view> names;
+        std::string list = "commands: ";
+        for (const CommandRow& r : all) {
+            names.push_back(r.name);
+            list += std::string(&r == all.data() ? "" : ", ") + std::string(r.name);
+        }
         const std::string near = did_you_mean(word, names);
         fail_usage("unknown command \"" + word + "\"",
-                   near.empty() ? "a file of that name is written ./" + word : near);
+                   near.empty() ? list + "; a file of that name is written ./" + word : near);
     }
     parsed.words.erase(parsed.words.begin());
 }
 
 void refuse_foreign_flags(const Parsed& parsed, Command command) {
     for (const Flag& f : flags)
-        if (parsed.given(f.id) && (f.commands & (1U << static_cast<unsigned>(command))) == 0)
+        if (parsed.given(f.id) && (f.commands & bit(command)) == 0)
             fail_usage("attn-calc " + std::string(name_of(command)) + " takes no " +
                        std::string(long_name(f)));
 }
@@ -270,16 +267,13 @@ void read_outputs(const Parsed& parsed, Options& options) {
             if (other.path == target.path) fail_usage("-o " + target.path + " is given twice");
         options.targets.push_back(std::move(target));
     }
-    constexpr unsigned several = of_run | of_check | of_diff | of_blindspots | of_probe;
-    const bool one = (several & (1U << static_cast<unsigned>(options.command))) == 0;
-    if (one && options.targets.size() > 1)
+    if (!row_of(options.command).several && options.targets.size() > 1)
         fail_usage("-o: " + std::string(name_of(options.command)) + " writes one file");
 }
 
 ExplainOptions explain_options(const Parsed& parsed) {
     ExplainOptions o;
     const auto last = [&](Id id) { return parsed.values[id].empty() ? "" : parsed.values[id].back(); };
-    o.format = last(format);
     o.level = last(level);
     o.row = last(row);
     o.cell = last(cell);
@@ -368,9 +362,8 @@ Options convert(const Parsed& parsed, Options options) {
     } else if (given(dtype)) {
         options.request.dtype = static_cast<DType>(choice(dtype, {"float32", "float64"}));
     }
-    const bool explains = options.command == Command::explain;
-    if (explains) options.explain = explain_options(parsed);
-    if (given(format) && !explains) options.format = format_value(last(format));
+    if (options.command == Command::explain) options.explain = explain_options(parsed);
+    if (given(format)) options.format = format_value(last(format), options.command);
     if (given(precision)) options.precision = integer_value("--precision", last(precision), 0, 30);
     if (given(top)) options.top = integer_value("--top", last(top), 1, 1'000'000);
     if (given(width) && options.command != Command::probe)
@@ -385,24 +378,13 @@ Options convert(const Parsed& parsed, Options options) {
     if (given(prefix)) options.prefix = last(prefix);
     for (const std::string& text : parsed.values[stages])
         text == "?" ? void(options.list_stages = true) : append_stages(text, options.request.stages);
-    const bool two_formats = options.command == Command::check || options.command == Command::diff ||
-                             options.command == Command::blindspots;
     if (options.command == Command::diff) options.diff = read_diff(parsed);
     if (options.command == Command::probe) options.probe = read_probe(parsed);
     read_outputs(parsed, options);
-    std::vector<Target> asked = options.targets;
-    asked.push_back({"-", options.format});
-    for (const Target& t : asked) {
-        const Format f = t.format.value_or(Format::text);
-        if (two_formats && f != Format::text && f != Format::json)
-            fail_usage("attn-calc " + std::string(name_of(options.command)) + " prints text or json");
-    }
     return options;
 }
 
 }  // namespace
-
-std::string_view name_of(Command command) { return command_names[static_cast<std::size_t>(command)]; }
 
 Options parse_options(std::span<const char* const> arguments) {
     Parsed parsed = parse_words(arguments);

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "app/command.hpp"
 #include "lib/diff/compare.hpp"
 #include "lib/input/numbers.hpp"
 #include "lib/mistakes/probe.hpp"
@@ -12,10 +13,6 @@
 #include "lib/render/render.hpp"
 
 namespace attn {
-
-enum class Command { run, check, init, schema, convert, explain, diff, blindspots, probe };
-
-std::string_view name_of(Command command);
 
 /// When something is done that depends on a terminal.
 enum class When { automatic, always, never };
@@ -30,7 +27,7 @@ struct Target {
 
 /// What `explain` is asked for, as typed.
 struct ExplainOptions {
-    std::string format, level;
+    std::string level;
     std::string row, cell;  ///< empty: not given
     std::optional<int> head;
     bool all_rows = false, solution = false, standalone = false;
@@ -69,7 +66,7 @@ struct Options {
     ExplainOptions explain;
 
     /// The format of standard output.
-    Format standard_format() const { return format.value_or(Format::text); }
+    Format standard_format() const { return format.value_or(writes_of(command).front().format); }
 };
 
 /// Reads the words after the program's name. \throws Error (exit 2) for what no document could make right.

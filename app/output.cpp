@@ -193,6 +193,12 @@ std::unique_ptr<DescriptorOutput> open_standard_output() {
     return std::make_unique<DescriptorOutput>(STDOUT_FILENO, "<stdout>");
 }
 
+void print_text(std::string_view text) {
+    const auto output = open_standard_output();
+    output->write(text);
+    output->commit();
+}
+
 std::unique_ptr<DescriptorOutput> open_output(const std::string& name) {
     if (name == "-") return open_standard_output();
     if (name.empty() || name.ends_with('/')) refuse_output(name, name.empty() ? ENOENT : EISDIR);

@@ -65,6 +65,9 @@ class FileOutput : public DescriptorOutput {
 
 std::unique_ptr<DescriptorOutput> open_standard_output();
 
+/// Writes a text to standard output. \throws Error (exit 4), ClosedPipe
+void print_text(std::string_view text);
+
 /// "-" is standard output; pipes and devices are written directly, everything else through a FileOutput.
 /// \throws Error (exit 4).
 std::unique_ptr<DescriptorOutput> open_output(const std::string& path);

@@ -31,11 +31,9 @@ void blindspots_command(const Options& options, const Diagnostics& diagnostics) 
     const std::vector<PlannedDocument> documents = plan_all(options);
     std::vector<Blindspots> found;
     for (const PlannedDocument& document : documents) found.push_back(blindspots_of(document.plan));
-    std::vector<Target> targets = options.targets;
-    if (targets.empty() || options.format) targets.push_back({"-", options.format});
     const int width = options.width.value_or(std::min(columns_of(STDOUT_FILENO), 100));
-    write_targets(targets, [&](const Target& t, Output& output) {
-        output.write(report(documents, found, t.format.value_or(options.standard_format()), width));
+    write_targets(targets_of(options), [&](const Target& t, Output& output) {
+        output.write(report(documents, found, *t.format, width));
     });
     for (const PlannedDocument& document : documents)
         for (const std::string& warning : document.plan.warnings) diagnostics.warning(document.file, warning);

@@ -8,18 +8,12 @@ namespace attn {
 void run_command(const Options& options, const Diagnostics& diagnostics);
 void check_command(const Options& options, const Diagnostics& diagnostics);
 void init_command(const Options& options, const Diagnostics& diagnostics);
-void schema_command(const Options& options);
+void schema_command(const Options& options, const Diagnostics& diagnostics);
 void convert_command(const Options& options, const Diagnostics& diagnostics);
 void explain_command(const Options& options, const Diagnostics& diagnostics);
 /// \return Exit::ok: equal, Exit::difference
 Exit diff_command(const Options& options, const Diagnostics& diagnostics);
 void blindspots_command(const Options& options, const Diagnostics& diagnostics);
 void probe_command(const Options& options, const Diagnostics& diagnostics);
-
-/// The version; with -v those of the compiler and the libraries as well.
-void print_version(const Options& options);
-
-/// Writes a text to standard output.
-void print_text(std::string_view text);
 
 }  // namespace attn

@@ -11,12 +11,13 @@ namespace attn {
 namespace {
 
 void refuse_many(Format format, std::size_t documents) {
-    if (documents <= 1 ||
-        (format != Format::csv && format != Format::torch && format != Format::tex && !is_binary(format)))
-        return;
+    if (documents <= 1 || row_of(format).several) return;
+    std::string others;
+    for (const FormatRow& f : all_formats())
+        if (f.several) others += (others.empty() ? "" : ", ") + std::string(f.name);
     fail_usage("the format " + std::string(name_of(format)) + " holds one document, and there are " +
                    std::to_string(documents),
-               "json, ndjson, text and md hold several");
+               "formats that hold several: " + others);
 }
 
 void refuse_many_stages(Format format, const Plan& plan) {
@@ -27,7 +28,9 @@ void refuse_many_stages(Format format, const Plan& plan) {
                    "--stages NAME chooses one; npz holds several");
 }
 
-RenderOptions form_of(const Options& options, bool standard, bool several) {
+}  // namespace
+
+RenderOptions render_form(const Options& options, bool standard) {
     RenderOptions form;
     form.nonfinite = options.nonfinite;
     form.squeeze = options.squeeze;
@@ -35,13 +38,20 @@ RenderOptions form_of(const Options& options, bool standard, bool several) {
     form.ascii = options.ascii;
     form.top = options.top;
     form.precision = options.precision;
-    form.heading = several;
     form.width = options.width ? *options.width : columns_of(standard ? STDOUT_FILENO : -1);
     form.colour = standard ? use_colour(STDOUT_FILENO, options.colour) : options.colour == When::always;
     return form;
 }
 
-}  // namespace
+std::vector<Target> targets_of(const Options& options) {
+    std::vector<Target> targets = options.targets;
+    const bool standard_named =
+        std::any_of(targets.begin(), targets.end(), [](const Target& t) { return t.path == "-"; });
+    if (targets.empty() || (options.format && !standard_named)) targets.push_back({"-", options.format});
+    for (Target& t : targets)
+        if (!t.format) t.format = options.standard_format();
+    return targets;
+}
 
 void refuse_terminal(Format format) {
     if (is_binary(format) && isatty(STDOUT_FILENO) == 1)
@@ -58,29 +68,32 @@ void refuse_overwriting(const std::string& path, const std::vector<std::string>&
             fail_usage("-o " + path + " would overwrite the input");
 }
 
-std::vector<Destination> open_destinations(const Options& options,
-                                           const std::vector<PlannedDocument>& documents) {
-    std::vector<Target> targets = options.targets;
-    bool standard_named = false;
-    for (const Target& t : targets) standard_named = standard_named || t.path == "-";
-    if (targets.empty() || (options.format && !standard_named)) targets.push_back({"-", options.format});
+std::vector<Destination> open_targets(const Options& options, const std::vector<Target>& targets) {
     for (const Target& t : targets) {
-        const Format format = t.format.value_or(options.standard_format());
-        refuse_many(format, documents.size());
-        if (!documents.empty()) refuse_many_stages(format, documents.front().plan);
-        if (t.path == "-") refuse_terminal(format);
+        if (t.path == "-") refuse_terminal(*t.format);
         refuse_overwriting(t.path, options.words);
     }
-
     std::vector<Destination> destinations;
     for (const Target& t : targets) {
         Destination d;
         d.standard = t.path == "-";
-        d.format = t.format.value_or(options.standard_format());
-        d.form = form_of(options, d.standard, documents.size() > 1);
+        d.format = *t.format;
+        d.form = render_form(options, d.standard);
         d.output = open_output(t.path);
         destinations.push_back(std::move(d));
     }
+    return destinations;
+}
+
+std::vector<Destination> open_destinations(const Options& options,
+                                           const std::vector<PlannedDocument>& documents) {
+    const std::vector<Target> targets = targets_of(options);
+    for (const Target& t : targets) {
+        refuse_many(*t.format, documents.size());
+        if (!documents.empty()) refuse_many_stages(*t.format, documents.front().plan);
+    }
+    std::vector<Destination> destinations = open_targets(options, targets);
+    for (Destination& d : destinations) d.form.heading = documents.size() > 1;
     return destinations;
 }
 

@@ -18,6 +18,17 @@ struct Destination {
     bool closed = false;  ///< its reader has gone
 };
 
+/// What -o and -f ask for: files, and standard output where no file is named or -f is given as well. Each has
+/// a format: without one it is the first that the command writes.
+std::vector<Target> targets_of(const Options& options);
+
+/// How a command writes a format on a target.
+RenderOptions render_form(const Options& options, bool standard);
+
+/// Opens every target. \throws Error: exit 2 for an output that is one of the files read, or binary on a
+/// terminal; exit 4
+std::vector<Destination> open_targets(const Options& options, const std::vector<Target>& targets);
+
 /// Opens what -o and -f ask for. \throws Error: exit 2 for a format that cannot hold `documents`, or for an
 /// output that is one of the files read; exit 4.
 std::vector<Destination> open_destinations(const Options& options,

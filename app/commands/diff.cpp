@@ -1,7 +1,6 @@
 #include "lib/render/comparisons/diff.hpp"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -9,7 +8,6 @@
 
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
-#include "app/terminal.hpp"
 #include "lib/diff/ours.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/mistakes/causes.hpp"
@@ -272,23 +270,12 @@ Reports compare_folders(const Options& options, const Diagnostics& diagnostics) 
 }
 
 void write_reports(const Options& options, const Reports& out) {
-    std::vector<Target> targets = options.targets;
-    if ((targets.empty() || options.format) && !options.quiet) targets.push_back({"-", options.format});
-    for (const Target& t : targets) {
-        const Format format = t.format.value_or(options.standard_format());
-        if (format != Format::text && format != Format::json)
-            fail_usage("-o " + t.path + ": attn-calc diff writes text or json", "-o " + t.path + ":json");
-    }
+    std::vector<Target> targets = targets_of(options);
+    if (options.quiet) std::erase_if(targets, [](const Target& t) { return t.path == "-"; });
     write_targets(targets, [&](const Target& t, Output& output) {
-        const bool standard = t.path == "-";
-        RenderOptions form;
-        form.ascii = options.ascii;
-        form.compact = options.compact;
-        form.width = options.width ? *options.width : columns_of(standard ? STDOUT_FILENO : -1);
-        form.colour = standard ? use_colour(STDOUT_FILENO, options.colour) : options.colour == When::always;
-        output.write(t.format.value_or(options.standard_format()) == Format::json
+        output.write(*t.format == Format::json
                          ? diff_json(out.reports, out.missing)
-                         : diff_text(out.reports, out.missing, form));
+                         : diff_text(out.reports, out.missing, render_form(options, t.path == "-")));
     });
 }
 

@@ -7,52 +7,17 @@
 #include <optional>
 
 #include "app/commands/commands.hpp"
+#include "app/commands/common.hpp"
 #include "app/option_values.hpp"
 #include "app/output.hpp"
 #include "app/source.hpp"
-#include "app/terminal.hpp"
 #include "lib/render/explanations/explain.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
 namespace {
 
-constexpr std::array<std::string_view, 4> formats{"text", "json", "md", "tex"};
 constexpr std::array<std::string_view, 3> levels{"brief", "normal", "full"};
-
-struct Goal {
-    std::string path = "-";
-    ExplainFormat format = ExplainFormat::text;
-};
-
-ExplainFormat format_of(std::string_view flag, std::string_view text) {
-    return static_cast<ExplainFormat>(choice_value(flag, text, formats));
-}
-
-/// Where it goes, and in which form: -f, or what the name of the file says.
-Goal goal_of(const Options& options) {
-    Goal goal;
-    if (!options.explain.format.empty()) goal.format = format_of("-f", options.explain.format);
-    if (options.targets.empty() || options.targets.front().path == "-") return goal;
-    goal.path = options.targets.front().path;
-    if (!options.explain.format.empty()) return goal;
-    const std::size_t colon = goal.path.rfind(':');
-    if (colon != std::string::npos && goal.path.find_first_of("/.", colon) == std::string::npos) {
-        goal.format = format_of("-o", goal.path.substr(colon + 1));
-        goal.path.resize(colon);
-        return goal;
-    }
-    const std::size_t dot = goal.path.find_last_of("./");
-    const std::string suffix =
-        dot == std::string::npos || goal.path[dot] != '.' ? "" : goal.path.substr(dot + 1);
-    if (suffix == "txt" || suffix == "text") return goal;
-    const auto* found = std::find(formats.begin(), formats.end(), suffix);
-    if (found == formats.end())
-        fail_usage("-o " + harmless(goal.path) + ": the name does not say the format",
-                   "-o " + harmless(goal.path) + ":md");
-    goal.format = static_cast<ExplainFormat>(found - formats.begin());
-    return goal;
-}
 
 /// The rows that are explained: those that were asked for, or the second one.
 std::vector<Index> rows_of(const Plan& plan, const ExplainOptions& options) {
@@ -81,23 +46,24 @@ std::vector<Stage> blank_of(const Plan& plan, const ExplainOptions& options) {
     return out;
 }
 
-ExplainForm form_of(const Options& options, bool standard) {
+constexpr int widest = 120;
+
+explain::Level level_of(const Options& options) {
+    if (options.explain.level.empty()) return explain::Level::normal;
+    return static_cast<explain::Level>(choice_value("--level", options.explain.level, levels));
+}
+
+ExplainForm explain_form(const Options& options, bool standard) {
     ExplainForm form;
-    form.base.nonfinite = options.nonfinite;
-    form.base.compact = options.compact;
-    form.base.ascii = options.ascii;
-    form.base.precision = options.precision;
-    form.base.width =
-        options.width ? *options.width : std::min(columns_of(standard ? STDOUT_FILENO : -1), 120);
-    form.base.colour = standard ? use_colour(STDOUT_FILENO, options.colour) : options.colour == When::always;
+    form.base = render_form(options, standard);
+    if (!options.width) form.base.width = std::min(form.base.width, widest);
     form.solution = options.explain.solution;
     form.standalone = options.explain.standalone;
-    if (!options.explain.level.empty())
-        form.level = static_cast<explain::Level>(choice_value("--level", options.explain.level, levels));
+    form.level = level_of(options);
     return form;
 }
 
-void refuse_contradictions(const Options& options, const Goal& goal) {
+void refuse_contradictions(const Options& options, const std::vector<Target>& targets) {
     const ExplainOptions& e = options.explain;
     if (e.all_rows && !e.row.empty()) fail_usage("--all-rows and --row exclude each other");
     if (!e.cell.empty() && (e.all_rows || !e.row.empty()))
@@ -105,9 +71,17 @@ void refuse_contradictions(const Options& options, const Goal& goal) {
                    " has no use");
     if (e.solution && e.blank.empty())
         fail_usage("--key writes the solution of a worksheet", "--blank weights,context --key");
-    if (e.standalone && goal.format != ExplainFormat::tex) fail_usage("--standalone is for -f tex");
+    const auto is_tex = [](const Target& t) { return t.format == Format::tex; };
+    if (e.standalone && std::none_of(targets.begin(), targets.end(), is_tex))
+        fail_usage("--standalone is for -f tex");
     if (options.words.size() > 1) fail_usage("attn-calc explain takes one file");
 }
+
+/// One of the places that explanations are written to.
+struct Page {
+    ExplanationWriter writer;
+    ExplainForm form;
+};
 
 /// What is explained of one document: rows, or one number.
 struct Task {
@@ -154,23 +128,31 @@ std::vector<PlannedDocument> planned(const Options& options) {
 }  // namespace
 
 void explain_command(const Options& options, const Diagnostics& diagnostics) {
-    const Goal goal = goal_of(options);
-    refuse_contradictions(options, goal);
-    ExplainForm form = form_of(options, goal.path == "-");
+    const std::vector<Target> targets = targets_of(options);
+    refuse_contradictions(options, targets);
     Options reading = options;
     if (!options.explain.row.empty()) reading.request.rows = options.explain.row;
     std::vector<PlannedDocument> documents = planned(reading);
     std::vector<Task> tasks;
-    for (PlannedDocument& d : documents) tasks.push_back(task_of(d, options, form.level));
+    for (PlannedDocument& d : documents) tasks.push_back(task_of(d, options, level_of(options)));
 
-    const auto output = open_output(goal.path);
-    ExplanationWriter writer(goal.format, *output, form);
+    std::vector<Destination> destinations = open_targets(options, targets);
+    std::vector<Page> pages;
+    for (Destination& to : destinations) {
+        ExplainForm form = explain_form(options, to.standard);
+        pages.push_back({ExplanationWriter(to.format, *to.output, form), form});
+    }
     for (const Task& task : tasks) {
-        form.blank = task.blank;
+        for (Page& page : pages) page.form.blank = task.blank;
         Plan& plan = task.document->plan;
         const auto tell = [&](const explain::Explanation& e) {
             for (const std::string& warning : e.warnings) diagnostics.warning(task.document->file, warning);
-            writer.write(e, form);
+            for_open(destinations, [&](Destination& to) {
+                Page& page = pages[static_cast<std::size_t>(&to - destinations.data())];
+                page.writer.write(e, page.form);
+            });
+            if (std::all_of(destinations.begin(), destinations.end(), [](const auto& d) { return d.closed; }))
+                throw ClosedPipe{};
         };
         try {
             if (task.cell) tell(explain::explain_cell(plan, *task.cell, task.request));
@@ -180,8 +162,10 @@ void explain_command(const Options& options, const Diagnostics& diagnostics) {
             throw;
         }
     }
-    writer.end();
-    output->commit();
+    for_open(destinations, [&](Destination& to) {
+        pages[static_cast<std::size_t>(&to - destinations.data())].writer.end();
+    });
+    commit_all(destinations);
 }
 
 }  // namespace attn

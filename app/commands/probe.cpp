@@ -8,23 +8,6 @@
 #include "lib/text.hpp"
 
 namespace attn {
-namespace {
-
-/// Where the probe goes to: the document as JSON, or its arrays for another program.
-std::vector<Target> targets_of(const Options& options) {
-    std::vector<Target> targets = options.targets;
-    if (targets.empty()) targets.push_back({"-", std::nullopt});
-    for (Target& t : targets) {
-        t.format = t.format.value_or(Format::json);
-        if (*t.format != Format::json && *t.format != Format::npz && *t.format != Format::safetensors)
-            fail_usage("-o " + t.path + ": attn-calc probe writes json, npz or safetensors",
-                       "-o " + t.path + ":json");
-    }
-    return targets;
-}
-
-}  // namespace
-
 void probe_command(const Options& options, const Diagnostics& diagnostics) {
     if (!options.words.empty())
         fail_usage("attn-calc probe reads no file", "its sizes are options: --tokens, --width, ...");

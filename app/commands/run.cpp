@@ -55,8 +55,7 @@ void announce_size(const Destination& to, const PlannedDocument& document, const
     const double each =
         is_binary(to.format) ? static_cast<double>(size_of(document.plan.dtype)) : bytes_of_number;
     const double bytes = shown_elements(document.plan) * each;
-    const bool cut = to.format == Format::text || to.format == Format::md || to.format == Format::tex;
-    if (!cut && bytes > large_bytes)
+    if (!row_of(to.format).cut && bytes > large_bytes)
         diagnostics.note(document.file + ": about " + rounded_bytes(bytes) +
                          " follow; --stages, --rows and --heads write less");
 }

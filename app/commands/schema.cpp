@@ -7,7 +7,7 @@
 
 namespace attn {
 
-void schema_command(const Options& options) {
+void schema_command(const Options& options, const Diagnostics& /*diagnostics*/) {
     static constexpr std::array<std::string_view, 2> names{"input", "trace"};
     if (options.words.size() != 1) fail_usage("attn-calc schema takes one name: input or trace");
     const std::size_t which = choice_value("attn-calc schema", options.words.front(), names);

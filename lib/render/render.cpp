@@ -1,54 +1,88 @@
 #include "lib/render/render.hpp"
 
-#include <algorithm>
-#include <array>
-
 #include "lib/render/traces/trace_sinks.hpp"
 
 namespace attn {
 namespace {
 
-constexpr std::array<std::string_view, 10> names{"text", "json", "ndjson",      "csv", "torch",
-                                                 "npz",  "npy",  "safetensors", "md",  "tex"};
-constexpr std::array<std::string_view, 2> later_names{"html", "svg"};
+constexpr unsigned labelled = obeys_width | obeys_precision | obeys_ascii;
+
+template <Format format>
+std::unique_ptr<Sink> tensors(Output& output, const RenderOptions& options) {
+    return make_tensors(format, output, options.squeeze);
+}
+
+constexpr bool binary = true, text = false, cut = true, whole = false, several = true, one = false;
+
+/// THE TABLE of formats, in the order of Format.
+constexpr std::array<FormatRow, 10> format_rows{{
+    {Format::text,
+     "text",
+     {"txt", "text"},
+     {"plain", "table"},
+     text,
+     cut,
+     several,
+     labelled | obeys_colour | obeys_top,
+     make_text},
+    {Format::json,
+     "json",
+     {"json"},
+     {},
+     text,
+     whole,
+     several,
+     obeys_nonfinite | obeys_squeeze | obeys_compact,
+     make_json},
+    {Format::ndjson,
+     "ndjson",
+     {"ndjson", "jsonl"},
+     {"jsonl", "jsonlines"},
+     text,
+     whole,
+     several,
+     obeys_nonfinite,
+     make_ndjson},
+    {Format::csv,
+     "csv",
+     {"csv"},
+     {},
+     text,
+     whole,
+     one,
+     0,
+     [](Output& output, const RenderOptions&) { return make_csv(output); }},
+    {Format::torch, "torch", {}, {"pytorch", "pt"}, text, whole, one, obeys_squeeze, make_torch},
+    {Format::npz, "npz", {"npz"}, {"numpy"}, binary, whole, one, obeys_squeeze, tensors<Format::npz>},
+    {Format::npy, "npy", {"npy"}, {}, binary, whole, one, obeys_squeeze, tensors<Format::npy>},
+    {Format::safetensors,
+     "safetensors",
+     {"safetensors"},
+     {},
+     binary,
+     whole,
+     one,
+     obeys_squeeze,
+     tensors<Format::safetensors>},
+    {Format::md, "md", {"md"}, {"markdown"}, text, cut, several, labelled, make_markdown},
+    {Format::tex, "tex", {"tex"}, {"latex"}, text, cut, one, labelled | obeys_compact, make_latex},
+}};
+
+constexpr bool formats_are_in_order() {
+    for (std::size_t k = 0; k < format_rows.size(); ++k)
+        if (static_cast<std::size_t>(format_rows[k].format) != k) return false;
+    return true;
+}
+static_assert(formats_are_in_order());
 
 }  // namespace
 
-std::optional<Format> format_named(std::string_view name) {
-    for (std::size_t k = 0; k < names.size(); ++k)
-        if (names[k] == name) return static_cast<Format>(k);
-    return std::nullopt;
-}
+std::span<const FormatRow> all_formats() { return format_rows; }
 
-bool is_later_format(std::string_view name) {
-    return std::find(later_names.begin(), later_names.end(), name) != later_names.end();
-}
-
-std::string_view name_of(Format format) { return names[static_cast<std::size_t>(format)]; }
-std::span<const std::string_view> format_names() { return names; }
+const FormatRow& row_of(Format format) { return format_rows[static_cast<std::size_t>(format)]; }
 
 std::unique_ptr<Sink> make_sink(Format format, Output& output, const RenderOptions& options) {
-    switch (format) {
-        case Format::text:
-            return make_text(output, options);
-        case Format::json:
-            return make_json(output, options);
-        case Format::ndjson:
-            return make_ndjson(output, options);
-        case Format::csv:
-            return make_csv(output);
-        case Format::torch:
-            return make_torch(output, options);
-        case Format::npz:
-        case Format::npy:
-        case Format::safetensors:
-            return make_tensors(format, output, options.squeeze);
-        case Format::md:
-            return make_markdown(output, options);
-        case Format::tex:
-            return make_latex(output, options);
-    }
-    return nullptr;
+    return row_of(format).make(output, options);
 }
 
 }  // namespace attn

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,18 +14,38 @@ namespace attn {
 
 enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors, md, tex };
 
-/// The format of a name, or nothing.
-std::optional<Format> format_named(std::string_view name);
-/// Whether a name is that of a format of a later release: refused by name.
-bool is_later_format(std::string_view name);
+/// Which of RenderOptions have an effect: a sum of these.
+enum Obeyed : unsigned {
+    obeys_nonfinite = 1,
+    obeys_squeeze = 2,
+    obeys_compact = 4,
+    obeys_colour = 8,
+    obeys_ascii = 16,
+    obeys_width = 32,
+    obeys_precision = 64,
+    obeys_top = 128
+};
 
-std::string_view name_of(Format format);
-/// Every format, by name.
-std::span<const std::string_view> format_names();
-/// No text: nothing for a terminal.
-constexpr bool is_binary(Format format) {
-    return format == Format::npz || format == Format::npy || format == Format::safetensors;
-}
+class Output;
+struct RenderOptions;
+
+/// A row of THE TABLE of formats (render.cpp). A new format is its file, its enumerator and its row.
+struct FormatRow {
+    Format format;
+    std::string_view name;
+    std::array<std::string_view, 2> suffixes;  ///< of files, without the point; empty: none
+    std::array<std::string_view, 2> also;      ///< what people write instead: never accepted, but understood
+    bool binary;                               ///< no text: nothing for a terminal
+    bool cut;                                  ///< leaves out numbers that do not fit
+    bool several;                              ///< holds several documents
+    unsigned obeys;                            ///< Obeyed, of a trace
+    std::unique_ptr<Sink> (*make)(Output& output, const RenderOptions& options);
+};
+
+std::span<const FormatRow> all_formats();
+const FormatRow& row_of(Format format);
+inline std::string_view name_of(Format format) { return row_of(format).name; }
+inline bool is_binary(Format format) { return row_of(format).binary; }
 
 /// Where bytes go: a file, standard output, a string.
 class Output {
@@ -39,15 +60,16 @@ class Output {
     virtual void write_at(Index /*place*/, std::string_view /*bytes*/) {}
 };
 
+/// How a result is written. Which formats obey which of the first members: FormatRow::obeys.
 struct RenderOptions {
     NonFinite nonfinite = NonFinite::string;
-    bool squeeze = false;           ///< JSON, torch, binary: axes of length 1 are left out
-    bool compact = false;           ///< JSON: one line; LaTeX: a bmatrix, without labels
-    bool colour = false;            ///< text
-    bool ascii = false;             ///< text: our own marks in ASCII, other characters escaped
-    int width = 80;                 ///< text, Markdown, LaTeX: columns of a table
-    int precision = 4;              ///< text, Markdown, LaTeX: digits after the point
-    std::optional<int> top;         ///< text: the largest weights of each row
+    bool squeeze = false;  ///< axes of length 1 are left out
+    bool compact = false;  ///< JSON: one line; LaTeX: a bmatrix, without labels
+    bool colour = false;
+    bool ascii = false;             ///< our own marks in ASCII, other characters escaped
+    int width = 80;                 ///< columns of a table
+    int precision = 4;              ///< digits after the point
+    std::optional<int> top;         ///< the largest weights of each row
     std::optional<Index> document;  ///< its number, where there are several
     bool heading = false;           ///< text, Markdown: a heading with the document's name
     std::string source_name;

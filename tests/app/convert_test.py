@@ -163,7 +163,7 @@ class Tests:
                 ("several in npy", ["-", "-o", "s.npy"], given, 2, "holds one tensor"),
                 ("no such tensor", ["-", "-o", "s.npz", "--stages", "musk"], given, 2, 'did you mean "mask"'),
                 ("nowhere", ["-"], given, 2, "-o OUT"),
-                ("not a format of tensors", ["-", "-o", "s.txt"], given, 2, "does not write text"),
+                ("not a format of tensors", ["-", "-o", "s.txt"], given, 2, "npy or safetensors, not text"),
                 ("five axes", ["-", "-o", "s.csv"], b'{"x": [[[[[1]]]]]}', 2, "5 axes"),
                 ("ragged", ["-", "-o", "s.npz"], b'{"x": [[1, 2], [3]]}', 3, "/x/1 has 1 number"),
                 ("no tensor", ["-", "-o", "s.npz"], b'{"x": "text"}', 3, "/x is the string"),

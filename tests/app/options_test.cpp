@@ -51,7 +51,7 @@ TEST_CASE("subcommands stand before or after options") {
     CHECK(parse({"run", "--help"}).help);
     CHECK(parse({"--help", "run"}).command_named);
     CHECK(parse({"help", "check"}).command == Command::check);
-    CHECK(refusal({"completion", "x.json"}).message == "attn-calc completion is not there yet");
+    CHECK(refusal({"completion", "x.json"}).message == "unknown command \"completion\"");
     CHECK(refusal({"rnu", "x.json"}).hint == "did you mean \"run\"?");
     CHECK(refusal({"xyzzy"}).code == Exit::usage);
     CHECK(refusal({"init", "--rows", "1"}).message == "attn-calc init takes no --rows");
@@ -99,14 +99,23 @@ TEST_CASE("formats by name and by suffix") {
     CHECK(parse({"-o", "/dev/stdout:json", "x.json"}).targets[0].path == "/dev/stdout");
     CHECK(parse({"-o", "-", "x.json"}).targets[0].path == "-");
     CHECK(refusal({"-f", "jsn", "x.json"}).hint == "did you mean \"json\"?");
-    CHECK(refusal({"check", "-o", "a.npz", "x.json"}).message == "attn-calc check prints text or json");
+    CHECK(refusal({"check", "-o", "a.npz", "x.json"}).message ==
+          "attn-calc check writes text or json, not npz");
     CHECK(parse({"-o", "a.npz", "x.json"}).targets[0].format == Format::npz);
     CHECK(parse({"-o", "a.b:safetensors", "x.json"}).targets[0].format == Format::safetensors);
     CHECK(parse({"convert", "--dtype", "bfloat16", "x.json", "-o", "a.npy"}).element == Element::bfloat16);
     CHECK(refusal({"--dtype", "float16", "x.json"}).code == Exit::usage);
     CHECK(refusal({"convert", "x.json", "-o", "a.npz", "-o", "b.npz"}).code == Exit::usage);
-    CHECK(refusal({"-f", "html", "x.json"}).message == "the format html is not there yet");
-    CHECK(refusal({"-o", "a.html", "x.json"}).message == "the format html is not there yet");
+    CHECK(refusal({"-f", "html", "x.json"}).message == "unknown format \"html\"");
+    CHECK(refusal({"-f", "latex", "x.json"}).hint == "did you mean \"tex\"?");
+    CHECK(refusal({"-f", "jsonl", "x.json"}).hint == "did you mean \"ndjson\"?");
+    CHECK(refusal({"-o", "a.html", "x.json"}).hint == "-o a.html:json");
+    CHECK(parse({"explain", "x.json", "-o", "a.txt:md"}).targets[0].format == Format::md);
+    CHECK(refusal({"explain", "x.json", "-f", "csv"}).message ==
+          "attn-calc explain writes text, json, md or tex, not csv");
+    CHECK(refusal({"probe", "-o", "x.csv"}).message ==
+          "attn-calc probe writes json, npz or safetensors, not csv");
+    CHECK(parse({"schema", "input", "-o", "x"}).targets[0].path == "x");
     CHECK(refusal({"-o", "a.dat", "x.json"}).hint == "-o a.dat:json");
     CHECK(refusal({"-o", "a.b/x", "x.json"}).code == Exit::usage);
     CHECK(refusal({"-o", "a.json", "-o", "a.json", "x.json"}).code == Exit::usage);

@@ -488,7 +488,7 @@ def check_refusals(c):
             (("causal.json", "--blank", "wieghts"), "there is no such stage"),
             (("causal.json", "--key"), "--blank weights,context --key"),
             (("causal.json", "--standalone"), "--standalone is for -f tex"),
-            (("causal.json", "-f", "csv"), "expected text, json, md or tex"),
+            (("causal.json", "-f", "csv"), "writes text, json, md or tex, not csv"),
             (("causal.json", "--level", "high"), "expected brief, normal or full"),
             (("causal.json", "-o", "x.pdf"), "does not say the format"),
             (("causal.json", "causal.json"), "takes one file"),

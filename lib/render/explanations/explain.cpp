@@ -52,8 +52,8 @@ std::string note_of(const explain::Line& line, Stage stage, const Notation& n, e
     return note + (note.empty() ? "" : "; ") + "the shown digits give " + digits;
 }
 
-ExplanationWriter::ExplanationWriter(ExplainFormat format, Output& output, const ExplainForm& form)
-    : format_(format), output_(output), is_document_(format == ExplainFormat::tex && form.standalone) {
+ExplanationWriter::ExplanationWriter(Format format, Output& output, const ExplainForm& form)
+    : format_(format), output_(output), is_document_(format == Format::tex && form.standalone) {
     if (is_document_)
         output_.write(
             "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{amsmath}\n"
@@ -61,17 +61,17 @@ ExplanationWriter::ExplanationWriter(ExplainFormat format, Output& output, const
 }
 
 void ExplanationWriter::write(const explain::Explanation& e, const ExplainForm& form) {
-    if (!first_ && format_ != ExplainFormat::json) output_.write("\n");
+    if (!first_ && format_ != Format::json) output_.write("\n");
     first_ = false;
     switch (format_) {
-        case ExplainFormat::text:
-            return output_.write(explained_text(e, form));
-        case ExplainFormat::json:
+        case Format::json:
             return output_.write(explained_json(e, form));
-        case ExplainFormat::md:
+        case Format::md:
             return output_.write(explained_md(e, form));
-        case ExplainFormat::tex:
+        case Format::tex:
             return output_.write(explained_tex(e, form));
+        default:
+            return output_.write(explained_text(e, form));
     }
 }
 

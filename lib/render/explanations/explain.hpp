@@ -8,8 +8,6 @@
 
 namespace attn {
 
-enum class ExplainFormat { text, json, md, tex };
-
 struct ExplainForm {
     RenderOptions base;
     explain::Level level = explain::Level::normal;
@@ -21,13 +19,13 @@ struct ExplainForm {
 /// Writes explanations, one after another: what has been written is not kept.
 class ExplanationWriter {
   public:
-    ExplanationWriter(ExplainFormat format, Output& output, const ExplainForm& form);
+    ExplanationWriter(Format format, Output& output, const ExplainForm& form);
     void write(const explain::Explanation& e, const ExplainForm& form);
     /// After the last one.
     void end();
 
   private:
-    ExplainFormat format_;
+    Format format_;
     Output& output_;
     bool is_document_;
     bool first_ = true;

@@ -1,0 +1,177 @@
+#include "app/command.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "app/commands/commands.hpp"
+
+namespace attn {
+namespace {
+
+/// A command that ends well where it does not throw.
+template <auto work>
+Exit done(const Options& options, const Diagnostics& diagnostics) {
+    work(options, diagnostics);
+    return Exit::ok;
+}
+
+constexpr unsigned text_form = obeys_width | obeys_ascii | obeys_colour;
+constexpr std::array check_formats{CommandFormat{Format::text, obeys_width | obeys_ascii},
+                                   CommandFormat{Format::json, obeys_compact}};
+constexpr std::array convert_formats{CommandFormat{Format::json, 0}, CommandFormat{Format::csv, 0},
+                                     CommandFormat{Format::npz, 0}, CommandFormat{Format::npy, 0},
+                                     CommandFormat{Format::safetensors, 0}};
+constexpr std::array explain_formats{CommandFormat{Format::text, text_form | obeys_precision},
+                                     CommandFormat{Format::json, obeys_nonfinite | obeys_compact},
+                                     CommandFormat{Format::md, obeys_precision},
+                                     CommandFormat{Format::tex, obeys_precision}};
+constexpr std::array diff_formats{CommandFormat{Format::text, text_form}, CommandFormat{Format::json, 0}};
+constexpr std::array blindspots_formats{CommandFormat{Format::text, obeys_width},
+                                        CommandFormat{Format::json, 0}};
+constexpr std::array probe_formats{CommandFormat{Format::json, 0}, CommandFormat{Format::npz, 0},
+                                   CommandFormat{Format::safetensors, 0}};
+
+/// THE TABLE of commands, in the order of Command.
+constexpr std::array<CommandRow, 9> command_rows{{
+    {.command = Command::run,
+     .name = "run",
+     .summary = "compute documents; print or dump every stage (without a command)",
+     .usage = "[OPTIONS] [FILE...]        (FILE - or none: standard input)",
+     .examples = R"(  attn-calc run x.json                          every stage as text
+  attn-calc run x.json --stages                 which stages are there
+  attn-calc run x.json --stages weights --rows 0:2
+  attn-calc run x.json -o trace.json -o weights.dat:csv)",
+     .traces = true,
+     .waits = true,
+     .several = true,
+     .obey = done<run_command>},
+    {.command = Command::check,
+     .name = "check",
+     .summary = "validate documents and print the plan, compute nothing",
+     .usage = "[OPTIONS] [FILE...]      (FILE - or none: standard input)",
+     .examples = R"(  attn-calc check x.json                 layouts, shapes, stages, cost
+  attn-calc check x.json -f json         the same for programs
+  attn-calc check w.safetensors          names, shapes and types of a file
+  attn-calc check *.json -q > /dev/null  only what is wrong)",
+     .writes = check_formats,
+     .waits = true,
+     .several = true,
+     .obey = done<check_command>},
+    {.command = Command::init,
+     .name = "init",
+     .summary = "list the built-in examples, or write one",
+     .usage = "[OPTIONS] [EXAMPLE]",
+     .examples = R"(  attn-calc init                         the examples, one by one
+  attn-calc init multi_head              write multi_head.json
+  attn-calc init multi_head -o my.json   write it under another name
+  attn-calc init models/llama3           settings of a released model
+  attn-calc init multi_head -o - | attn-calc)",
+     .obey = done<init_command>},
+    {.command = Command::schema,
+     .name = "schema",
+     .summary = "print the JSON Schema of an input or of a trace",
+     .usage = "input|trace",
+     .examples = R"(  attn-calc schema input > input.schema.json     of the documents that run reads
+  attn-calc schema trace                         of what run -f json writes)",
+     .obey = done<schema_command>},
+    {.command = Command::convert,
+     .name = "convert",
+     .summary = "tensors between JSON, CSV, npz, npy and safetensors",
+     .usage = "[OPTIONS] IN -o OUT",
+     .examples = R"(  attn-calc convert trace.json -o trace.npz
+  attn-calc convert weights.safetensors -o weights.json
+  attn-calc convert weights.npz -o small.safetensors --dtype bfloat16
+  attn-calc convert trace.npz --stages weights -o weights.npy)",
+     .about = R"(IN is a trace in JSON or CSV, a JSON object of nested arrays or of
+{"shape": [...], "data": [...]}, or .npz, .npy, .safetensors, by its suffix.
+Names and shapes stay; what is lost is said on standard error.)",
+     .writes = convert_formats,
+     .waits = true,
+     .obey = done<convert_command>},
+    {.command = Command::explain,
+     .name = "explain",
+     .summary = "the arithmetic of one row, step by step",
+     .usage = "[OPTIONS] [FILE]       (FILE - or none: standard input)",
+     .examples = R"(  attn-calc explain x.json                         the second row
+  attn-calc explain x.json --row shiny --head 1    another one
+  attn-calc explain x.json --cell "weights[1,0]"   one number, down to the inputs
+  attn-calc explain x.json -o sheet.md --blank weights,context
+                                                   a worksheet; with --key solved)",
+     .writes = explain_formats,
+     .waits = true,
+     .several = true,
+     .obey = done<explain_command>},
+    {.command = Command::diff,
+     .name = "diff",
+     .summary = "compare somebody's numbers with ours, stage by stage",
+     .usage = "[OPTIONS] THEIRS OURS     (one of both may be -)",
+     .examples = R"(  attn-calc diff theirs.json my.json          a trace with what my.json computes
+  attn-calc diff output.csv my.json           one array: the last stage
+  attn-calc diff hooks.json my.json --map tlens
+  attn-calc diff theirs.json my.json -q       exit status alone: 0 equal, 1 not
+  attn-calc diff THEIRS/ OURS/ -f json        folders, paired by file name)",
+     .about = R"(THEIRS: a trace of attn-calc (JSON, NDJSON, CSV), a JSON object of nested
+arrays by the names of stages, one array, or rows of numbers.
+OURS: a trace, or an input document, which is computed: then the mistake that
+makes theirs is looked for.)",
+     .writes = diff_formats,
+     .several = true,
+     .obey = diff_command},
+    {.command = Command::blindspots,
+     .name = "blindspots",
+     .summary = "which known mistakes an input cannot show, and why",
+     .usage = "[OPTIONS] [FILE...] (FILE - or none: standard input)",
+     .examples = R"(  attn-calc blindspots x.json            as text
+  attn-calc blindspots x.json -f json    the same for programs)",
+     .about = R"(Every known mistake (docs/mistakes.md) is made with the input, and the last
+stage is looked at: which mistakes change nothing, which hardly anything beside
+float32's rounding, which give the same numbers as others, and the smallest
+change of the input that would show them.)",
+     .writes = blindspots_formats,
+     .waits = true,
+     .several = true,
+     .obey = done<blindspots_command>},
+    {.command = Command::probe,
+     .name = "probe",
+     .summary = "write an input that tells known mistakes apart",
+     .usage = "[OPTIONS]",
+     .examples = R"(  attn-calc probe -o probe.json
+  attn-calc probe --tokens 8 --width 16 --heads 4 --kv-heads 2 -o probe.json
+  attn-calc probe | attn-calc blindspots)",
+     .about = R"(Feed probe.json to your own code, then attn-calc diff YOURS probe.json: every
+two mistakes (docs/mistakes.md) differ by more than 0.01 somewhere in the
+output. What an option makes the same is said on standard error.)",
+     .writes = probe_formats,
+     .several = true,
+     .obey = done<probe_command>},
+}};
+
+constexpr bool commands_are_in_order() {
+    for (std::size_t k = 0; k < command_rows.size(); ++k)
+        if (static_cast<std::size_t>(command_rows[k].command) != k) return false;
+    return true;
+}
+static_assert(commands_are_in_order());
+
+}  // namespace
+
+std::span<const CommandRow> all_commands() { return command_rows; }
+
+const CommandRow& row_of(Command command) { return command_rows[static_cast<std::size_t>(command)]; }
+
+std::vector<CommandFormat> writes_of(Command command) {
+    const CommandRow& row = row_of(command);
+    std::vector<CommandFormat> out(row.writes.begin(), row.writes.end());
+    if (row.traces)
+        for (const FormatRow& f : all_formats())
+            if (f.make) out.push_back({f.format, f.obeys});
+    return out;
+}
+
+std::vector<std::string_view> formats_of(Command command) {
+    std::vector<std::string_view> names;
+    for (const CommandFormat& w : writes_of(command)) names.push_back(name_of(w.format));
+    return names;
+}
+
+}  // namespace attn
