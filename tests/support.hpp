@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/input/problem.hpp"
@@ -19,6 +20,13 @@
 #endif
 
 namespace attn::test {
+
+/// An output that keeps what is written.
+class Text : public Output {
+  public:
+    void write(std::string_view bytes) override { text += bytes; }
+    std::string text;
+};
 
 /// The whole of a file; fails the test run where it cannot be read.
 std::string read_file(const std::string& path);

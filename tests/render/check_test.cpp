@@ -8,12 +8,6 @@
 namespace attn::test {
 namespace {
 
-class Text : public Output {
-  public:
-    void write(std::string_view bytes) override { text += bytes; }
-    std::string text;
-};
-
 std::string checked(const std::string& document, bool ascii = false) {
     Text out;
     RenderOptions options;

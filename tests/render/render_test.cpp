@@ -16,12 +16,6 @@
 namespace attn::test {
 namespace {
 
-class Text : public Output {
-  public:
-    void write(std::string_view bytes) override { text += bytes; }
-    std::string text;
-};
-
 std::string rendered(const std::string& document, Format format, const RenderOptions& options = {},
                      const Request& request = {}) {
     Text out;
