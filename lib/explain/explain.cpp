@@ -147,7 +147,9 @@ class Story {
     template <class F>
     void add(const RowOf& row, const std::vector<Index>& columns, F&& f) {
         const std::size_t first = step_.lines.size();
+        w_.scope(scope_of(row));
         explain_stage(w_, row, columns);
+        heads_.resize(step_.lines.size(), row.head);
         for (std::size_t k = first; k < step_.lines.size(); ++k)
             if (step_.lines[k].expression)
                 each_number(*step_.lines[k].expression, [&](const Expr& leaf) {
@@ -156,6 +158,14 @@ class Story {
     }
     void end(std::string rest = {}) {
         step_.rest = std::move(rest);
+        // Lines of several heads say whose they are.
+        if (std::any_of(heads_.begin(), heads_.end(), [&](Index h) { return h != heads_.front(); }))
+            for (std::size_t k = 0; k < heads_.size(); ++k) {
+                Line& line = step_.lines[k];
+                line.group =
+                    "head " + std::to_string(heads_[k]) + (line.group.empty() ? "" : " " + line.group);
+            }
+        heads_.clear();
         out_.steps.push_back(std::move(step_));
     }
 
@@ -164,6 +174,19 @@ class Story {
         if (n <= 0) return "";
         const std::string others = n == 1 ? what.substr(0, what.size() - 1) : std::to_string(n) + " " + what;
         return "the other " + others + " alike: --level full";
+    }
+
+    /// What tells a row from the others that may stand in its step: its head, its key, its token.
+    std::string scope_of(const RowOf& row) const {
+        const PlannedStage& stage = *plan_.find(row.stage);
+        const RowKind kind = row_kind(stage.family);
+        std::string key;
+        if (stage.family == StageShape::states)
+            key = w_.key_label(row.token);
+        else if (kind == RowKind::new_keys || kind == RowKind::all_keys)
+            key = w_.row_label(row);
+        if (!out_.cell || !has_heads(stage.family) || stage.shape[1] == 1) return key;
+        return "head " + std::to_string(row.head) + (key.empty() ? "" : ", " + key);
     }
 
     /// The key whose making is shown: the query's own token where keys are made of the same tokens.
@@ -177,6 +200,7 @@ class Story {
     Writer w_;
     Explanation& out_;
     Step step_;
+    std::vector<Index> heads_;  ///< of the lines of the step
 };
 
 }  // namespace

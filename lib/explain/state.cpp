@@ -94,26 +94,30 @@ void explain_states(Writer& w, const RowOf& row, Columns columns) {
     const Index b = row.batch, kv = row.head, t = row.token, i = row.row;
     const auto key = [&](Index d) { return w.at(w.key_stage(), b, kv, t, d); };
     const auto value = [&](Index j) { return w.at(w.value_stage(), b, kv, t, j); };
-    const std::string label = "S after " + w.key_label(t), after = ", " + w.key_label(t);
+    const std::string label = "S after " + w.key_label(t);
     w.why(state.delta ? "the state forgets, then what it would answer to this key is moved towards the value"
                       : "the state forgets, and the token's key times its value is added");
     if (!state.decays)
         w.why(state.delta ? "what the state would answer to this key is moved towards the value"
                           : "the token's key times its value is added to the state");
     w.each(columns, "columns", [&](Index j) {
+        // All rows of the state change by the same numbers, one for each column.
+        const Cell own{row.stage, b, kv, 0, j, t};
         Expr change = value(j);
         if (state.delta) {
             const std::string n = std::to_string(j);
-            const Expr seen =
-                w.between_once("answer d" + n, "answer d" + n + after, w.sum_of(plan.dim, [&](Index d) {
+            const Expr seen = w.between_once(own, "answer d" + n, [&] {
+                return w.sum_of(plan.dim, [&](Index d) {
                     return product({key(d), decayed(w, b, kv, t, d, state_at(w, b, kv, t - 1, d, j))});
-                }));
-            change = difference(std::move(change), seen);
-            if (state.has_beta)
-                change = product(
+                });
+            });
+            change = w.between_once(own, "change d" + n, [&] {
+                Expr e = difference(value(j), seen);
+                if (!state.has_beta) return e;
+                return product(
                     {state.beta_by_column ? w.at(Stage::beta, b, kv, t, j) : w.at(Stage::beta, b, kv, 0, t),
-                     std::move(change)});
-            change = w.between_once("change d" + n, "change d" + n + after, std::move(change));
+                     std::move(e)});
+            });
         }
         Cell cell = row;
         cell.column = j;
@@ -150,7 +154,7 @@ void explain_state_context(Writer& w, const RowOf& row, Columns columns) {
                 sums.push_back(constant(0));
             } else if (plan.state->decays) {
                 Expr old = number(key_sum(w, b, kv, t - 1, d));
-                old.place = name + " before";
+                old.place = w.scoped(name + " before");
                 old.hidden_with = Stage::context;
                 sums.push_back(w.between(
                     name, name,

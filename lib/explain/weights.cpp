@@ -69,7 +69,7 @@ void explain_softmax(Writer& w, const RowOf& row, Columns columns) {
     const auto power_of = [&](Index j) {
         if (const auto found = known.find(j); found != known.end()) return found->second;
         Expr e = number(evaluate(raised(j)));
-        e.place = "e^" + w.key_label(j);
+        e.place = w.scoped("e^" + w.key_label(j));
         e.hidden_with = Stage::weights;
         return e;
     };

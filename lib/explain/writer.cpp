@@ -259,11 +259,11 @@ Line& Writer::keep(Line line) {
 
 Expr Writer::between(std::string label, std::string place, Expr expression, std::string note) {
     Expr out = number(evaluate(expression));
-    out.place = place;
+    out.place = scoped(std::move(place));
     out.hidden_with = step_->stage;
     Line line;
     line.label = std::move(label);
-    line.place = std::move(place);
+    line.place = out.place;
     line.expression = std::move(expression);
     line.result = out.value;
     line.note = std::move(note);
@@ -271,15 +271,12 @@ Expr Writer::between(std::string label, std::string place, Expr expression, std:
     return out;
 }
 
-Expr Writer::between_once(std::string label, std::string place, Expr expression) {
-    for (const Line& line : step_->lines) {
-        if (line.place != place) continue;
-        Expr out = number(line.result);
-        out.place = std::move(place);
-        out.hidden_with = step_->stage;
-        return out;
-    }
-    return between(std::move(label), std::move(place), std::move(expression));
+Expr Writer::between_once(const Cell& of, const std::string& label, const std::function<Expr()>& expression) {
+    for (const auto& [cell, name, known] : once_)
+        if (cell == of && name == label) return known;
+    Expr out = between(label, label, expression());
+    once_.emplace_back(of, label, out);
+    return out;
 }
 
 void Writer::each(Columns columns, const std::string& what, const std::function<void(Index)>& f) {

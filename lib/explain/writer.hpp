@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "lib/explain/step.hpp"
@@ -64,15 +65,22 @@ class Writer {
     std::string row_label(const RowOf& row) const;
 
     // Lines.
-    void begin(Step& step) { step_ = &step; }
+    void begin(Step& step) {
+        step_ = &step;
+        scope_.clear();
+        once_.clear();
+    }
+    /// What tells numbers on the way of one row of a step from those of another: "head 1, shiny"; or nothing.
+    void scope(std::string of) { scope_ = std::move(of); }
+    std::string scoped(std::string name) const { return scope_.empty() ? name : name + ", " + scope_; }
     Step& step() { return *step_; }
     void why(std::string text) { step_->why = std::move(text); }
     /// The number of a stage and its calculation.
     Line& result(const Cell& cell, std::string label, std::optional<Expr> expression, std::string note = {});
-    /// A number on the way to it; returns it for use in what follows.
+    /// A number on the way to it; returns it for use in what follows. Its place is `place` in its scope.
     Expr between(std::string label, std::string place, Expr expression, std::string note = {});
-    /// The same where the step does not have it yet.
-    Expr between_once(std::string label, std::string place, Expr expression);
+    /// The same where the step does not have it yet: a number is known by its label and the cell it is of.
+    Expr between_once(const Cell& of, const std::string& label, const std::function<Expr()>& expression);
     /// Calls f(k) for columns, some in the middle left out where they are many.
     void each(Columns columns, const std::string& what, const std::function<void(Index)>& f);
 
@@ -81,6 +89,8 @@ class Writer {
     Line& keep(Line line);
 
     Step* step_ = nullptr;
+    std::string scope_;
+    std::vector<std::tuple<Cell, std::string, Expr>> once_;
     std::size_t numbers_ = 0;
 };
 

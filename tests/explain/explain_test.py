@@ -240,12 +240,11 @@ def tensor_named(doc, name):
     return at
 
 
-def check_a_cell(judge, name, told, rng):
-    """Some number of some stage: its history, with the same care."""
-    places = [line["place"] for s in told["steps"] for line in s["lines"] if line.get("stage_number")]
-    trace = json_values(judge.call(name, "run", "-f", "json", "--stages", judge.stages(name)).out)[0]
-    place = rng.choice(places)
-    found = judge.explanation(f"{name}", trace, "--cell", place)
+def check_a_cell(judge, name, trace, rng):
+    """Some number of some stage, batch item and head: its history, with the same care."""
+    stage = rng.choice(trace["order"])
+    place = f"{stage}[{','.join(str(rng.randrange(n)) for n in trace['stages'][stage]['shape'])}]"
+    found = judge.explanation(f"{name} {place}", name, trace, "--cell", place)
     if found:
         judge.report.equal(f"{name} --cell {place}", found["cell"], place)
 
@@ -253,7 +252,7 @@ def check_a_cell(judge, name, told, rng):
 class Judge:
     def __init__(self, program, report, folder):
         self.program, self.report, self.folder, self.seen, self.lines = program, report, folder, set(), 0
-        self.doc, self.known, self.rules = {}, 0, 0
+        self.doc, self.known, self.rules, self.rng = {}, 0, 0, None
 
     def call(self, name, *words):
         path = os.path.join(self.folder, name + ".json")
@@ -266,14 +265,19 @@ class Judge:
         trace = self.call(name, "run", "-f", "json", "--stages", self.stages(name))
         if not self.report.check(trace.status == 0, f"{name} run", "exit 0", trace.said):
             return None
-        return self.explanation(name, json_values(trace.out)[0], *words)
+        trace = json_values(trace.out)[0]
+        shape = trace["stages"]["queries"]["shape"]
+        for option, n in (("--batch", shape[0]), ("--head", shape[1]), ("--row", shape[2])):
+            if n > 1 and self.rng.random() < 0.4:
+                words += (option, str(self.rng.randrange(n)))
+        return self.explanation(name, name, trace, *words) and trace
 
     def stages(self, name):
         listed = self.call(name, "run", "--stages=").text
         return ",".join(line.split()[0] for line in listed.splitlines() if line.strip())
 
-    def explanation(self, name, trace, *words):
-        told = self.call(name, "explain", "-f", "json", *words)
+    def explanation(self, name, file, trace, *words):
+        told = self.call(file, "explain", "-f", "json", *words)
         if not self.report.check(told.status == 0, f"{name} explain", "exit 0", f"{told.status} {told.said}"):
             return None
         found = json_values(told.out)[0]
@@ -282,12 +286,25 @@ class Judge:
             for line in step["lines"]:
                 if "left_out" not in line:
                     self.line(f"{name} {step['stage']} {line['label']}", found, line, trace)
+            self.places(f"{name} {step['stage']}", step)
         if "cell" not in found:
             wanted = [s for s in trace["order"] if s != "head_outputs"]
             missing = set(wanted) - {s["stage"] for s in found["steps"]}
             self.report.equal(f"{name}: every stage has a step", missing, set())
-        self.text(name, found, *words)
+        self.text(name, file, found, *words)
         return found
+
+    def places(self, name, step):
+        """A place is that of one line, and has the number that this line gives it."""
+        lines = [line for line in step["lines"] if "left_out" not in line]
+        names = [line["place"] for line in lines]
+        self.report.equal(f"{name}: places that two lines have", sorted({p for p in names if names.count(p) > 1}), [])
+        results = {line["place"]: number(line["result"]) for line in lines}
+        for line in lines:
+            for term in line["terms"]:
+                if term.get("place") in results:
+                    self.report.check(same(results[term["place"]], number(term["value"])), f"{name} {line['label']}: {term['place']}",
+                                      results[term["place"]], term["value"])
 
     def line(self, name, found, line, trace):
         """All digits: the calculation gives the result, and the stage's numbers are those of the trace."""
@@ -357,10 +374,10 @@ class Judge:
             at = at[int(k)]
         self.report.check(same(number(at), value), f"{name}: {place}", number(at), value)
 
-    def text(self, name, found, *words):
+    def text(self, name, file, found, *words):
         """The printed digits: what they stand for can give what is printed as the result."""
         digits = int(words[words.index("-p") + 1]) if "-p" in words else 4
-        out = self.call(name, "explain", "--width", "80", *words).text
+        out = self.call(file, "explain", "--width", "80", *words).text
         count = 0
         for label, parts, notes in equations(out):
             if "," in parts[-1] and not any(c in parts[-1] for c in "("):
@@ -585,9 +602,10 @@ def main():
             words = ["-p", str(rng.choice((2, 4, 4, 6)))]
             if rng.random() < 0.2:
                 words += ["--level", "full"]
-            told = judge.document(f"drawn{k}", doc, *words)
-            if told and rng.random() < 0.3:
-                check_a_cell(judge, f"drawn{k}", told, rng)
+            judge.rng = rng
+            trace = judge.document(f"drawn{k}", doc, *words)
+            if trace and rng.random() < 0.5:
+                check_a_cell(judge, f"drawn{k}", trace, rng)
         report.check(judge.lines > options.count * 10, "enough lines were evaluated", "many", judge.lines)
         report.check(judge.known > options.count * 10, "enough numbers were found in their documents", "many", judge.known)
         report.check(judge.rules > options.count // 5, "enough keys were hidden", "many", judge.rules)
@@ -597,7 +615,7 @@ def main():
                           for line in [line.partition('"')[2].partition('"')[0]] if line}
             report.equal("stages that no document had", from_table - judge.seen, set())
         if options.count > 20 and not SANITIZED:
-            print(f"{judge.lines} lines evaluated, {judge.known} numbers found in their documents, {judge.rules} rules that hid a key")
+            print(f"seed {options.seed}: {judge.lines} lines evaluated, {judge.known} numbers found in their documents, {judge.rules} rules that hid a key")
     return report.end()
 
 
