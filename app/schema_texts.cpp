@@ -117,7 +117,7 @@ constexpr std::string_view input_text = R"json({
     "size": {"type": "integer", "minimum": 1, "maximum": 9223372036854775807},
     "shape": {"type": "array", "minItems": 1, "maxItems": 4, "items": {"$ref": "#/$defs/size"}},
     "labels": {"type": "array", "items": {"type": "string"}},
-    "places": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/int64"}},
+    "places": {"type": "array", "minItems": 1, "items": {"type": "number"}},
     "per_head": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/flat_numbers"}]},
     "numbers1": {"type": "array", "minItems": 1, "items": {"type": "number"}},
     "numbers2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers1"}},
@@ -302,8 +302,8 @@ constexpr std::string_view trace_text = R"json({
         "rope": {
           "type": "object",
           "properties": {"dims": {"$ref": "#/$defs/size"}, "pairs": {"enum": ["half", "interleaved"]}, "base": {"type": "number"},
-                         "query_positions": {"type": "array", "items": {"type": "integer"}},
-                         "key_positions": {"type": "array", "items": {"type": "integer"}}},
+                         "query_positions": {"type": "array", "items": {"type": "number"}},
+                         "key_positions": {"type": "array", "items": {"type": "number"}}},
           "required": ["dims", "pairs"], "additionalProperties": false
         },
         "state": {

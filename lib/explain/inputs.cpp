@@ -62,8 +62,8 @@ Turn turn_of(Writer& w, const RowOf& row, Index pair, bool of_queries) {
         const Index flat = (item * s[s.size() - 2] + row.row) * (rope.dims / 2) + pair;
         return {w.tensor(*rope.cos, flat), w.tensor(*rope.sin, flat)};
     }
-    const std::vector<Index>& positions = of_queries ? rope.query_positions : rope.key_positions;
-    Expr position = constant(static_cast<double>(positions[static_cast<std::size_t>(row.row)]));
+    const std::vector<double>& positions = of_queries ? rope.query_positions : rope.key_positions;
+    Expr position = constant(positions[static_cast<std::size_t>(row.row)]);
     position.place = "position";
     const Expr angle = w.between(
         n + " angle", n + " angle",

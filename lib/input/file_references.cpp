@@ -32,15 +32,25 @@ Value as_value(const StoredTensor& tensor, Numbers numbers, std::string from) {
     out.kind = Value::Kind::row;
     out.row.shape = numbers.empty() ? Shape{0} : tensor.shape;
     out.row.from = std::move(from);
+    bool whole = true;
     for (Index k = 0; k < numbers.size(); ++k) {
         const double v = numbers[k];
         const auto note = [&](std::size_t& first) { first = std::min(first, static_cast<std::size_t>(k)); };
         if (!std::isfinite(v)) note(out.row.first[static_cast<std::size_t>(Scalar::nonfinite)]);
         if (v != 0 && v != 1) note(out.row.first_other);
+        if (whole && std::trunc(v) != v && std::isfinite(v)) {
+            note(out.row.first[static_cast<std::size_t>(Scalar::real)]);
+            whole = false;
+        }
     }
     if (tensor.element == Element::boolean) out.row.first[static_cast<std::size_t>(Scalar::boolean)] = 0;
     out.row.numbers = std::move(numbers);
     return out;
+}
+
+/// {"file": ...}; drawn tensors refuse a file that stands beside their "init".
+bool refers_to_file(const Value& value) {
+    return value.kind == Value::Kind::object && value.find("file") && !value.find("init");
 }
 
 std::string list_of(const std::vector<std::string>& names) {
@@ -104,9 +114,7 @@ void FileReferences::resolve(Value& root) {
     for (auto& [name, member] : root.members) {
         if (is_ignored(name)) continue;
         const std::string pointer = child("", name);
-        const bool of_file =
-            member.kind == Value::Kind::object && member.find("file") && !member.find("init");
-        if (name == "weights" && of_file) {
+        if (name == "weights" && refers_to_file(member)) {
             member = weights(member, pointer);
         } else {
             resolve(member, pointer);
@@ -116,10 +124,15 @@ void FileReferences::resolve(Value& root) {
 
 void FileReferences::resolve(Value& value, const std::string& pointer) {
     if (value.kind == Value::Kind::array)
-        for (std::size_t k = 0; k < value.items.size(); ++k)
-            resolve(value.items[k], child(pointer, static_cast<Index>(k)));
+        for (std::size_t k = 0; k < value.items.size(); ++k) {
+            const std::string at = child(pointer, static_cast<Index>(k));
+            if (refers_to_file(value.items[k]))
+                fail(at, "is a reference to a file inside a list",
+                     "a file holds a whole tensor: {\"file\": ...} stands in place of the list, not in it");
+            resolve(value.items[k], at);
+        }
     if (value.kind != Value::Kind::object) return;
-    if (value.find("file") && !value.find("init")) {
+    if (refers_to_file(value)) {
         value = tensor(value, pointer);
         return;
     }

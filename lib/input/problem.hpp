@@ -75,7 +75,7 @@ struct Rope {
     double base = 10000;
     bool interleaved = false;   ///< pairs 2n, 2n + 1; else n, n + dims/2
     std::optional<Index> dims;  ///< columns that turn; all of them
-    std::optional<std::vector<Index>> positions, query_positions, key_positions;
+    std::optional<std::vector<double>> positions, query_positions, key_positions;
     std::optional<TensorSource> cos, sin;  ///< [token, dims/2] or [batch, token, dims/2]
 };
 

@@ -43,10 +43,10 @@ Rope read_rope(const Value& value, const std::string& pointer) {
         if (*r.dims % 2 != 0)
             fail(at("dims"), "is " + std::to_string(*r.dims) + ", which is odd: columns turn in pairs");
     }
-    const auto places = [&](std::string_view name) -> std::optional<std::vector<Index>> {
+    const auto places = [&](std::string_view name) -> std::optional<std::vector<double>> {
         const Value* v = value.find(name);
         if (!v) return std::nullopt;
-        return read_integers(*v, at(name), INT64_MIN, "positions, one per token");
+        return read_numbers(*v, at(name), "positions, one per token");
     };
     r.positions = places("positions");
     r.query_positions = places("query_positions");

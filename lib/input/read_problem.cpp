@@ -6,6 +6,7 @@
 #include "lib/input/read_options.hpp"
 #include "lib/input/read_tensor.hpp"
 #include "lib/input/weight_names.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
@@ -25,6 +26,9 @@ std::vector<std::string> read_tokens(const Value& value, const std::string& poin
     if (value.kind == Value::Kind::row) {
         // Tokens that are called Infinity or NaN arrive as words of numbers.
         const Scalars& row = value.row;
+        if (!row.from.empty())
+            fail(pointer, "is read from " + clip(visible(row.from), 80) +
+                              ", which holds numbers, expected strings: the labels of the tokens");
         if (row.shape.size() > 1) wrong(0, "an array");
         const std::size_t boolean = row.first_of(Scalar::boolean),
                           number = std::min(row.first_of(Scalar::integer), row.first_of(Scalar::real));

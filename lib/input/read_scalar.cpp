@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "lib/input/read_tensor.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
@@ -17,11 +18,13 @@ Value element(const Scalars& list, const Numbers& exact, std::size_t k) {
     v.kind = Value::Kind::integer;
     if (k == list.first_of(Scalar::real) || std::abs(v.real) >= 9.2e18) {
         v.kind = Value::Kind::real;
+        if (!list.from.empty()) v.text = significant(v.real, 17);
     } else if (k == list.first_of(Scalar::boolean)) {
         v.kind = Value::Kind::boolean;
         v.boolean = v.real != 0;
     } else if (k == list.first_of(Scalar::nonfinite)) {
         v.kind = Value::Kind::string;
+        v.text = std::isnan(v.real) ? "NaN" : v.real > 0 ? "Infinity" : "-Infinity";
     } else {
         v.integer = static_cast<std::int64_t>(v.real);
     }
@@ -65,6 +68,25 @@ std::vector<Index> read_integers(const Value& value, const std::string& pointer,
     for (std::size_t k = 0; k < value.row.length(); ++k)
         out.push_back(
             read_integer(element(value.row, exact, k), child(pointer, static_cast<Index>(k)), least, what));
+    return out;
+}
+
+std::vector<double> read_numbers(const Value& value, const std::string& pointer, std::string_view what) {
+    if (value.kind == Value::Kind::array)
+        for (std::size_t k = 0; k < value.items.size(); ++k)
+            read_number(value.items[k], child(pointer, static_cast<Index>(k)), what);
+    if (value.kind != Value::Kind::row) wrong_type(pointer, value, "a list: " + std::string(what));
+    const Scalars& row = value.row;
+    if (row.shape.size() > 1)
+        fail(child(pointer, Index{0}), "is an array, expected " + std::string(what) + ", a number");
+    if (row.numbers.empty()) fail(pointer, "is an empty list, expected " + std::string(what));
+    const Numbers exact = row.as_float64();
+    const std::size_t wrong = std::min(row.first_of(Scalar::boolean), row.first_of(Scalar::nonfinite));
+    if (wrong != Scalars::none)
+        wrong_type(child(pointer, static_cast<Index>(wrong)), element(row, exact, wrong),
+                   std::string(what) + ", a number");
+    std::vector<double> out(row.length());
+    exact.copy(std::span<double>(out));
     return out;
 }
 

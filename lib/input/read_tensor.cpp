@@ -15,6 +15,16 @@ std::string count_text(std::size_t n, std::string_view one, std::string_view man
 
 std::size_t length(const Value& v) { return v.kind == Value::Kind::row ? v.row.length() : v.items.size(); }
 
+/// Axes of a list, as its first elements have them.
+void append_axes(const Value& value, Shape& out) {
+    const Value* v = &value;
+    for (; v->kind == Value::Kind::array; v = &v->items.front()) {
+        out.push_back(static_cast<Index>(v->items.size()));
+        if (v->items.empty() || !is_list(v->items.front())) return;
+    }
+    out.insert(out.end(), v->row.shape.begin(), v->row.shape.end());
+}
+
 /// A list whose elements are scalars, so that it is one row of a tensor.
 bool is_leaf(const Value& v) {
     if (v.kind == Value::Kind::row) return v.row.shape.size() == 1;
@@ -28,14 +38,7 @@ class Nested {
     Nested(TensorSource& out, const TensorRule& rule) : out_(out), rule_(rule) {}
 
     void read(const Value& value) {
-        if (value.kind == Value::Kind::row) {
-            out_.shape = value.row.shape;
-        } else {
-            for (const Value* v = &value;; v = &v->items.front()) {
-                out_.shape.push_back(static_cast<Index>(length(*v)));
-                if (is_leaf(*v)) break;
-            }
-        }
+        append_axes(value, out_.shape);
         if (length(value) == 0) fail(out_.pointer, "is empty, expected " + std::string(rule_.form));
         check_rank(out_.shape.size());
         if (value.kind == Value::Kind::row) return take(value.row, out_.pointer);
@@ -139,6 +142,17 @@ class Nested {
         const std::size_t found = length(value);
         if (found == 0)
             fail(pointer, "is an empty row", "every row of a matrix has the same length, at least 1");
+        // A part that is regular in itself comes as one block of all its axes.
+        const std::size_t axes = out_.shape.size() - level;
+        if (value.kind == Value::Kind::row && value.row.shape.size() > 1) {
+            const Shape& s = value.row.shape;
+            if (!std::equal(s.begin(), s.end(), out_.shape.begin() + static_cast<std::ptrdiff_t>(level),
+                            out_.shape.end()))
+                fail(pointer, "is " + to_string(s) + ", but " + sibling + " is " +
+                                  to_string(Shape(out_.shape.end() - static_cast<std::ptrdiff_t>(axes),
+                                                  out_.shape.end())));
+            return check_elements(value.row, pointer);
+        }
         if (last != is_leaf(value)) {
             // A scalar first element hides what comes later: name the first element that is of the wrong
             // kind.

@@ -28,6 +28,9 @@ Index read_integer(const Value& value, const std::string& pointer, Index least, 
 /// A list of integers of at least `least`.
 std::vector<Index> read_integers(const Value& value, const std::string& pointer, Index least,
                                  std::string_view what);
+/// A list of finite numbers, integers or not: of one axis, from the text or from a file. \throws Error (exit
+/// 3)
+std::vector<double> read_numbers(const Value& value, const std::string& pointer, std::string_view what);
 double read_number(const Value& value, const std::string& pointer, std::string_view what);
 bool read_boolean(const Value& value, const std::string& pointer, std::string_view what);
 const std::string& read_string(const Value& value, const std::string& pointer, std::string_view what);

@@ -212,8 +212,8 @@ std::string rope_position(const Replay& r, Forms& out) {
         return "cosines and sines are given as tables";
     const auto form = [&](std::string detail, Index queries, Index keys) {
         out.push_back({std::move(detail), Stage::rope_keys, false, [queries, keys](Deviation& d) {
-                           for (Index& p : d.plan.rope->query_positions) p += queries;
-                           for (Index& p : d.plan.rope->key_positions) p += keys;
+                           for (double& p : d.plan.rope->query_positions) p += static_cast<double>(queries);
+                           for (double& p : d.plan.rope->key_positions) p += static_cast<double>(keys);
                        }});
     };
     const Index past = r.plan().past;

@@ -118,7 +118,7 @@ struct PlannedRope {
     Index dims = 0;
     double base = 10000;
     bool interleaved = false;
-    std::vector<Index> query_positions,
+    std::vector<double> query_positions,
         key_positions;                    ///< of queries, of new keys; empty where tables are given
     std::optional<std::size_t> cos, sin;  ///< tensors
 };

@@ -146,9 +146,12 @@ void resolve_rope(Builder& b) {
         as_many(static_cast<Index>(rope.positions->size()), "/rope/positions", "positions");
         out.query_positions = out.key_positions = *rope.positions;
     } else {
-        const auto own = [&](const std::optional<std::vector<Index>>& given, Index n, const char* name,
+        const auto own = [&](const std::optional<std::vector<double>>& given, Index n, const char* name,
                              const char* one, const char* many) {
-            if (!given) return counted(n, plan.past);
+            if (!given) {
+                const std::vector<Index> places = counted(n, plan.past);
+                return std::vector<double>(places.begin(), places.end());
+            }
             if (static_cast<Index>(given->size()) != n)
                 fail(child("/rope", name), "has " + std::to_string(given->size()) +
                                                " positions, but there are " + count(n, one, many));

@@ -88,7 +88,7 @@ View<T> Sources<T>::normed(const View<T>& x, Index heads, Index tokens, Index di
 
 template <class T>
 View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index first,
-                            const std::vector<Index>& tokens, const std::vector<Index>& positions) const {
+                            const std::vector<Index>& tokens, const std::vector<double>& positions) const {
     const PlannedRope& rope = *plan_.rope;
     const Index pairs = rope.dims / 2, rows = static_cast<Index>(tokens.size());
     T* data = nullptr;
@@ -108,7 +108,7 @@ View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index firs
                     continue;
                 }
                 const double angle =
-                    static_cast<double>(positions[static_cast<std::size_t>(token)]) *
+                    positions[static_cast<std::size_t>(token)] *
                     std::pow(rope.base, -2.0 * static_cast<double>(n) / static_cast<double>(rope.dims));
                 cos[at] = std::cos(angle);
                 sin[at] = std::sin(angle);

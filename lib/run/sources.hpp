@@ -22,7 +22,7 @@ class Sources {
     /// Pairs of columns from `first` on, turned by the angles of their positions (Su et al. 2021, equation
     /// 34). `tokens` are places in `positions`, or rows of the tables.
     View<T> rotated(const View<T>& x, Index heads, Index dim, Index first, const std::vector<Index>& tokens,
-                    const std::vector<Index>& positions) const;
+                    const std::vector<double>& positions) const;
     /// elu(x) + 1, relu(x), or x.
     View<T> mapped(const View<T>& x, Index heads, Index tokens, FeatureMap map) const;
     /// Every head's columns, then those that all heads share.

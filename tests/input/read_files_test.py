@@ -143,6 +143,82 @@ class Tests:
         found = self.read(self.real.tolist(), mask={"keep": {"file": "k.npy"}})
         self.report.check(not isinstance(found, str), "booleans in a mask to keep", "accepted", found)
 
+    def write(self, name, document):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        return name
+
+    def test_file_in_a_list(self):
+        """A file holds a whole tensor: inside a list it is refused by name, whatever stands beside it."""
+        for axes in range(7):
+            np.save(self.path(f"a{axes}.npy"), np.ones((2,) * axes))
+        inside = {"file": "a2.npy"}
+        lists = [[inside], [inside, [[1, 2], [3, 4]]], [[[1, 2], [3, 4]], inside], [[[1, 2], inside]], [1, inside]]
+        lists += [[{"file": f"a{axes}.npy"}, [[1, 2]]] for axes in range(7)] + [[[[1, 2]], {"file": f"a{axes}.npy"}] for axes in range(7)]
+        base = {"embeddings": [[1.0, 2.0], [3.0, 4.0]]}
+        for number, (at, value) in enumerate(itertools.product(("embeddings", "key_embeddings", "rope", "mask", "weights", "tokens", "key_lengths"), lists)):
+            inner = {"rope": {"positions": value}, "mask": {"add": value}, "weights": {"W_query": value}}.get(at, value)
+            for command in (("run", "check") if number % 7 else ("run", "check", "explain", "blindspots")):
+                done = self.call(command, self.write("x.json", {**base, at: inner}))
+                self.report.equal(f"{command} {at} {value}: exit", (done.status, done.out), (3, b""))
+                self.report.matches(f"{command} {at} {value}", done.said, r"^attn-calc: error: x\.json:1:\d+: \S*/\d+ is a reference to a file inside a list")
+
+    def test_numbers_of_files(self):
+        """Positions are numbers, integers or not; what has to be an integer or a text is not made one."""
+        queries = [[1.0, 0.0], [0.0, 2.0]]
+        for dtype, values in (("f2", [0.5, 1.75]), ("f4", [0.5, 1.75]), ("f8", [0.5, 1.7]), ("i4", [3, -4])):
+            np.save(self.path("p.npy"), np.array(values, dtype))
+            for positions in ({"file": "p.npy"}, values):
+                done = self.call(self.write("x.json", {"queries": queries, "keys": queries, "values": queries, "dtype": "float64",
+                                                       "rope": {"positions": positions}}), "-f", "json", "--stages", "rotated_queries")
+                trace = json.loads(done.out) if done.status == 0 else {"stages": {"rotated_queries": {"data": [[[[0, 0], [0, 0]]]]}}, "plan": {}}
+                wanted = [[np.cos(values[0]), np.sin(values[0])], [-2 * np.sin(values[1]), 2 * np.cos(values[1])]]
+                found = np.array(trace["stages"]["rotated_queries"]["data"])[0, 0]
+                self.report.check(np.allclose(found, wanted, atol=1e-15), f"positions {positions} {dtype}", wanted, done.said or found)
+                self.report.equal(f"positions {positions} {dtype} in the plan", trace["plan"].get("rope", {}).get("query_positions"), values)
+        np.save(self.path("f.npy"), np.array([0.5, 1.7]))
+        np.save(self.path("n.npy"), np.array([1, np.nan]))
+        np.save(self.path("b.npy"), np.array([True, False]))
+        np.save(self.path("i.npy"), np.array([1, 2]))
+        base = {"embeddings": [queries, queries]}
+        for at, name, words in (("key_lengths", "f", "0.5"), ("key_lengths", "n", "NaN"), ("key_lengths", "b", "boolean"),
+                                ("tokens", "f", "holds numbers, expected strings"), ("tokens", "i", "holds numbers"), ("tokens", "b", "holds numbers"),
+                                ("key_tokens", "i", "holds numbers"), ("positions", "n", "NaN"), ("positions", "b", "boolean"), ("offset", "f", "0.5")):
+            value = {"file": f"{name}.npy"}
+            member = {"positions": {"rope": {"positions": value}}, "offset": {"causal": {"offset": value}}}.get(at, {at: value})
+            done = self.call(self.write("x.json", {**base, **member}))
+            self.report.equal(f"{at} from {name}: exit", (done.status, done.out), (3, b""))
+            self.report.matches(f"{at} from {name}", done.said, rf"/{at}\S* .*{words}")
+        done = self.call(self.write("x.json", {**base, "key_lengths": {"file": "i.npy"}}))
+        self.report.equal("integers of a file", done.status, 0)
+
+    def test_files_everywhere(self):
+        """Any tensor in any place of a document: numbers, or one refusal."""
+        arrays = {"a0": np.float32(1), "a1": np.arange(4, dtype="f4"), "a2": np.eye(4), "a3": np.ones((2, 4, 4), "f2"),
+                  "a6": np.ones((1, 1, 1, 2, 2, 2)), "none": np.zeros((0, 4)), "nan": np.full((4, 4), np.nan), "bool": np.ones((4, 4), bool)}
+        for name, array in arrays.items():
+            np.save(self.path(name + ".npy"), array)
+        square = np.eye(4).tolist()
+        document = {"variant": "multi_head", "tokens": ["a", "b", "c", "d"], "embeddings": square, "num_heads": 2, "scale": 1.0, "causal": True,
+                    "weights": {"W_query": square, "W_key": square, "W_value": square, "W_out.weight": square, "b_query": [0, 0, 0, 1]},
+                    "rope": {"positions": [0, 1, 2, 3]}, "mask": [{"keep": square}, {"add": square}], "sinks": [0, 1], "key_lengths": [4],
+                    "window": {"left": 1}, "dropout": {"p": 0.5, "keep": square}, "qk_norm": {"type": "rms"}, "alibi": [1, 2], "dtype": "float32"}
+
+        def places(value, path=()):
+            yield path
+            for key in (value if isinstance(value, dict) else range(min(2, len(value))) if isinstance(value, list) else ()):
+                yield from places(value[key], path + (key,))
+
+        for path, name in itertools.product([p for p in places(document) if p], arrays):
+            changed = json.loads(json.dumps(document))
+            inner = changed
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = {"file": name + ".npy"}
+            done = self.call("check", self.write("x.json", changed))
+            self.report.check(done.status in (0, 3) and (done.status == 0) == (len(done.out) > 0) and done.said.count(" error: ") == (done.status == 3),
+                              f"{name} at {path}", "a plan, or one refusal", (done.status, done.said))
+
     def test_standard_input(self):
         np.save(self.path("w.npy"), self.real)
         done = execute([self.program, "-f", "json"], self.folder, stdin=b'{"variant": "simplified", "embeddings": {"file": "w.npy"}}')

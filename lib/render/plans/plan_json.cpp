@@ -63,8 +63,8 @@ void options(const Plan& plan, JsonMembers& m) {
                       {"pairs", quoted(plan.rope->interleaved ? "interleaved" : "half")}};
         if (!plan.rope->cos) {
             r.emplace_back("base", json_number(plan.rope->base));
-            r.emplace_back("query_positions", json_indices(plan.rope->query_positions));
-            r.emplace_back("key_positions", json_indices(plan.rope->key_positions));
+            r.emplace_back("query_positions", numbers(plan.rope->query_positions));
+            r.emplace_back("key_positions", numbers(plan.rope->key_positions));
         }
         m.emplace_back("rope", json_object(r));
     }
