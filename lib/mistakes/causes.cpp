@@ -197,6 +197,7 @@ void Search::pairs() {
             Deviation d = deviation(c, nullptr);
             d.plan.batch = slice.items;
             c.held = replay_.run(d, given_for(base, f), slice);
+            if (!c.held[trials_.stages().back()->stage]) continue;  // it ends in another stage than theirs
             const auto same = [&](const HeldStages& other) {
                 const auto &x = last_numbers(c.held).values, &y = last_numbers(other).values;
                 if (x.size() != y.size()) return false;

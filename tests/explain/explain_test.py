@@ -4,6 +4,7 @@ A printed number stands for all that round to it. With these intervals a shown c
 shown result; with all digits (JSON) it has to give it up to the rounding of the run's type. Numbers of stages are held
 to those of `run -f json`. Documents are drawn by tests/oracle/generate.py, over all variants and options.
 """
+import glob
 import json
 import math
 import os
@@ -606,6 +607,14 @@ def main():
             trace = judge.document(f"drawn{k}", doc, *words)
             if trace and rng.random() < 0.5:
                 check_a_cell(judge, f"drawn{k}", trace, rng)
+        examples = sorted(glob.glob(os.path.join(SOURCE, "data", "examples", "**", "*.json"), recursive=True))
+        for path in examples[::8 if SANITIZED else 1]:
+            with open(path, encoding="utf-8") as file:
+                doc = json.load(file)
+            judge.rng = random.Random(os.path.basename(path))
+            trace = judge.document(os.path.basename(path)[:-5], doc)
+            if trace:
+                check_a_cell(judge, os.path.basename(path)[:-5], trace, judge.rng)
         report.check(judge.lines > options.count * 10, "enough lines were evaluated", "many", judge.lines)
         report.check(judge.known > options.count * 10, "enough numbers were found in their documents", "many", judge.known)
         report.check(judge.rules > options.count // 5, "enough keys were hidden", "many", judge.rules)
