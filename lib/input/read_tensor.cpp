@@ -143,13 +143,13 @@ class Nested {
         if (found == 0)
             fail(pointer, "is an empty row", "every row of a matrix has the same length, at least 1");
         // A part that is regular in itself comes as one block of all its axes.
-        const std::size_t axes = out_.shape.size() - level;
+        const std::size_t axes_left = out_.shape.size() - level;
         if (value.kind == Value::Kind::row && value.row.shape.size() > 1) {
             const Shape& s = value.row.shape;
             if (!std::equal(s.begin(), s.end(), out_.shape.begin() + static_cast<std::ptrdiff_t>(level),
                             out_.shape.end()))
                 fail(pointer, "is " + to_string(s) + ", but " + sibling + " is " +
-                                  to_string(Shape(out_.shape.end() - static_cast<std::ptrdiff_t>(axes),
+                                  to_string(Shape(out_.shape.end() - static_cast<std::ptrdiff_t>(axes_left),
                                                   out_.shape.end())));
             return check_elements(value.row, pointer);
         }
