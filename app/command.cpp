@@ -15,16 +15,17 @@ Exit done(const Options& options, const Diagnostics& diagnostics) {
     return Exit::ok;
 }
 
-constexpr unsigned text_form = obeys_width | obeys_ascii | obeys_colour;
+constexpr unsigned text_form = obeys_width | obeys_ascii;
 constexpr std::array check_formats{CommandFormat{Format::text, obeys_width | obeys_ascii},
                                    CommandFormat{Format::json, obeys_compact}};
 constexpr std::array convert_formats{CommandFormat{Format::json, 0}, CommandFormat{Format::csv, 0},
                                      CommandFormat{Format::npz, 0}, CommandFormat{Format::npy, 0},
                                      CommandFormat{Format::safetensors, 0}};
-constexpr std::array explain_formats{CommandFormat{Format::text, text_form | obeys_precision},
-                                     CommandFormat{Format::json, obeys_nonfinite | obeys_compact},
-                                     CommandFormat{Format::md, obeys_precision},
-                                     CommandFormat{Format::tex, obeys_precision}};
+constexpr std::array explain_formats{
+    CommandFormat{Format::text, text_form | obeys_precision},
+    CommandFormat{Format::json, obeys_nonfinite | obeys_compact | obeys_precision},
+    CommandFormat{Format::md, obeys_precision},
+    CommandFormat{Format::tex, obeys_precision | obeys_standalone}};
 constexpr std::array diff_formats{CommandFormat{Format::text, text_form}, CommandFormat{Format::json, 0}};
 constexpr std::array blindspots_formats{CommandFormat{Format::text, obeys_width},
                                         CommandFormat{Format::json, 0}};
@@ -35,7 +36,7 @@ constexpr std::array probe_formats{CommandFormat{Format::json, 0}, CommandFormat
 constexpr std::array<CommandRow, 9> command_rows{{
     {.command = Command::run,
      .name = "run",
-     .summary = "compute documents; print or dump every stage (without a command)",
+     .summary = "compute documents; print or write every stage (the default)",
      .usage = "[OPTIONS] [FILE...]        (FILE - or none: standard input)",
      .examples = R"(  attn-calc run x.json                          every stage as text
   attn-calc run x.json --stages                 which stages are there
@@ -94,9 +95,9 @@ Names and shapes stay; what is lost is said on standard error.)",
      .usage = "[OPTIONS] [FILE]       (FILE - or none: standard input)",
      .examples = R"(  attn-calc explain x.json                         the second row
   attn-calc explain x.json --row shiny --head 1    another one
-  attn-calc explain x.json --cell "weights[1,0]"   one number, down to the inputs
+  attn-calc explain x.json --cell "weights[1,0]"   one number, down to inputs
   attn-calc explain x.json -o sheet.md --blank weights,context
-                                                   a worksheet; with --key solved)",
+                                                  a worksheet; with --key solved)",
      .writes = explain_formats,
      .waits = true,
      .several = true,
@@ -158,6 +159,13 @@ static_assert(commands_are_in_order());
 std::span<const CommandRow> all_commands() { return command_rows; }
 
 const CommandRow& row_of(Command command) { return command_rows[static_cast<std::size_t>(command)]; }
+
+std::string listed(std::span<const std::string_view> names) {
+    std::string all;
+    for (std::size_t k = 0; k < names.size(); ++k)
+        all += (k == 0 ? "" : k + 1 == names.size() ? " or " : ", ") + std::string(names[k]);
+    return all;
+}
 
 std::vector<CommandFormat> writes_of(Command command) {
     const CommandRow& row = row_of(command);

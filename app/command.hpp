@@ -1,5 +1,6 @@
 #pragma once
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -41,6 +42,9 @@ struct CommandRow {
 std::span<const CommandRow> all_commands();
 const CommandRow& row_of(Command command);
 inline std::string_view name_of(Command command) { return row_of(command).name; }
+
+/// "a, b or c"
+std::string listed(std::span<const std::string_view> names);
 
 /// The formats that a command writes, in order, and their names.
 std::vector<CommandFormat> writes_of(Command command);

@@ -8,14 +8,6 @@
 namespace attn {
 namespace {
 
-/// "a, b or c"
-std::string listed(std::span<const std::string_view> names) {
-    std::string all;
-    for (std::size_t k = 0; k < names.size(); ++k)
-        all += (k == 0 ? "" : k + 1 == names.size() ? " or " : ", ") + std::string(names[k]);
-    return all;
-}
-
 template <std::size_t n>
 bool is_one_of(const std::array<std::string_view, n>& names, std::string_view text) {
     return !text.empty() && std::find(names.begin(), names.end(), text) != names.end();

@@ -7,143 +7,19 @@
 #include <algorithm>
 #include <array>
 
+#include "app/flags.hpp"
 #include "app/option_values.hpp"
+#include "lib/input/tensor_file.hpp"
 #include "lib/kernels/dispatch.hpp"
 
 namespace attn {
 namespace {
 
-enum Id {
-    help,
-    version,
-    quiet,
-    verbose,
-    error_format,
-    color,
-    format,
-    output,
-    stages,
-    batch,
-    heads,
-    rows,
-    cols,
-    top,
-    precision,
-    dtype,
-    threads,
-    kernel_set,
-    max_memory,
-    nonfinite,
-    squeeze,
-    compact,
-    width,
-    ascii,
-    weights,
-    prefix,
-    row,
-    head,
-    all_rows,
-    cell,
-    level,
-    blank,
-    key,
-    standalone,
-    atol,
-    rtol,
-    ulp,
-    map_of_names,
-    digits,
-    layout,
-    layer,
-    tokens,
-    kv_heads,
-    causal,
-    window,
-    softcap,
-    rope,
-    seed,
-    id_count
-};
+using enum flag::Id;
 
-constexpr unsigned of_run = bit(Command::run), of_check = bit(Command::check), of_init = bit(Command::init),
-                   of_convert = bit(Command::convert), of_explain = bit(Command::explain),
-                   of_diff = bit(Command::diff), of_blindspots = bit(Command::blindspots),
-                   of_probe = bit(Command::probe), of_all = ~0U;
-
-struct Flag {
-    Id id;
-    const char* names;
-    bool takes_value;
-    unsigned commands;
-};
-
-/// THE TABLE of options.
-constexpr std::array<Flag, id_count> flags{{
-    {help, "-h,--help", false, of_all},
-    {version, "--version", false, of_all},
-    {quiet, "-q,--quiet", false, of_all},
-    {verbose, "-v,--verbose", false, of_all},
-    {error_format, "--error-format", true, of_all},
-    {color, "--color", true, of_all},
-    {format, "-f,--format", true, of_run | of_check | of_convert | of_explain | of_diff | of_blindspots},
-    {output, "-o,--output", true, of_all},
-    {stages, "--stages", true, of_run | of_check | of_convert | of_diff},
-    {batch, "--batch", true, of_run | of_check | of_explain},
-    {heads, "--heads", true, of_run | of_check | of_probe},
-    {rows, "--rows", true, of_run | of_check},
-    {cols, "--cols", true, of_run | of_check},
-    {top, "--top", true, of_run},
-    {precision, "-p,--precision", true, of_run | of_explain},
-    {dtype, "--dtype", true, of_run | of_check | of_convert | of_explain | of_diff | of_blindspots},
-    {threads, "--threads", true, of_run | of_check | of_explain | of_diff},
-    {kernel_set, "--kernels", true, of_run | of_check | of_explain | of_diff},
-    {max_memory, "--max-memory", true, of_run | of_check | of_explain | of_diff | of_blindspots},
-    {nonfinite, "--nonfinite", true, of_run | of_check | of_explain},
-    {squeeze, "--squeeze", false, of_run},
-    {compact, "--compact", false, of_run | of_check | of_explain | of_diff},
-    {width, "--width", true, of_run | of_check | of_init | of_explain | of_diff | of_blindspots | of_probe},
-    {ascii, "--ascii", false, of_run | of_check | of_explain | of_diff},
-    {weights, "--weights", true, of_run | of_check | of_explain},
-    {prefix, "--prefix", true, of_run | of_check | of_explain},
-    {row, "--row", true, of_explain},
-    {head, "--head", true, of_explain},
-    {all_rows, "--all-rows", false, of_explain},
-    {cell, "--cell", true, of_explain},
-    {level, "--level", true, of_explain},
-    {blank, "--blank", true, of_explain},
-    {key, "--key", false, of_explain},
-    {standalone, "--standalone", false, of_explain},
-    {atol, "--atol", true, of_diff},
-    {rtol, "--rtol", true, of_diff},
-    {ulp, "--ulp", true, of_diff},
-    {map_of_names, "--map", true, of_diff},
-    {digits, "--digits", true, of_diff},
-    {layout, "--layout", true, of_diff},
-    {layer, "--layer", true, of_diff},
-    {tokens, "--tokens", true, of_probe},
-    {kv_heads, "--kv-heads", true, of_probe},
-    {causal, "--causal", true, of_probe},
-    {window, "--window", true, of_probe},
-    {softcap, "--softcap", true, of_probe},
-    {rope, "--rope", false, of_probe},
-    {seed, "--seed", true, of_probe},
-}};
-
-constexpr bool flags_are_in_order() {
-    for (std::size_t k = 0; k < flags.size(); ++k)
-        if (static_cast<std::size_t>(flags[k].id) != k) return false;
-    return true;
-}
-static_assert(flags_are_in_order());
-
-std::string_view long_name(const Flag& flag) {
-    const std::string_view names = flag.names;
-    return names.substr(names.find("--"));
-}
-
-const Flag* flag_named(std::string_view word) {
-    for (const Flag& f : flags)
-        if (long_name(f) == word) return &f;
+const FlagRow* flag_named(std::string_view word) {
+    for (const FlagRow& f : all_flags())
+        if (f.long_name() == word) return &f;
     return nullptr;
 }
 
@@ -151,7 +27,7 @@ const Flag* flag_named(std::string_view word) {
     std::string_view name = word.substr(0, word.find('='));
     name.remove_prefix(std::min(name.find_first_not_of('-'), name.size()));
     std::vector<std::string_view> names;
-    for (const Flag& f : flags) names.push_back(long_name(f).substr(2));
+    for (const FlagRow& f : all_flags()) names.push_back(f.long_name().substr(2));
     const std::string near = nearest_name(name, names);
     fail_usage("unknown option " + std::string(word),
                near.empty()
@@ -159,22 +35,31 @@ const Flag* flag_named(std::string_view word) {
                    : "did you mean --" + near + "?");
 }
 
+/// Words for the library, without those that say `--stages` and no name: they ask for the list.
+struct Prepared {
+    std::vector<std::string> words;
+    bool list_stages = false;
+};
+
 /// What the library would read differently from what is meant: a long name behind one dash (a cluster of
-/// short ones), and an empty value after = (no value, so that the next word is taken). `--stages` without a
-/// value lists.
-std::vector<std::string> prepared(std::span<const char* const> arguments) {
-    std::vector<std::string> words(arguments.begin(), arguments.end());
-    for (std::string& word : words) {
-        if (word == "--stages=" || (word == "--stages" && &word == &words.back())) {
-            word = "--stages=?";
-        } else if (word.size() > 2 && word[0] == '-' && word[1] != '-') {
+/// short ones), and an empty value after = (no value, so that the next word is taken).
+Prepared prepared(std::span<const char* const> arguments) {
+    Prepared out;
+    for (std::size_t k = 0; k < arguments.size(); ++k) {
+        std::string word = arguments[k];
+        if (word == "--stages=" || (word == "--stages" && k + 1 == arguments.size())) {
+            out.list_stages = true;
+            continue;
+        }
+        if (word.size() > 2 && word[0] == '-' && word[1] != '-') {
             if (flag_named("-" + word.substr(0, word.find('=')))) unknown_option(word);
         } else if (word.starts_with("--") && word.ends_with('=')) {
-            const Flag* flag = flag_named(std::string_view(word).substr(0, word.size() - 1));
-            if (flag && flag->takes_value) fail_usage(word + " needs a value");
+            const FlagRow* flag = flag_named(std::string_view(word).substr(0, word.size() - 1));
+            if (flag && flag->takes_value()) fail_usage(word + " needs a value");
         }
+        out.words.push_back(std::move(word));
     }
-    return words;
+    return out;
 }
 
 struct Parsed {
@@ -182,26 +67,28 @@ struct Parsed {
     std::array<std::int64_t, id_count> counts{};
     std::vector<std::string> words;  ///< no options
     std::size_t after_dashes = 0;    ///< how many of them stand after --
-    bool given(Id id) const { return counts[id] != 0 || !values[id].empty(); }
+    bool list_stages = false;
+    bool given(flag::Id id) const { return counts[id] != 0 || !values[id].empty(); }
 };
 
 Parsed parse_words(std::span<const char* const> arguments) {
     const auto dashes = std::find(arguments.begin(), arguments.end(), std::string_view("--"));
-    std::vector<std::string> words = prepared({arguments.begin(), dashes});
+    auto [words, list_stages] = prepared({arguments.begin(), dashes});
     const std::string last = words.empty() ? std::string{} : words.back();
 
     Parsed parsed;
+    parsed.list_stages = list_stages;
     CLI::App app;
     app.set_help_flag();
     app.allow_extras();
-    for (const Flag& f : flags) {
-        if (f.takes_value) {
-            app.add_option(f.names, parsed.values[f.id])
+    for (const FlagRow& f : all_flags()) {
+        if (f.takes_value()) {
+            app.add_option(std::string(f.names), parsed.values[f.id])
                 ->expected(1)
                 ->allow_extra_args(false)
                 ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
         } else {
-            app.add_flag(f.names, parsed.counts[f.id]);
+            app.add_flag(std::string(f.names), parsed.counts[f.id]);
         }
     }
     std::reverse(words.begin(), words.end());
@@ -254,10 +141,10 @@ void choose_command(Parsed& parsed, Options& options) {
 }
 
 void refuse_foreign_flags(const Parsed& parsed, Command command) {
-    for (const Flag& f : flags)
-        if (parsed.given(f.id) && (f.commands & bit(command)) == 0)
+    for (const FlagRow& f : all_flags())
+        if (parsed.given(f.id) && !f.use(command))
             fail_usage("attn-calc " + std::string(name_of(command)) + " takes no " +
-                       std::string(long_name(f)));
+                       std::string(f.long_name()));
 }
 
 void read_outputs(const Parsed& parsed, Options& options) {
@@ -273,7 +160,7 @@ void read_outputs(const Parsed& parsed, Options& options) {
 
 ExplainOptions explain_options(const Parsed& parsed) {
     ExplainOptions o;
-    const auto last = [&](Id id) { return parsed.values[id].empty() ? "" : parsed.values[id].back(); };
+    const auto last = [&](flag::Id id) { return parsed.values[id].empty() ? "" : parsed.values[id].back(); };
     o.level = last(level);
     o.row = last(row);
     o.cell = last(cell);
@@ -287,8 +174,8 @@ ExplainOptions explain_options(const Parsed& parsed) {
 
 DiffAsk read_diff(const Parsed& parsed) {
     DiffAsk ask;
-    const auto given = [&](Id id) { return !parsed.values[id].empty(); };
-    const auto last = [&](Id id) -> const std::string& { return parsed.values[id].back(); };
+    const auto given = [&](flag::Id id) { return !parsed.values[id].empty(); };
+    const auto last = [&](flag::Id id) -> const std::string& { return parsed.values[id].back(); };
     if (given(atol)) ask.compare.atol = number_value("--atol", last(atol));
     if (given(rtol)) ask.compare.rtol = number_value("--rtol", last(rtol));
     if (given(ulp)) ask.compare.ulp = integer_value("--ulp", last(ulp), 0, 1'000'000'000);
@@ -302,8 +189,7 @@ DiffAsk read_diff(const Parsed& parsed) {
     if (given(layout))
         ask.compare.layout = static_cast<Layout>(choice_value("--layout", last(layout), layouts));
     if (given(layer)) ask.layer = integer_value("--layer", last(layer), 0, 1'000'000);
-    for (const std::string& text : parsed.values[stages])
-        if (text != "?") append_stages(text, ask.compare.only);
+    for (const std::string& text : parsed.values[stages]) append_stages(text, ask.compare.only);
     for (const std::string& name : ask.compare.only) {
         std::vector<std::string_view> names;
         for (const StageInfo& s : all_stages()) names.push_back(s.name);
@@ -315,9 +201,9 @@ DiffAsk read_diff(const Parsed& parsed) {
 
 ProbeAsk read_probe(const Parsed& parsed) {
     ProbeAsk ask;
-    const auto integer = [&](Id id, Index& to, int least, int most) {
+    const auto integer = [&](flag::Id id, Index& to, int least, int most) {
         if (!parsed.values[id].empty())
-            to = integer_value(long_name(flags[id]), parsed.values[id].back(), least, most);
+            to = integer_value(row_of(id).long_name(), parsed.values[id].back(), least, most);
     };
     integer(tokens, ask.tokens, 2, 256);
     integer(heads, ask.heads, 1, 64);
@@ -343,10 +229,10 @@ ProbeAsk read_probe(const Parsed& parsed) {
 }
 
 Options convert(const Parsed& parsed, Options options) {
-    const auto given = [&](Id id) { return !parsed.values[id].empty(); };
-    const auto last = [&](Id id) -> const std::string& { return parsed.values[id].back(); };
-    const auto choice = [&](Id id, std::initializer_list<std::string_view> names) {
-        return choice_value(long_name(flags[id]), last(id), {names.begin(), names.size()});
+    const auto given = [&](flag::Id id) { return !parsed.values[id].empty(); };
+    const auto last = [&](flag::Id id) -> const std::string& { return parsed.values[id].back(); };
+    const auto choice = [&](flag::Id id, std::initializer_list<std::string_view> names) {
+        return choice_value(row_of(id).long_name(), last(id), {names.begin(), names.size()});
     };
     options.quiet = parsed.counts[quiet] != 0;
     options.verbose = parsed.counts[verbose] != 0;
@@ -376,15 +262,91 @@ Options convert(const Parsed& parsed, Options options) {
     if (given(cols)) options.request.cols = last(cols);
     if (given(weights)) options.weights = last(weights);
     if (given(prefix)) options.prefix = last(prefix);
-    for (const std::string& text : parsed.values[stages])
-        text == "?" ? void(options.list_stages = true) : append_stages(text, options.request.stages);
+    for (const std::string& text : parsed.values[stages]) append_stages(text, options.request.stages);
+    options.list_stages = parsed.list_stages;
     if (options.command == Command::diff) options.diff = read_diff(parsed);
     if (options.command == Command::probe) options.probe = read_probe(parsed);
     read_outputs(parsed, options);
     return options;
 }
 
+/// "json", "json and csv": what is written.
+std::string written(const std::vector<Target>& targets) {
+    std::vector<std::string_view> names;
+    for (const Target& t : targets)
+        if (const auto name = name_of(*t.format); std::find(names.begin(), names.end(), name) == names.end())
+            names.push_back(name);
+    std::string out;
+    for (const std::string_view name : names) out += (out.empty() ? "" : " and ") + std::string(name);
+    return out;
+}
+
+/// An option of the form of outputs none of which obeys it.
+void refuse_unobeyed(const Parsed& parsed, const Options& options) {
+    if (writes_of(options.command).empty()) return;
+    const std::vector<Target> targets = targets_of(options);
+    unsigned obeyed = 0;
+    for (const Target& t : targets)
+        for (const CommandFormat& f : writes_of(options.command))
+            if (f.format == t.format) obeyed |= f.obeys;
+    for (const FlagRow& f : all_flags()) {
+        if (!parsed.given(f.id)) continue;
+        const unsigned needs = f.use(options.command)->needs;
+        if (needs == 0 || (obeyed & needs) != 0) continue;
+        const std::string name(f.long_name());
+        fail_usage(name + " is for " + formats_that_obey(options.command, needs) + ", and " +
+                   (targets.empty() ? "nothing is written" : "the output is " + written(targets)));
+    }
+}
+
+/// Refuses the given options that `is_idle` says so of, because of `why`.
+template <class IsIdle>
+void refuse_where(const Parsed& parsed, Command command, const std::string& why, IsIdle is_idle) {
+    for (const FlagRow& f : all_flags())
+        if (parsed.given(f.id) && is_idle(f.id, f.use(command)->topic))
+            fail_usage(std::string(f.long_name()) + " has no use: " + why);
+}
+
+/// An option that is accepted does something: refuses those that cannot, where the command line tells.
+void refuse_idle_flags(const Parsed& parsed, const Options& options) {
+    const Command command = options.command;
+    if (options.quiet && options.verbose) fail_usage("--quiet and --verbose exclude each other");
+    if (parsed.list_stages && command != Command::run)
+        fail_usage("attn-calc " + std::string(name_of(command)) + ": --stages needs names",
+                   "attn-calc run FILE --stages lists those of an input");
+    if (parsed.list_stages)
+        refuse_where(parsed, command, "--stages without names lists them", [](flag::Id id, Topic topic) {
+            return topic == Topic::what || topic == Topic::form ||
+                   (topic == Topic::work && id != weights && id != prefix && id != max_memory);
+        });
+    if (command == Command::check &&
+        std::any_of(parsed.words.begin(), parsed.words.end(),
+                    [](const std::string& word) { return names_tensor_file(word); }))
+        refuse_where(parsed, command, "a file of tensors is listed",
+                     [](flag::Id, Topic topic) { return topic == Topic::what || topic == Topic::work; });
+    if (command == Command::init)
+        refuse_where(parsed, command,
+                     parsed.words.empty() ? "the examples are listed" : "the example is written as it is",
+                     [&](flag::Id id, Topic) { return id == (parsed.words.empty() ? output : width); });
+    if (command == Command::diff && options.quiet)
+        refuse_where(parsed, command, "-q writes nothing to standard output",
+                     [](flag::Id id, Topic) { return id == format; });
+    refuse_unobeyed(parsed, options);
+}
+
 }  // namespace
+
+std::vector<Target> targets_of(const Options& options) {
+    std::vector<Target> targets = options.targets;
+    const bool standard_named =
+        std::any_of(targets.begin(), targets.end(), [](const Target& t) { return t.path == "-"; });
+    if (targets.empty() || (options.format && !standard_named)) targets.push_back({"-", options.format});
+    if (options.command == Command::diff && options.quiet)
+        std::erase_if(targets, [](const Target& t) { return t.path == "-"; });
+    for (Target& t : targets)
+        if (!t.format) t.format = options.standard_format();
+    return targets;
+}
 
 Options parse_options(std::span<const char* const> arguments) {
     Parsed parsed = parse_words(arguments);
@@ -392,16 +354,18 @@ Options parse_options(std::span<const char* const> arguments) {
     options.help = parsed.counts[help] != 0;
     options.version = parsed.counts[version] != 0;
     if (!options.version) choose_command(parsed, options);
+    const bool describes = options.help || options.version;
+    if (!describes) refuse_foreign_flags(parsed, options.command);
     if (!parsed.values[kernel_set].empty()) {
         options.kernels = parsed.values[kernel_set].back();
         kernels::check_name(options.kernels, "--kernels");
     }
-    if (options.help || options.version) {
+    if (describes) {
         options.verbose = parsed.counts[verbose] != 0;
         return options;
     }
-    refuse_foreign_flags(parsed, options.command);
     options = convert(parsed, std::move(options));
+    refuse_idle_flags(parsed, options);
     options.words = std::move(parsed.words);
     return options;
 }

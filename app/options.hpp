@@ -69,6 +69,10 @@ struct Options {
     Format standard_format() const { return format.value_or(writes_of(command).front().format); }
 };
 
+/// What -o and -f ask for: files, and standard output where no file is named or -f is given as well (but for
+/// `diff -q`). Each has a format: without one it is the first that the command writes.
+std::vector<Target> targets_of(const Options& options);
+
 /// Reads the words after the program's name. \throws Error (exit 2) for what no document could make right.
 Options parse_options(std::span<const char* const> arguments);
 

@@ -43,16 +43,6 @@ RenderOptions render_form(const Options& options, bool standard) {
     return form;
 }
 
-std::vector<Target> targets_of(const Options& options) {
-    std::vector<Target> targets = options.targets;
-    const bool standard_named =
-        std::any_of(targets.begin(), targets.end(), [](const Target& t) { return t.path == "-"; });
-    if (targets.empty() || (options.format && !standard_named)) targets.push_back({"-", options.format});
-    for (Target& t : targets)
-        if (!t.format) t.format = options.standard_format();
-    return targets;
-}
-
 void refuse_terminal(Format format) {
     if (is_binary(format) && isatty(STDOUT_FILENO) == 1)
         fail_usage("the format " + std::string(name_of(format)) + " is not for a terminal",

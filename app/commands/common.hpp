@@ -18,10 +18,6 @@ struct Destination {
     bool closed = false;  ///< its reader has gone
 };
 
-/// What -o and -f ask for: files, and standard output where no file is named or -f is given as well. Each has
-/// a format: without one it is the first that the command writes.
-std::vector<Target> targets_of(const Options& options);
-
 /// How a command writes a format on a target.
 RenderOptions render_form(const Options& options, bool standard);
 

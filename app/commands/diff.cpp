@@ -270,9 +270,7 @@ Reports compare_folders(const Options& options, const Diagnostics& diagnostics) 
 }
 
 void write_reports(const Options& options, const Reports& out) {
-    std::vector<Target> targets = targets_of(options);
-    if (options.quiet) std::erase_if(targets, [](const Target& t) { return t.path == "-"; });
-    write_targets(targets, [&](const Target& t, Output& output) {
+    write_targets(targets_of(options), [&](const Target& t, Output& output) {
         output.write(*t.format == Format::json
                          ? diff_json(out.reports, out.missing)
                          : diff_text(out.reports, out.missing, render_form(options, t.path == "-")));

@@ -63,7 +63,7 @@ ExplainForm explain_form(const Options& options, bool standard) {
     return form;
 }
 
-void refuse_contradictions(const Options& options, const std::vector<Target>& targets) {
+void refuse_contradictions(const Options& options) {
     const ExplainOptions& e = options.explain;
     if (e.all_rows && !e.row.empty()) fail_usage("--all-rows and --row exclude each other");
     if (!e.cell.empty() && (e.all_rows || !e.row.empty()))
@@ -71,9 +71,6 @@ void refuse_contradictions(const Options& options, const std::vector<Target>& ta
                    " has no use");
     if (e.solution && e.blank.empty())
         fail_usage("--key writes the solution of a worksheet", "--blank weights,context --key");
-    const auto is_tex = [](const Target& t) { return t.format == Format::tex; };
-    if (e.standalone && std::none_of(targets.begin(), targets.end(), is_tex))
-        fail_usage("--standalone is for -f tex");
     if (options.words.size() > 1) fail_usage("attn-calc explain takes one file");
 }
 
@@ -128,15 +125,14 @@ std::vector<PlannedDocument> planned(const Options& options) {
 }  // namespace
 
 void explain_command(const Options& options, const Diagnostics& diagnostics) {
-    const std::vector<Target> targets = targets_of(options);
-    refuse_contradictions(options, targets);
+    refuse_contradictions(options);
     Options reading = options;
     if (!options.explain.row.empty()) reading.request.rows = options.explain.row;
     std::vector<PlannedDocument> documents = planned(reading);
     std::vector<Task> tasks;
     for (PlannedDocument& d : documents) tasks.push_back(task_of(d, options, level_of(options)));
 
-    std::vector<Destination> destinations = open_targets(options, targets);
+    std::vector<Destination> destinations = open_targets(options, targets_of(options));
     std::vector<Page> pages;
     for (Destination& to : destinations) {
         ExplainForm form = explain_form(options, to.standard);

@@ -6,6 +6,7 @@
 
 #include "app/commands/commands.hpp"
 #include "app/examples.hpp"
+#include "app/help.hpp"
 #include "app/output.hpp"
 #include "app/terminal.hpp"
 #include "lib/input/value.hpp"
@@ -22,22 +23,6 @@ std::string description_of(const Example& example) {
     if (!comment) return {};
     const std::size_t end = comment->text.find(". ");
     return end == std::string::npos ? comment->text : comment->text.substr(0, end + 1);
-}
-
-/// `text` in lines of at most `columns`, each behind `indent` spaces.
-std::string wrapped(std::string_view text, int columns, std::size_t indent) {
-    std::string out, line;
-    while (!text.empty()) {
-        const std::size_t space = std::min(text.find(' '), text.size());
-        const std::string word(text.substr(0, space));
-        text.remove_prefix(std::min(space + 1, text.size()));
-        if (!line.empty() && static_cast<int>(indent) + display_width(line + " " + word) > columns) {
-            out += std::string(indent, ' ') + line + "\n";
-            line.clear();
-        }
-        line += (line.empty() ? "" : " ") + word;
-    }
-    return out + std::string(indent, ' ') + line + "\n";
 }
 
 void list_examples(const Options& options) {

@@ -23,7 +23,7 @@ constexpr std::array<FormatRow, 10> format_rows{{
      text,
      cut,
      several,
-     labelled | obeys_colour | obeys_top,
+     labelled | obeys_top,
      make_text},
     {Format::json,
      "json",

@@ -19,11 +19,11 @@ enum Obeyed : unsigned {
     obeys_nonfinite = 1,
     obeys_squeeze = 2,
     obeys_compact = 4,
-    obeys_colour = 8,
-    obeys_ascii = 16,
-    obeys_width = 32,
-    obeys_precision = 64,
-    obeys_top = 128
+    obeys_ascii = 8,
+    obeys_width = 16,
+    obeys_precision = 32,
+    obeys_top = 64,
+    obeys_standalone = 128
 };
 
 class Output;

@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "app/diagnostics.hpp"
+#include "app/flags.hpp"
 #include "app/help.hpp"
 #include "app/progress.hpp"
 #include "lib/text.hpp"
@@ -124,14 +126,13 @@ TEST_CASE("formats by name and by suffix") {
 
 TEST_CASE("values are checked") {
     const Options o = parse({"--top", "3", "--threads", "2", "--max-memory", "1.5GiB", "--dtype", "float64",
-                             "--color=never", "--nonfinite", "null", "--width", "120", "--heads", "0:2",
-                             "--batch", "1", "x.json"});
+                             "--color=never", "--width", "120", "--heads", "0:2", "--batch", "1", "x.json"});
     CHECK(o.top == 3);
     CHECK(o.request.threads == 2);
     CHECK(o.request.max_memory == 1'610'612'736);
     CHECK(o.request.dtype == DType::float64);
     CHECK(o.colour == When::never);
-    CHECK(o.nonfinite == NonFinite::null);
+    CHECK(parse({"--nonfinite", "null", "-f", "json", "x.json"}).nonfinite == NonFinite::null);
     CHECK(o.width == 120);
     CHECK(o.request.heads == "0:2");
     CHECK(o.request.batch == "1");
@@ -179,8 +180,67 @@ TEST_CASE("help fits a screen") {
         return n;
     };
     CHECK(lines(main_help(), 80) <= 40);
-    for (const Command c : {Command::run, Command::check, Command::init, Command::schema})
-        CHECK(lines(help_of(c), 80) <= 50);
+    for (const CommandRow& c : all_commands()) CHECK(lines(help_of(c.command), 80) <= 60);
+}
+
+TEST_CASE("an option is accepted by a command exactly where its help has it") {
+    for (const CommandRow& c : all_commands()) {
+        const std::string help = help_of(c.command);
+        CAPTURE(c.name);
+        for (const FlagRow& f : all_flags()) {
+            CAPTURE(f.names);
+            const std::string start =
+                "\n  " + (f.names.starts_with("--")
+                              ? std::string(f.names)
+                              : std::string(f.names.substr(0, 3)) + " " + std::string(f.names.substr(3)));
+            const std::size_t at = help.find(start);
+            const bool shown =
+                at != std::string::npos && help.find_first_of(" \n", at + start.size()) == at + start.size();
+            std::vector<const char*> words{c.name.data(), f.long_name().data()};
+            if (f.takes_value()) words.push_back("?");
+            const std::string said = [&] {
+                try {
+                    parse_options(words);
+                } catch (const Error& error) {
+                    return error.message;
+                }
+                return std::string();
+            }();
+            const bool foreign = said.find(" takes no ") != std::string::npos;
+            CHECK(shown == (f.use(c.command) != nullptr));
+            CHECK(foreign != shown);
+        }
+        // Nothing else looks like an option there.
+        for (std::size_t at = help.find("\n  -"); at != std::string::npos; at = help.find("\n  -", at + 1)) {
+            const std::size_t from = help.find("--", at);
+            const std::string name = help.substr(from, help.find_first_of(" \n", from) - from);
+            const auto all = all_flags();
+            CHECK(
+                std::any_of(all.begin(), all.end(), [&](const FlagRow& f) { return f.long_name() == name; }));
+        }
+    }
+}
+
+TEST_CASE("an option that could do nothing is refused") {
+    const auto said = [](std::initializer_list<const char*> words) { return refusal(words).message; };
+    CHECK(said({"x.json", "-f", "json", "--top", "3"}) == "--top is for text, and the output is json");
+    CHECK(said({"x.json", "-f", "csv", "-o", "a.npz", "-p", "3"}) ==
+          "--precision is for text, md or tex, and the output is npz and csv");
+    CHECK(parse({"x.json", "-f", "csv", "-o", "a.md", "-p", "3"}).precision == 3);
+    CHECK(said({"diff", "a", "b", "--compact"}) == "attn-calc diff takes no --compact");
+    CHECK(said({"diff", "a", "b", "-q", "--width", "40"}) == "--width is for text, and nothing is written");
+    CHECK(said({"diff", "a", "b", "-q", "-f", "json"}) ==
+          "--format has no use: -q writes nothing to standard output");
+    CHECK(said({"check", "w.npz", "--rows", "0"}) == "--rows has no use: a file of tensors is listed");
+    CHECK(said({"init", "-o", "x"}) == "--output has no use: the examples are listed");
+    CHECK(said({"init", "gpt2", "--width", "40"}) == "--width has no use: the example is written as it is");
+    CHECK(said({"x.json", "-f", "json", "--stages"}) ==
+          "--format has no use: --stages without names lists them");
+    CHECK(said({"check", "x.json", "--stages"}) == "attn-calc check: --stages needs names");
+    CHECK(said({"x.json", "-q", "-v"}) == "--quiet and --verbose exclude each other");
+    CHECK(said({"explain", "x.json", "--standalone"}) == "--standalone is for tex, and the output is text");
+    // "?" was once a word for the list.
+    CHECK_FALSE(parse({"x.json", "--stages=?"}).list_stages);
 }
 
 TEST_CASE("an error as text") {

@@ -35,7 +35,9 @@ class Tests:
         return made
 
     def start(self, folder, document, outputs, **options):
-        words = [self.program, document, "--width", "10000", "-q"]
+        words = [self.program, document, "-q"]
+        if any(output.endswith((".txt", ".md", ".tex")) for output in outputs):
+            words += ["--width", "10000"]
         for output in outputs:
             words += ["-o", output]
         return subprocess.Popen(words, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,

@@ -20,9 +20,9 @@ class Tests:
     def call(self, *options):
         return execute([self.program, *options], self.folder)
 
-    def both(self, path, *options):
+    def both(self, path, *options, form=()):
         trace = json_values(self.call(path, "-f", "json", *options).out)[0]
-        return trace, self.call(path, "-f", "md", *options, *WIDE).text
+        return trace, self.call(path, "-f", "md", *options, *form, *WIDE).text
 
     def example(self, path):
         """Stages, headings, formulas and numbers of one document; at most 24 rows, so nothing is left out."""
@@ -102,7 +102,7 @@ class Tests:
 
     def options(self):
         path = self.document(3, causal=True, scale=1e7)
-        trace, text = self.both(path, "-p", "2", "--stages", "scaled_scores,masked_scores")
+        trace, text = self.both(path, "--stages", "scaled_scores,masked_scores", form=("-p", "2"))
         found = [b for b in tables.markdown_blocks(text) if b[0] == "table"]
         for stage, (_, _, rows) in zip(trace["order"], found):
             wrong = tables.wrong_cell([r[1:] for r in rows], trace["stages"][stage]["data"][0][0],
