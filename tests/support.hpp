@@ -6,6 +6,7 @@
 #include "lib/input/problem.hpp"
 #include "lib/input/value.hpp"
 #include "lib/plan/plan.hpp"
+#include "lib/render/render.hpp"
 #include "lib/run/run.hpp"
 #include "lib/trace/recorder.hpp"
 
