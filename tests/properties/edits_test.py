@@ -122,6 +122,8 @@ def with_numbers(value):
         if set(value) == {"file"} and value["file"] in FILES:
             return FILES[value["file"]].tolist()
         return {k: with_numbers(v) for k, v in value.items()}
+    if isinstance(value, int) and abs(value) > 2 ** 53:  # numpy has no such integers
+        return float(value)
     return [with_numbers(v) for v in value] if isinstance(value, list) else value
 
 
