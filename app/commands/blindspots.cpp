@@ -1,4 +1,4 @@
-#include "lib/mistakes/blindspots.hpp"
+#include "lib/render/comparisons/blindspots.hpp"
 
 #include <unistd.h>
 

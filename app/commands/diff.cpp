@@ -8,6 +8,7 @@
 
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
+#include "lib/diff/explained.hpp"
 #include "lib/diff/ours.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/mistakes/causes.hpp"
@@ -110,6 +111,7 @@ class OurSide {
             const Plan whole = plan(k, {}, {});
             judge_errors(part.comparison, ours, replayer(whole));
             part.causes = find_causes(whole, part.comparison.theirs, part.comparison.tolerance);
+            mark_explained(part.comparison, part.causes);
         }
         return part;
     }

@@ -8,10 +8,33 @@
 #include "lib/text.hpp"
 
 namespace attn {
+namespace {
+
+void check_sizes(const ProbeAsk& ask) {
+    const auto misfit = misfit_of(ask);
+    if (!misfit) return;
+    const std::string heads = std::to_string(ask.heads), width = std::to_string(ask.width);
+    switch (*misfit) {
+        case ProbeMisfit::width_and_heads:
+            fail_usage("--heads " + heads + " does not divide --width " + width,
+                       "every head has the same width");
+        case ProbeMisfit::heads_and_kv_heads:
+            fail_usage("--kv-heads " + std::to_string(ask.kv_heads) + " does not divide --heads " + heads,
+                       "every kv head is read by as many query heads");
+        case ProbeMisfit::odd_heads_with_rope:
+            fail_usage("--rope turns pairs of columns, but a head is " +
+                           std::to_string(ask.width / ask.heads) + " wide",
+                       "a --width of twice as much");
+    }
+}
+
+}  // namespace
+
 void probe_command(const Options& options, const Diagnostics& diagnostics) {
     if (!options.words.empty())
         fail_usage("attn-calc probe reads no file", "its sizes are options: --tokens, --width, ...");
     const std::vector<Target> targets = targets_of(options);
+    check_sizes(options.probe);
     const Probe probe = make_probe(options.probe);
     write_targets(targets, [&](const Target& t, Output& output) {
         if (*t.format == Format::json)

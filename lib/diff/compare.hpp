@@ -34,6 +34,7 @@ struct StageComparison {
     std::optional<double> needed_ulp;
     Index outside = 0, count = 0;   ///< numbers that are not close; all
     std::optional<bool> new_error;  ///< false: it follows from their stages before it; nothing: not known
+    bool by_cause = false;          ///< it does not, and a mistake that is named makes it (no new error)
     bool again = false;             ///< equal, though a stage before it differs
     int digits = 0;                 ///< theirs were printed with so many; 0: in full
 };

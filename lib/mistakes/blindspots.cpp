@@ -4,6 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "lib/mistakes/seen.hpp"
+#include "lib/mistakes/trial.hpp"
+
 namespace attn {
 namespace {
 
@@ -21,6 +24,71 @@ double difference(const Numbers4& a, const Numbers4& b) {
         most = std::max(most, d);
     }
     return a.values.size() == b.values.size() ? most : std::numeric_limits<double>::infinity();
+}
+
+/// What diff says of numbers that are made with a mistake.
+struct Told {
+    bool differ = false, finite = false, as_rounded = false;
+};
+Told told_of(const Numbers4& wrong, const Numbers4& right) {
+    Distance d;
+    const Tolerance tolerance = default_tolerance(Element::float32);
+    for (std::size_t k = 0; k < wrong.values.size() && k < right.values.size(); ++k)
+        d.add(wrong.values[k], right.values[k], 0, tolerance);
+    return {wrong.values.size() != right.values.size() || !d.close(),
+            std::any_of(wrong.values.begin(), wrong.values.end(), [](double x) { return std::isfinite(x); }),
+            d.looks_rounded()};
+}
+
+struct Reason {
+    std::string why, cure;
+};
+
+/// What a mistake that changes no stage at all is not seen for.
+Reason reason_of(const Seen& seen, const Mistake& m) {
+    for (const Blind& b : m.row->blind)
+        if (!b.holds || b.holds(seen, m)) return {std::string(b.why), std::string(b.cure)};
+    return {"no number changes", {}};
+}
+
+/// Why weights stay the same although scores change.
+Reason why_weights_stay(const Numbers4& w, const Numbers4& right, const Numbers4& wrong) {
+    bool by_one_number = true, unweighted = true;
+    const Index keys = w.shape[3], rows = static_cast<Index>(w.values.size()) / std::max(keys, Index{1});
+    for (Index r = 0; r < rows; ++r) {
+        double least = std::numeric_limits<double>::infinity(), most = -least;
+        for (auto k = static_cast<std::size_t>(r * keys); k < static_cast<std::size_t>((r + 1) * keys); ++k) {
+            const double by = right.values[k] == wrong.values[k] ? 0 : wrong.values[k] - right.values[k];
+            if (w.values[k] == 0) continue;
+            unweighted = unweighted && by == 0;
+            least = std::min(least, by), most = std::max(most, by);
+        }
+        by_one_number = by_one_number && !(most - least > 1e-9 * (1 + std::abs(most)));
+    }
+    if (unweighted) return {"only scores of keys without a weight change", "keys with a weight"};
+    if (by_one_number)
+        return {"all scores of a row change by one number, which the softmax removes",
+                "the stages before the weights"};
+    return {"the weights come out the same", {}};
+}
+
+/// Why a mistake that changes `last` (`right` to `wrong`) does not change the stages after it.
+Reason where_it_ends(const Seen& seen, const PlannedStage& last, const Numbers4& right,
+                     const Numbers4& wrong) {
+    const Numbers4* w = seen.weights();
+    const PlannedStage* weights = seen.plan().find(Stage::weights);
+    const bool are_cells = last.family == StageShape::query_key;
+    if (w && &last < weights) {
+        if (seen.rows_see_one_key())
+            return {"each row sees one key, whose weight is 1 whatever its score",
+                    "rows that see two keys or more"};
+        if (are_cells && wrong.shape == w->shape && right.shape == w->shape)
+            return why_weights_stay(*w, right, wrong);
+        return {"the scores come out the same", {}};
+    }
+    if (w && are_cells && seen.keys_have_equal_values())
+        return {"all keys have the same values", "values that differ"};
+    return {"the stages after " + std::string(last.name) + " come out the same", {}};
 }
 
 struct Made {
@@ -65,36 +133,54 @@ Blindspots blindspots_of(const Plan& plan) {
     Blindspots out;
     out.stage = last->name;
     const Catalogue catalogue = catalogue_of(replay);
+    const Seen seen(replay, base);
     std::vector<Made> made;
     for (const Mistake& m : catalogue.mistakes) {
         Blindspot spot;
         spot.id = m.id;
         Made numbers{&m, {}};
+        bool told = false, finite = false;
+        std::vector<Held> changed(p.stages.size());  // by a form that does not reach the last stage
         for (const Form& f : m.forms) {
             Deviation d = replay.none();
             f.make(d);
             const HeldStages held = replay.run(d, {}, slice);
-            const double by = difference(*held[last->stage], right);
-            if (by <= nothing && spot.stages.empty() && &f == &m.forms.front())
-                for (const PlannedStage& s : p.stages)
-                    if (base[s.stage] && held[s.stage] && s.stage != Stage::head_outputs &&
-                        difference(*held[s.stage], *base[s.stage]) > nothing)
-                        spot.stages.emplace_back(s.name);
+            const Numbers4& wrong = *held[last->stage];
+            const double by = difference(wrong, right);
+            for (std::size_t k = 0; k < p.stages.size() && by <= nothing; ++k) {
+                const Stage s = p.stages[k].stage;
+                if (base[s] && held[s] && s != Stage::head_outputs &&
+                    difference(*held[s], *base[s]) > nothing)
+                    changed[k] = held[s];
+            }
             if (by > nothing) numbers.last.push_back(held[last->stage]);
+            const Told t = told_of(wrong, right);
+            told = told || (t.differ && (!m.is_rounding() || t.as_rounded));
+            finite = finite || (t.differ && t.finite);
             spot.difference = std::max(spot.difference, by);
         }
         spot.roundings = spot.difference / unit;
         if (spot.difference <= nothing) {
             spot.sight = Sight::unseen;
             spot.difference = spot.roundings = 0;
-        } else {
-            spot.stages.clear();
-            if (spot.roundings < weak) spot.sight = Sight::weakly;
+            Reason reason = reason_of(seen, m);
+            for (std::size_t k = 0; k < p.stages.size(); ++k) {
+                if (!changed[k]) continue;
+                const PlannedStage& s = p.stages[k];
+                spot.stages.emplace_back(s.name);
+                reason = where_it_ends(seen, s, *base[s.stage], *changed[k]);
+            }
+            spot.why = std::move(reason.why);
+            spot.cure = std::move(reason.cure);
+        } else if (spot.roundings < weak || !told || !finite) {
+            spot.sight = Sight::weakly;
+            if (!told)
+                spot.why = m.is_rounding() ? "too few numbers change to be taken for rounding"
+                                           : "it is less than diff lets pass";
+            else if (!finite)
+                spot.why = "no number is finite: that something is wrong is seen, not what";
         }
-        if (spot.sight != Sight::shown) {
-            spot.why = m.row->blind;
-            spot.cure = m.row->cure;
-        }
+        if (spot.sight != Sight::shown && spot.cure.empty()) spot.cure = m.row->cure;
         out.mistakes.push_back(std::move(spot));
         made.push_back(std::move(numbers));
     }
@@ -107,8 +193,8 @@ Blindspots blindspots_of(const Plan& plan) {
                 for (const Held& b : made[j].last) apart = std::min(apart, difference(*a, *b));
             if (apart <= nothing) {
                 out.mistakes[i].same_as.push_back(made[j].mistake->id);
-            } else if (apart < out.nearest && made[i].mistake->row->id != "rounded" &&
-                       made[j].mistake->row->id != "rounded") {
+            } else if (apart < out.nearest && !made[i].mistake->is_rounding() &&
+                       !made[j].mistake->is_rounding()) {
                 out.nearest = apart;
                 out.one = made[j].mistake->id;
                 out.other = made[i].mistake->id;

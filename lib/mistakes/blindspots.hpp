@@ -9,7 +9,8 @@ namespace attn {
 /// What an input shows of one known mistake.
 enum class Sight {
     shown,
-    weakly,    ///< by less than 1000 roundings to float32 of the largest number
+    weakly,    ///< by less than 1000 roundings to float32 of the largest number, or less than diff lets
+               ///< pass, or by NaN alone
     unseen,    ///< not in the last stage
     no_place,  ///< it cannot be made here
 };
@@ -20,7 +21,7 @@ struct Blindspot {
     Sight sight = Sight::shown;
     double difference = 0;  ///< of the last stage, the largest; infinite: NaN, infinities, or another width
     double roundings = 0;   ///< the same in roundings to float32 of the last stage's largest number
-    std::string why;        ///< where it is not shown
+    std::string why;        ///< why it is not, as this input's own numbers are
     std::string cure;       ///< the smallest change that shows it
     std::vector<std::string> stages;   ///< unseen: stages that show it all the same
     std::vector<std::string> same_as;  ///< mistakes before it that give the same numbers
@@ -36,9 +37,5 @@ struct Blindspots {
 /// Makes every known mistake with a plan and looks at what becomes of its last stage. Where there are many
 /// rows only some of them are looked at.
 Blindspots blindspots_of(const Plan& plan);
-
-/// At most `width` columns.
-std::string blindspots_text(const Blindspots& found, int width);
-std::string blindspots_json(const Blindspots& found);
 
 }  // namespace attn

@@ -53,7 +53,7 @@ class Search {
     void confirm();
     bool after_theirs(CauseReport& out);
     void report(CauseReport& out) const;
-    StageSet our_stages() const;
+    StageSet our_stages(const HeldStages& held) const;
     Cause cause_of(const Fit& fit) const;
 
     Replay replay_;
@@ -115,7 +115,7 @@ HeldStages Search::given_for(const HeldStages& held, const Form& form) const {
 /// Whether a mistake gives their numbers in every stage that differs from ours.
 bool Search::fits(const std::vector<Distance>& ours, const std::vector<Distance>& now, bool rounding,
                   Fit& fit) const {
-    bool any = false;
+    bool any = false, differs = false;
     fit.left = 0;
     fit.all_stages = true;
     for (std::size_t k = 0; k < now.size(); ++k) {
@@ -123,11 +123,15 @@ bool Search::fits(const std::vector<Distance>& ours, const std::vector<Distance>
         const Distance& b = now[k];
         const bool close = rounding ? b.strange == 0 && b.outside * 50 <= b.count : b.reached();
         if (a.close()) {
+            // A stage before what differs may not be what they went on with; one after it is made from it.
+            if (differs && !rounding && !b.reached()) return false;
             fit.all_stages = fit.all_stages && b.reached();
             continue;
         }
+        differs = true;
         if (!close) return false;
-        any = true;
+        if (rounding && !a.looks_rounded()) return false;
+        any = any || trials_.is_finite(k);
         const double share = rounding ? left_over_rounding : left_over;
         if (a.strange == 0 && b.rms() > share * a.rms()) return false;
         fit.left = std::max(fit.left, b.rms());
@@ -150,7 +154,7 @@ void Search::singles(const Slice& slice) {
             ++tried_;
             Fit fit{nullptr};
             candidates_.push_back(std::move(c));
-            if (fits(sliced_, trials_.distances(candidates_.back().held), m.row->id == "rounded", fit))
+            if (fits(sliced_, trials_.distances(candidates_.back().held), m.is_rounding(), fit))
                 fits_.push_back({&candidates_.back(), nullptr, fit.left, fit.all_stages});
             candidates_.back().held = {};
         }
@@ -161,7 +165,7 @@ void Search::confirm() {
     std::vector<Fit> kept;
     for (Fit& f : fits_) {
         if (!slice_.rows.empty() || slice_.items != replay_.plan().batch) {
-            const bool rounding = f.one->mistake->row->id == "rounded";
+            const bool rounding = f.one->mistake->is_rounding();
             const Deviation d = deviation(*f.one, f.other);
             if (!fits(whole_, trials_.whole(d), rounding, f)) continue;
         }
@@ -191,7 +195,7 @@ void Search::pairs() {
         return *held[trials_.stages().back()->stage];
     };
     for (const Mistake& m : catalogue_.mistakes) {
-        if (m.row->id == "rounded") continue;
+        if (m.is_rounding()) continue;
         for (const Form& f : m.forms) {
             Candidate c{&m, &f, {}, false, false};
             Deviation d = deviation(c, nullptr);
@@ -242,7 +246,8 @@ Cause Search::cause_of(const Fit& fit) const {
         if (!whole_[k].close()) out.fits.emplace_back(trials_.stages()[k]->name);
     const auto words = [](const Candidate& c) {
         const std::string detail = c.form->detail.empty() ? "" : " (" + c.form->detail + ")";
-        return std::string(c.mistake->row->did) + detail + ": " + std::string(c.mistake->row->hint);
+        const std::string hint = c.form->hint.empty() ? std::string(c.mistake->row->hint) : c.form->hint;
+        return std::string(c.mistake->row->did) + detail + ": " + hint;
     };
     out.hint = words(*fit.one);
     if (fit.other) {
@@ -253,11 +258,16 @@ Cause Search::cause_of(const Fit& fit) const {
 }
 
 void Search::report(CauseReport& out) const {
+    std::vector<const Fit*> reported;
     for (const Fit& f : fits_) {
-        Cause c = cause_of(f);
-        const bool there = std::any_of(out.causes.begin(), out.causes.end(),
-                                       [&](const Cause& o) { return o.id == c.id && o.with == c.with; });
-        if (!there) out.causes.push_back(std::move(c));
+        // Of one row, the first that fits: a mask that is left out alone, and all of them.
+        const bool there = std::any_of(reported.begin(), reported.end(), [&](const Fit* o) {
+            return o->one->mistake->row == f.one->mistake->row && !o->other == !f.other &&
+                   (!f.other || o->other->mistake->row == f.other->mistake->row);
+        });
+        if (there) continue;
+        reported.push_back(&f);
+        out.causes.push_back(cause_of(f));
     }
 }
 
@@ -279,10 +289,14 @@ bool Search::after_theirs(CauseReport& out) {
         };
         const std::vector<Distance> ours = distances(replay_.none());
         if (ours[k].close()) continue;
+        // Theirs is ours again: what came before did no harm, and nothing is to be explained.
+        if (std::all_of(whole_.begin() + static_cast<std::ptrdiff_t>(k), whole_.end(),
+                        [](const Distance& d) { return d.close(); }))
+            return false;
         for (const Candidate& c : candidates_) {
             Fit fit{&c};
             ++tried_;
-            if (fits(ours, distances(deviation(c, nullptr)), c.mistake->row->id == "rounded", fit))
+            if (fits(ours, distances(deviation(c, nullptr)), c.mistake->is_rounding(), fit))
                 fits_.push_back(fit);
         }
         if (fits_.empty()) return false;
@@ -301,8 +315,7 @@ bool Search::after_theirs(CauseReport& out) {
     return false;
 }
 
-StageSet Search::our_stages() const {
-    const HeldStages held = replay_.run(replay_.none(), {}, {});
+StageSet Search::our_stages(const HeldStages& held) const {
     StageSet out;
     for (const PlannedStage* s : trials_.stages()) {
         const auto shape = replay_.shape_of(*s);
@@ -317,6 +330,18 @@ CauseReport Search::run(const CauseOptions& options) {
     const Plan& p = replay_.plan();
     whole_ = trials_.whole(replay_.none());
     if (std::all_of(whole_.begin(), whole_.end(), [](const Distance& d) { return d.close(); })) return out;
+    const bool held = p.state || trials_.rows_at_once() == p.queries;  // few enough to be held whole
+    HeldStages ours;
+    if (held) ours = replay_.run(replay_.none(), {}, {});
+    if (held) out.findings = harmless_of(replay_, theirs_, ours, tolerance_);
+    if (!out.findings.empty()) return out;
+    bool any_finite = false;
+    for (std::size_t k = 0; k < whole_.size(); ++k)
+        any_finite = any_finite || (!whole_[k].close() && trials_.is_finite(k));
+    if (!any_finite) {
+        if (held) out.findings = findings_of(theirs_, our_stages(ours), tolerance_);
+        return out;
+    }
     catalogue_ = catalogue_of(replay_);
     std::size_t forms = 0;
     for (const Mistake& m : catalogue_.mistakes) forms += m.forms.size();
@@ -338,7 +363,6 @@ CauseReport Search::run(const CauseOptions& options) {
         confirm();
         if (fits_.empty()) candidates_ = alone;
     }
-    const bool held = p.state || trials_.rows_at_once() == p.queries;  // few enough to be held whole
     const bool known = !fits_.empty() || !out.causes.empty();
     if (known) {
         report(out);
@@ -346,7 +370,7 @@ CauseReport Search::run(const CauseOptions& options) {
         after_theirs(out);
     }
     out.tried = tried_;
-    if (!known && held) out.findings = findings_of(theirs_, our_stages(), tolerance_);
+    if (!known && held) out.findings = findings_of(theirs_, our_stages(ours), tolerance_);
     return out;
 }
 

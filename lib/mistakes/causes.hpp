@@ -18,7 +18,7 @@ struct Cause {
 struct CauseReport {
     std::vector<Cause> causes;  ///< those that fit best; several where the input cannot tell them apart
     int tried = 0;              ///< mistakes and pairs
-    std::vector<std::string> findings;  ///< without a cause: what the numbers show
+    std::vector<std::string> findings;  ///< what the numbers show, and what differs and is not a mistake
 };
 
 struct CauseOptions {
@@ -31,8 +31,14 @@ struct CauseOptions {
 CauseReport find_causes(const Plan& plan, const StageSet& theirs, const Tolerance& tolerance,
                         const CauseOptions& options = {});
 
+/// What differs and is not a mistake, in words: the scale in the queries or the keys, anything in hidden
+/// cells of scores, where all later stages are equal. Empty where that is not all. `ours`: all stages of the
+/// replay.
+std::vector<std::string> harmless_of(const Replay& replay, const StageSet& theirs, const HeldStages& ours,
+                                     const Tolerance& tolerance);
+
 /// What their numbers show by themselves and beside ours: sums of rows, NaN rows, a constant ratio, a
-/// permutation, a pattern of zeros, an error of rounding. `ours`: the same stages.
+/// permutation, a pattern of zeros, an error of rounding, a mistyped number. `ours`: the same stages.
 std::vector<std::string> findings_of(const StageSet& theirs, const StageSet& ours,
                                      const Tolerance& tolerance);
 

@@ -1,10 +1,14 @@
 // What numbers show by themselves, where no known mistake gives them.
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 
 #include "lib/mistakes/causes.hpp"
 #include "lib/text.hpp"
+#include "lib/theirs/align.hpp"
 
 namespace attn {
 namespace {
@@ -67,7 +71,7 @@ void ratio(const WholeStage& t, const WholeStage& o, const std::string& name, st
     if (n < 2 || yy == 0 || xx == 0) return;
     const double factor = xy / yy, left = std::max(0.0, xx - xy * xy / yy);
     if (left < 1e-8 * xx && std::abs(factor - 1) > 1e-4)
-        out.push_back(name + ": theirs are ours times " + significant(factor, 4));
+        out.push_back(name + ": theirs are ours times " + significant(factor, 6));
     const double mean = sum / n, spread = std::max(0.0, squares / n - mean * mean);
     if (spread < 1e-8 * mean * mean) out.push_back(name + ": theirs are ours plus " + significant(mean, 4));
 }
@@ -96,18 +100,85 @@ void zeros(const WholeStage& t, const WholeStage& o, const std::string& name, st
                       std::to_string(fewer) + " the other way round");
 }
 
-/// Random signs and a size near half a unit of 8 or 11 bits.
-void rounding(const WholeStage& t, const WholeStage& o, const std::string& name,
-              std::vector<std::string>& out) {
-    double squares = 0, size = 0, signs = 0, n = 0;
-    for (std::size_t k = 0; k < t.values.size(); ++k) {
+/// The text of a number with so many digits after the point; -1: the shortest.
+std::string digits_of(double x, int digits) {
+    if (digits < 0) return significant(x, 6);
+    std::array<char, 64> text{};
+    std::snprintf(text.data(), text.size(), "%.*f", digits, x);
+    return text.data();
+}
+
+/// How many digits after the point theirs was written with; -1: not known.
+int printed_digits(const WholeStage& t, std::size_t k) {
+    const double slack = t.slack(k);
+    if (slack > 0) return std::clamp(static_cast<int>(std::lround(-std::log10(2 * slack))), 0, 15);
+    for (int digits = 0; digits < 7; ++digits)
+        if (std::abs(std::stod(digits_of(t.values[k], digits)) - t.values[k]) <= 1e-9) return digits;
+    return -1;
+}
+
+/// What a hand does to a number: two digits exchanged, one digit, the sign, the point. Empty: none of them.
+std::string slip(const std::string& theirs, const std::string& ours) {
+    if ("-" + theirs == ours || "-" + ours == theirs) return "the sign";
+    const auto figures = [](const std::string& text) {
+        std::string out;
+        for (const char c : text)
+            if (c != '.' && c != '-') out += c;
+        out.erase(0, std::min(out.find_first_not_of('0'), out.size()));
+        out.erase(std::min(out.find_last_not_of('0') + 1, out.size()));
+        return out;
+    };
+    std::vector<std::size_t> other;
+    for (std::size_t k = 0; k < ours.size() && theirs.size() == ours.size(); ++k)
+        if (theirs[k] != ours[k]) other.push_back(k);
+    const bool digits = !other.empty() && std::all_of(other.begin(), other.end(), [&](std::size_t k) {
+        return std::isdigit(static_cast<unsigned char>(ours[k])) &&
+               std::isdigit(static_cast<unsigned char>(theirs[k]));
+    });
+    if (digits && other.size() == 2 && theirs[other[0]] == ours[other[1]] &&
+        theirs[other[1]] == ours[other[0]])
+        return "two digits are exchanged";
+    if (figures(theirs) == figures(ours)) return "the decimal point";
+    return digits && other.size() == 1 && ours.size() > 3 ? "one digit" : "";
+}
+
+/// Few numbers that differ are named.
+bool few(const WholeStage& t, const WholeStage& o, const std::vector<std::size_t>& differ,
+         std::vector<std::string>& out) {
+    constexpr std::size_t most = 3, share = 8;
+    if (differ.size() > most || differ.size() * share > o.values.size()) return false;
+    std::string text = std::string(info_of(o.stage).name) + ": " + std::to_string(differ.size()) + " of " +
+                       std::to_string(o.values.size()) +
+                       (differ.size() == 1 ? " numbers differs" : " numbers differ");
+    const Shape shape = shape_by_axes(o);
+    for (const std::size_t k : differ) {
+        std::string place;
+        auto rest = static_cast<Index>(k);
+        for (std::size_t axis = shape.size(); axis-- > 0; rest /= shape[axis])
+            place = std::to_string(rest % shape[axis]) + (place.empty() ? "" : ",") + place;
+        const int digits = printed_digits(t, k);
+        const std::string theirs = digits_of(t.values[k], digits), ours = digits_of(o.values[k], digits);
+        const std::string why = digits < 0 ? "" : slip(theirs, ours);
+        text += (k == differ.front() ? ": [" : "; [") + place + "] is " + theirs + ", ours " + ours +
+                (why.empty() ? "" : " (" + why + ")");
+    }
+    out.push_back(std::move(text));
+    return true;
+}
+
+/// Many numbers, random signs, and a size near half a unit of 8 or 11 bits.
+void rounding(const WholeStage& t, const WholeStage& o, const std::vector<std::size_t>& differ,
+              const std::string& name, std::vector<std::string>& out) {
+    constexpr std::size_t least = 16, share = 3;
+    if (differ.size() < least || differ.size() * share < o.values.size()) return;
+    double squares = 0, size = 0, signs = 0;
+    for (const std::size_t k : differ) {
         const double d = t.values[k] - o.values[k];
         if (!std::isfinite(d)) return;
         squares += d * d, size += o.values[k] * o.values[k];
-        signs += d > 0 ? 1 : d < 0 ? -1 : 0;
-        n += 1;
+        signs += d > 0 ? 1 : -1;
     }
-    if (n < 16 || size == 0 || std::abs(signs) > 4 * std::sqrt(n)) return;
+    if (size == 0 || std::abs(signs) > 4 * std::sqrt(static_cast<double>(differ.size()))) return;
     const double relative = std::sqrt(squares / size);
     if (relative > 1e-3 && relative < 6e-3)
         out.push_back(name + ": errors of random sign near 2^-9 of the numbers' size, as bf16 leaves them");
@@ -123,18 +194,23 @@ std::vector<std::string> findings_of(const StageSet& theirs, const StageSet& our
     for (const WholeStage& o : ours) {
         const WholeStage* t = find(theirs, o.stage);
         if (!t || t->values.size() != o.values.size() || o.values.empty()) continue;
-        bool equal = true;
-        for (std::size_t k = 0; k < o.values.size() && equal; ++k)
-            equal = is_close(t->values[k], o.values[k], t->slack(k), tolerance);
-        if (equal) continue;
+        std::vector<std::size_t> differ;
+        for (std::size_t k = 0; k < o.values.size(); ++k)
+            if (!is_close(t->values[k], o.values[k], t->slack(k), tolerance)) differ.push_back(k);
+        if (differ.empty()) continue;
         const std::string name(info_of(o.stage).name);
-        const WholeStage shaped{o.stage, o.shape, t->values, {}};
+        if (std::none_of(t->values.begin(), t->values.end(), [](double x) { return std::isfinite(x); })) {
+            out.push_back(name + ": no number is finite, which tells no cause");
+            continue;
+        }
+        const WholeStage shaped{o.stage, o.shape, t->values, t->half_unit};
+        if (few(shaped, o, differ, out)) continue;
         if (are_weights(o.stage)) row_sums(shaped, name, out);
         nan_rows(shaped, o, name, out);
         ratio(shaped, o, name, out);
         permutation(shaped, o, name, tolerance, out);
         if (are_weights(o.stage)) zeros(shaped, o, name, out);
-        rounding(shaped, o, name, out);
+        rounding(shaped, o, differ, name, out);
     }
     return out;
 }

@@ -11,22 +11,43 @@ namespace attn {
 
 /// One way in which a mistake can be made: a change of the plan, or of what the plan cannot say.
 struct Form {
-    std::string detail;  ///< which one, where there are several: "the causal mask alone"
-    Stage first;         ///< the first stage that changes
-    bool values_only =
-        false;  ///< of the stages after it, only values and what comes after the weights change
+    std::string detail;  ///< which one, where there are several: "at the top left"
+    /// The first stage that changes. The plan need not have it: it is a place in the order of all stages,
+    /// and what stands before it there stays as it is.
+    Stage first;
+    bool values_only = false;  ///< the mistake leaves scores and weights alone
     std::function<void(Deviation&)> make;
+    std::string of = {};    ///< ":W_query": forms of a row with different names are different mistakes
+    std::string hint = {};  ///< in place of the row's
+};
+using Forms = std::vector<Form>;
+
+class Seen;
+struct Mistake;
+
+/// A reason why an input does not show a mistake.
+struct Blind {
+    std::string_view why;
+    /// Whether it is so; null: it is, wherever the mistake changes no stage at all.
+    bool (*holds)(const Seen& seen, const Mistake& mistake) = nullptr;
+    std::string_view cure = {};  ///< what would show it then; empty: what the row says
 };
 
-/// A row of the table of known mistakes.
+/// A row of the table of known mistakes, with all that is known of it.
 struct MistakeRow {
-    std::string_view id;     ///< those that exist for each weight get ":NAME"
+    std::string_view id;
+    std::string_view names;  ///< the ids that it stands for, as documents write them; empty: `id` alone
     std::string_view did;    ///< what was done
     std::string_view sign;   ///< how it shows in the numbers
     std::string_view seen;   ///< where it was made
     std::string_view hint;   ///< the line to look at
-    std::string_view blind;  ///< why an input to which it applies may not show it
-    std::string_view cure;   ///< the smallest change of an input that shows it
+    std::span<const Blind>
+        blind;              ///< why an input to which it applies may change no stage: the first that holds
+    std::string_view cure;  ///< the smallest change of an input that shows it
+    /// Why it cannot be made with a plan; empty: it can.
+    std::string (*applies)(const Replay& replay);
+    /// The ways in which it can be made with a plan to which it applies.
+    Forms (*make)(const Replay& replay);
 };
 
 /// THE TABLE. Where two mistakes cannot be told apart the first is named first.
@@ -37,7 +58,10 @@ const MistakeRow& mistake_row(std::string_view id);
 struct Mistake {
     const MistakeRow* row;
     std::string id;  ///< "weight_transposed:W_query"
-    std::vector<Form> forms;
+    Forms forms;
+
+    /// Numbers come near theirs only: it is judged by the size of what is left.
+    bool is_rounding() const;
 };
 struct Inapplicable {
     const MistakeRow* row;
@@ -49,7 +73,10 @@ struct Catalogue {
 };
 Catalogue catalogue_of(const Replay& replay);
 
-/// What looks like a mistake and changes no number: for people who look for it.
+/// What looks like a mistake and changes no weight: for people who look for it.
 std::span<const std::string_view> no_mistakes();
+
+/// docs/mistakes.md.
+std::string mistakes_page();
 
 }  // namespace attn

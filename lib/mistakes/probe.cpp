@@ -81,28 +81,17 @@ void write_document(const ProbeAsk& ask, std::uint64_t seed, Probe& probe) {
     probe.document = out + "  }\n}\n";
 }
 
-void check(const ProbeAsk& ask) {
-    const auto refuse = [](const std::string& message, const std::string& hint) {
-        throw Error(Exit::usage, {}, message, hint);
-    };
-    if (ask.width % ask.heads != 0)
-        refuse(
-            "--heads " + std::to_string(ask.heads) + " does not divide --width " + std::to_string(ask.width),
-            "every head has the same width");
-    if (ask.kv_heads > 0 && ask.heads % ask.kv_heads != 0)
-        refuse("--kv-heads " + std::to_string(ask.kv_heads) + " does not divide --heads " +
-                   std::to_string(ask.heads),
-               "every kv head is read by as many query heads");
-    if (ask.rope && ask.width / ask.heads % 2 != 0)
-        refuse(
-            "--rope turns pairs of columns, but a head is " + std::to_string(ask.width / ask.heads) + " wide",
-            "a --width of twice as much");
-}
-
 }  // namespace
 
+std::optional<ProbeMisfit> misfit_of(const ProbeAsk& ask) {
+    if (ask.width % ask.heads != 0) return ProbeMisfit::width_and_heads;
+    if (ask.kv_heads > 0 && ask.heads % ask.kv_heads != 0) return ProbeMisfit::heads_and_kv_heads;
+    if (ask.rope && ask.width / ask.heads % 2 != 0) return ProbeMisfit::odd_heads_with_rope;
+    return std::nullopt;
+}
+
 Probe make_probe(const ProbeAsk& ask) {
-    check(ask);
+    if (misfit_of(ask)) throw Error(Exit::defect, {}, "the sizes of a probe do not fit one another");
     Probe best;
     for (std::uint64_t seed = ask.seed; seed < ask.seed + most_seeds; ++seed) {
         Probe now;

@@ -17,6 +17,10 @@ struct ProbeAsk {
     std::uint64_t seed = 1;
 };
 
+/// Sizes that do not fit one another.
+enum class ProbeMisfit { width_and_heads, heads_and_kv_heads, odd_heads_with_rope };
+std::optional<ProbeMisfit> misfit_of(const ProbeAsk& ask);
+
 struct Probe {
     std::string document;  ///< JSON
     std::string arrays;    ///< its embeddings and weights alone, JSON: one object of nested arrays
@@ -27,7 +31,7 @@ struct Probe {
 };
 
 /// An input that tells every pair of known mistakes apart by more than 1e-2 of its output; where none of many
-/// seeds does, the one that does it best. \throws Error (exit 2) for sizes that do not fit one another.
+/// seeds does, the one that does it best. The sizes have to fit one another (misfit_of).
 Probe make_probe(const ProbeAsk& ask);
 
 }  // namespace attn

@@ -23,8 +23,33 @@ void Distance::add(const Distance& other) {
     }
     count += other.count;
     outside += other.outside;
+    above += other.above;
     far += other.far;
     strange += other.strange;
+}
+
+void Distance::add(double theirs, double ours, double slack, const Tolerance& tolerance, double size) {
+    ++count;
+    if (theirs == ours || (std::isnan(theirs) && std::isnan(ours))) return;
+    const double d = std::abs(theirs - ours);
+    if (!is_close(theirs, ours, slack, tolerance)) {
+        ++outside;
+        above += ours > theirs ? 1 : 0;
+        if (!(d <= room * (tolerance.atol + tolerance.rtol * size))) ++far;
+    }
+    if (!std::isfinite(d)) {
+        ++strange;
+        return;
+    }
+    squares += d * d;
+    most = std::max(most, d);
+}
+
+bool Distance::looks_rounded() const {
+    constexpr Index least = 8, share = 5,
+                    each_side = 8;  // a fifth of all cells, an eighth of them either way
+    return outside >= std::max(least, count / share) &&
+           std::min(above, outside - above) * each_side >= outside;
 }
 
 Trials::Trials(const Replay& replay, const StageSet& theirs, const Tolerance& tolerance)
@@ -36,6 +61,8 @@ Trials::Trials(const Replay& replay, const StageSet& theirs, const Tolerance& to
         if (static_cast<Index>(t->values.size()) != shape[0] * shape[1] * shape[2] * shape[3]) continue;
         stages_.push_back(&s);
         theirs_.push_back(t);
+        finite_.push_back(
+            std::any_of(t->values.begin(), t->values.end(), [](double x) { return std::isfinite(x); }));
         kept_ |= std::uint64_t{1} << static_cast<unsigned>(s.stage);
     }
 }
@@ -59,24 +86,10 @@ Distance Trials::distance(std::size_t k, const Numbers4& ours, const std::vector
                 for (Index j = 0; j < shape[3]; ++j)
                     if (std::isfinite(mine[j])) size = std::max(size, std::abs(mine[j]));
                 for (std::size_t j = 0; j < static_cast<std::size_t>(shape[3]); ++j) {
-                    const double x = t.values[first + j], y = mine[j];
-                    ++out.count;
-                    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
-                    const double d = std::abs(x - y);
-                    if (!is_close(x, y, t.slack(first + j), tolerance_)) {
-                        ++out.outside;
-                        if (!(d <= room * (tolerance_.atol + tolerance_.rtol * size))) ++out.far;
-                    }
-                    if (!std::isfinite(d)) {
-                        if (out.strange++ == 0 && out.most == 0) {
-                            out.worst_row = row;
-                            out.worst_item = b;
-                        }
-                        continue;
-                    }
-                    out.squares += d * d;
-                    if (d > out.most) {
-                        out.most = d;
+                    const double before = out.most;
+                    const Index strange = out.strange;
+                    out.add(t.values[first + j], mine[j], t.slack(first + j), tolerance_, size);
+                    if (out.most > before || (out.strange > strange && strange == 0 && out.most == 0)) {
                         out.worst_row = row;
                         out.worst_item = b;
                     }

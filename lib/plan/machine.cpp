@@ -1,5 +1,3 @@
-#include "lib/plan/machine.hpp"
-
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -7,7 +5,8 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <optional>
+
+#include "lib/plan/builder.hpp"
 
 namespace attn {
 namespace {

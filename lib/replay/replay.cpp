@@ -42,7 +42,30 @@ Plan plain(Plan plan) {
     return plan;
 }
 
+/// The plan with one rule of its mask and no other.
+Plan alone(Plan plan, const MaskPart& part) {
+    using Kind = MaskPart::Kind;
+    if (part.kind != Kind::causal) plan.causal = false;
+    if (part.kind != Kind::window) plan.window.reset();
+    if (part.kind != Kind::key_lengths) plan.key_lengths.reset();
+    std::vector<MaskRule> kept;
+    if (part.kind == Kind::rule && part.rule < plan.masks.size()) kept.push_back(plan.masks[part.rule]);
+    plan.masks = std::move(kept);
+    return plan;
+}
+
 }  // namespace
+
+void drop(Plan& plan, const MaskPart& part) {
+    using Kind = MaskPart::Kind;
+    if (part.kind == Kind::all || part.kind == Kind::causal) plan.causal = false;
+    if (part.kind == Kind::all || part.kind == Kind::window) plan.window.reset();
+    if (part.kind == Kind::all || part.kind == Kind::key_lengths) plan.key_lengths.reset();
+    if (part.kind == Kind::all) plan.masks.clear();
+    if (part.kind == Kind::rule && part.rule < plan.masks.size())
+        plan.masks.erase(plan.masks.begin() + static_cast<std::ptrdiff_t>(part.rule));
+    if (!plan.causal && !plan.window && !plan.key_lengths && plan.masks.empty()) plan.masked = false;
+}
 
 double rounded(double x, Rounding r) {
     if (r == Rounding::none || !std::isfinite(x) || x == 0) return x;
@@ -55,9 +78,7 @@ double rounded(double x, Rounding r) {
     return r == Rounding::f16 && std::abs(out) >= 65520 ? std::copysign(INFINITY, x) : out;
 }
 
-Replay::Replay(const Plan& plan) : plan_(plain(plan)), pool_(1), tensors_(plan_, pool_) {
-    mask_.emplace(plan_, tensors_);
-}
+Replay::Replay(const Plan& plan) : plan_(plain(plan)), pool_(1), tensors_(plan_, pool_) {}
 
 std::array<Index, 4> Replay::shape_of(const PlannedStage& stage) const {
     const Shape& s = stage.shape;
@@ -96,6 +117,8 @@ std::vector<Index> Replay::rows_of(const Deviation& d, const Slice& slice) const
 
 HeldStages Replay::before(const HeldStages& held, Stage first) const {
     HeldStages out;
+    // Where a plan masks before it scales, its order is not that of all stages: stopping early is safe, more
+    // is computed than need be.
     for (const PlannedStage& s : plan_.stages) {
         if (s.stage >= first) break;
         out[s.stage] = held[s.stage];
@@ -107,15 +130,9 @@ HeldStages Replay::before(const HeldStages& held, Stage first) const {
 
 HeldStages Replay::run(const Deviation& deviation, const HeldStages& given, const Slice& slice,
                        std::uint64_t kept) const {
-    static Index calls = 0;
-    Work w{deviation.plan, deviation.quirks, given, {}, ++calls, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+    Work w(deviation, plan_, given, tensors_);
     w.made.rows = rows_of(deviation, slice);
     w.made.merged_rows = slice.rows.empty() || w.plan.state ? counted(w.plan.queries) : slice.rows;
-    if (deviation.plan.masks.size() != plan_.masks.size() || deviation.plan.masked != plan_.masked ||
-        deviation.plan.causal != plan_.causal || deviation.plan.offsets != plan_.offsets ||
-        deviation.plan.key_lengths != plan_.key_lengths || !deviation.plan.masks.empty() ||
-        deviation.plan.window.has_value())
-        w.own_mask.emplace(w.plan, tensors_);
     // Rows that were taken for another slice, or another need, are of no use.
     for (const PlannedStage& s : plan_.stages) {
         const bool merged = s.stage >= Stage::concat;
@@ -123,8 +140,6 @@ HeldStages Replay::run(const Deviation& deviation, const HeldStages& given, cons
         if (merged ? given.merged_rows != w.made.merged_rows : given.rows != w.made.rows)
             w.given[s.stage] = nullptr;
     }
-    w.mask = w.own_mask ? &*w.own_mask : &*mask_;
-    w.biases.emplace(plan_, tensors_);
     project(w);
     prepare(w);
     if (w.plan.state) {
@@ -140,8 +155,8 @@ void Replay::recur(Work& w) const {
     const Plan& plan = w.plan;
     Arena arena;
     Findings findings(plan);
-    const Operands<double> operands{plan,        *w.mask,     *w.biases,           w.q->view(), true,
-                                    w.k->view(), w.v->view(), counted(plan.heads), {}};
+    const Operands<double> operands{
+        plan, w.mask, w.biases, w.q->view(), true, w.k->view(), w.v->view(), counted(plan.heads), {}};
     const auto view = [&](Stage s) { return w[s] ? w[s]->view() : View<double>{}; };
     const std::span<const double> past =
         plan.state->past ? tensors_[*plan.state->past] : std::span<const double>{};
@@ -169,23 +184,49 @@ void Replay::hide(Work& w) const {
     const Plan& plan = w.plan;
     if (!plan.masked) return;
     const auto rows = static_cast<Index>(w.made.rows.size());
-    w.hidden.resize(static_cast<std::size_t>(plan.batch * plan.heads * rows * plan.keys));
     const Index given = plan.given_keys();
+    w.hidden.resize(static_cast<std::size_t>(plan.batch * plan.heads * rows * plan.keys));
+    const auto each_head = [&](auto&& f) {
+        for (Index b = 0; b < plan.batch; ++b)
+            for (Index h = 0; h < plan.heads; ++h)
+                f(b, h, w.hidden.data() + (b * plan.heads + h) * rows * plan.keys);
+    };
     std::vector<std::uint8_t> line(static_cast<std::size_t>(plan.keys));
-    for (Index b = 0; b < plan.batch; ++b)
-        for (Index h = 0; h < plan.heads; ++h) {
-            std::uint8_t* to = w.hidden.data() + (b * plan.heads + h) * rows * plan.keys;
-            for (Index i = 0; i < rows && !w.quirks.mask_transposed; ++i)
-                w.mask->hide(b, h, w.made.rows[static_cast<std::size_t>(i)], to + i * plan.keys);
-            for (Index j = 0; j < given && w.quirks.mask_transposed; ++j) {
-                w.mask->hide(b, h, j, line.data());
+    const auto add = [&](const Mask<double>& mask) {
+        each_head([&](Index b, Index h, std::uint8_t* to) {
+            for (Index i = 0; i < rows; ++i) {
+                mask.hide(b, h, w.made.rows[static_cast<std::size_t>(i)], line.data());
+                for (Index j = 0; j < plan.keys; ++j)
+                    to[i * plan.keys + j] |= line[static_cast<std::size_t>(j)];
+            }
+        });
+    };
+    const auto add_transposed = [&](const Mask<double>& mask) {
+        each_head([&](Index b, Index h, std::uint8_t* to) {
+            for (Index j = 0; j < given; ++j) {
+                mask.hide(b, h, j, line.data());
                 for (Index i = 0; i < rows; ++i)
-                    to[i * plan.keys + j] =
+                    to[i * plan.keys + j] |=
                         line[static_cast<std::size_t>(w.made.rows[static_cast<std::size_t>(i)])];
             }
-            for (Index i = 0; i < rows && w.quirks.mask_inverted; ++i)
-                for (Index j = 0; j < given; ++j) to[i * plan.keys + j] ^= 1;
-        }
+        });
+    };
+    if (!w.quirks.mask_transposed) {
+        add(w.mask);
+    } else if (w.quirks.mask_transposed->kind == MaskPart::Kind::all) {
+        add_transposed(w.mask);
+    } else {
+        Plan rest = plan;
+        drop(rest, *w.quirks.mask_transposed);
+        const Plan part = alone(plan, *w.quirks.mask_transposed);
+        add(Mask<double>(rest, tensors_));
+        add_transposed(Mask<double>(part, tensors_));
+    }
+    if (!w.quirks.mask_inverted) return;
+    each_head([&](Index /*b*/, Index /*h*/, std::uint8_t* to) {
+        for (Index i = 0; i < rows; ++i)
+            for (Index j = 0; j < given; ++j) to[i * plan.keys + j] ^= 1;
+    });
 }
 
 void Replay::scores(Work& w, Numbers4& cells) const {

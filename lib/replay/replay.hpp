@@ -25,7 +25,17 @@ enum class Normal { planned, none, base_two };
 enum class ValuesAre { values, keys, keys_in_use, embeddings };
 enum class Rounding { none, bf16, f16 };
 
-/// What is done otherwise than any Plan can say. As it is made: nothing.
+/// One rule of a plan's mask, or all of them together.
+struct MaskPart {
+    enum class Kind { all, causal, window, key_lengths, rule };
+    Kind kind = Kind::all;
+    std::size_t rule = 0;  ///< of Plan::masks
+};
+/// Leaves a part of the mask out; what is not there (any more) is left out already. Without any rule there is
+/// no mask.
+void drop(Plan& plan, const MaskPart& part);
+
+/// Deviations that no Plan can express. By default none.
 struct Quirks {
     WeightRoles transposed = 0;  ///< square weights that are read the other way
     bool swap_queries_keys = false, swap_queries_keys_in_use = false;
@@ -35,7 +45,8 @@ struct Quirks {
     bool rope_on_values = false;
     bool cap_after_mask = false;
     bool masks_weights = false;  ///< after the softmax, nothing divided again
-    bool mask_inverted = false, mask_transposed = false;
+    bool mask_inverted = false;
+    std::optional<MaskPart> mask_transposed;
     std::optional<double> fill;  ///< of masked scores, for -inf
     Along along = Along::keys;   ///< the axis of the softmax
     Normal normal = Normal::planned;
@@ -129,6 +140,8 @@ class Replay {
     void recur(Work& w) const;
     void scores(Work& w, Numbers4& cells) const;
     void attend(Work& w, std::uint64_t kept) const;
+    void mask_row(const Work& w, Index b, Index h, Index query, const std::uint8_t* hidden,
+                  double* row) const;
     void row_stage(Work& w, Stage stage, Index b, Index h, Index place, double* row) const;
     void weigh(Work& w, Numbers4& cells) const;
     void weigh_row(const Work& w, Index b, Index h, Index place, double* row) const;
@@ -140,7 +153,6 @@ class Replay {
     Plan plan_;
     mutable Pool pool_;
     Tensors<double> tensors_;
-    std::optional<Mask<double>> mask_;                 ///< of the plan as it is
     mutable std::map<std::string, Held> projections_;  ///< [batch, 1, token, width], by what made them
 };
 

@@ -83,35 +83,73 @@ void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index place, doub
     const Quirks& quirks = w.quirks;
     const Index keys = plan.keys, query = w.made.rows[static_cast<std::size_t>(place)];
     const std::uint8_t* hidden = w.hidden_row(b, h, place);
-    if (stage == Stage::scaled_scores) {
-        for (Index j = 0; j < keys && plan.scaled; ++j) row[j] *= plan.scale;
-    } else if (stage == Stage::capped_scores) {
-        if (plan.softcap && !quirks.cap_after_mask) ops::cap(row, row, keys, *plan.softcap);
-    } else if (stage == Stage::biased_scores) {
-        w.biases->add(b, h, query, 0, keys, row);
-    } else if (stage == Stage::masked_scores) {
-        if (plan.masked) {
-            std::vector<double> added(static_cast<std::size_t>(keys));
-            if (w.mask->adds()) w.mask->add(b, h, query, added.data());
-            for (Index j = 0; j < keys; ++j) {
-                const double more = added[static_cast<std::size_t>(j)];
-                const bool hides = hidden[j] != 0;
-                if (hides && !quirks.masks_weights) {
-                    row[j] = quirks.fill.value_or(minus_infinity);
-                } else if (more != minus_infinity) {
-                    row[j] += more;
-                }
+    switch (stage) {
+        case Stage::scaled_scores:
+            for (Index j = 0; j < keys && plan.scaled; ++j) row[j] *= plan.scale;
+            return;
+        case Stage::capped_scores:
+            if (plan.softcap && !quirks.cap_after_mask) ops::cap(row, row, keys, *plan.softcap);
+            return;
+        case Stage::biased_scores:
+            w.biases.add(b, h, query, 0, keys, row);
+            return;
+        case Stage::masked_scores:
+            if (plan.masked) mask_row(w, b, h, query, hidden, row);
+            if (quirks.cap_after_mask && plan.softcap) ops::cap(row, row, keys, *plan.softcap);
+            return;
+        case Stage::masked_weights:
+            if (hidden) ops::mask_weights(row, row, keys, hidden);
+            return;
+        case Stage::renormalized_weights:
+            if (!hidden || quirks.masks_weights) return;
+            if (std::all_of(hidden, hidden + keys, [](std::uint8_t c) { return c != 0; })) {
+                ops::fill_empty(row, keys, plan.empty_rows);
+            } else {
+                ops::renormalize(row, row, keys);
             }
-        }
-        if (quirks.cap_after_mask && plan.softcap) ops::cap(row, row, keys, *plan.softcap);
-    } else if (stage == Stage::masked_weights) {
-        if (hidden) ops::mask_weights(row, row, keys, hidden);
-    } else if (stage == Stage::renormalized_weights) {
-        if (!hidden || quirks.masks_weights) return;
-        if (std::all_of(hidden, hidden + keys, [](std::uint8_t c) { return c != 0; })) {
-            ops::fill_empty(row, keys, plan.empty_rows);
-        } else {
-            ops::renormalize(row, row, keys);
+            return;
+        // These look at more than one row (attend), and the others are no cells.
+        case Stage::scores:
+        case Stage::weights:
+        case Stage::dropped_weights:
+        case Stage::queries:
+        case Stage::keys:
+        case Stage::values:
+        case Stage::latent:
+        case Stage::normed_queries:
+        case Stage::normed_keys:
+        case Stage::rope_keys:
+        case Stage::rotated_queries:
+        case Stage::rotated_keys:
+        case Stage::mapped_queries:
+        case Stage::mapped_keys:
+        case Stage::decay:
+        case Stage::beta:
+        case Stage::all_keys:
+        case Stage::all_values:
+        case Stage::context:
+        case Stage::state:
+        case Stage::states:
+        case Stage::normed_context:
+        case Stage::gated_context:
+        case Stage::concat:
+        case Stage::head_outputs:
+        case Stage::output:
+            return;
+    }
+}
+
+/// Masks added and hidden cells filled.
+void Replay::mask_row(const Work& w, Index b, Index h, Index query, const std::uint8_t* hidden,
+                      double* row) const {
+    std::vector<double> added(static_cast<std::size_t>(w.plan.keys));
+    if (w.mask.adds()) w.mask.add(b, h, query, added.data());
+    for (Index j = 0; j < w.plan.keys; ++j) {
+        const double more = added[static_cast<std::size_t>(j)];
+        if (hidden[j] != 0 && !w.quirks.masks_weights) {
+            row[j] = w.quirks.fill.value_or(minus_infinity);
+        } else if (more != minus_infinity) {
+            row[j] += more;
         }
     }
 }

@@ -35,14 +35,16 @@ std::vector<double> Replay::weight(WeightRole role) const {
     return LinearMap<double>(p, plan(), tensors_).copied(0, p.d_out);
 }
 
-/// x [batch, token, width] · W + b as [batch, 1, token, d_out]; kept under what made it.
+/// x [batch, token, width] · W + b as [batch, 1, token, d_out]; kept under what made it, where `key` says
+/// that.
 Held Replay::projected(Work& w, WeightRole role, const double* x, Index tokens, Index width,
                        const std::string& key) const {
     const Projection& p = w.plan.projection(role);
     const bool other_way = has(w.quirks.transposed, role);
     const std::string name = key + ":" + std::to_string(static_cast<int>(role)) + (other_way ? "T " : " ") +
                              std::to_string(w.plan.batch) + " " + pieces(p.weight) + "+" + pieces(p.bias);
-    Held& held = projections_[name];
+    // Numbers that are given may differ each time: what they make is not kept.
+    Held once, &held = key.empty() ? once : projections_[name];
     if (held) return held;
     const Projection as_read = other_way ? transposed(p, w.plan) : p;
     const LinearMap<double> map(as_read, w.plan, tensors_);
@@ -96,12 +98,12 @@ void Replay::project_latent(Work& w) const {
     const Held latent = w[Stage::latent];
     const auto make = [&](WeightRole role, Index dim, Stage stage, Held& past) {
         w.take(stage, [&] {
-            // Numbers that are given may differ each time: what they make is not kept.
-            const bool own = w.given[Stage::latent] == nullptr;
-            const std::string key = own ? "latent" : "given" + std::to_string(w.calls);
+            const bool other_way = has(w.quirks.transposed, WeightRole::latent);
             return heads_of(w,
                             projected(w, role, latent->values.data(), plan.new_keys, latent->shape[3],
-                                      key + (has(w.quirks.transposed, WeightRole::latent) ? "T" : "")),
+                                      w.given[Stage::latent] ? ""
+                                      : other_way            ? "latentT"
+                                                             : "latent"),
                             plan.kv_heads, dim);
         });
         if (plan.past_latent) past = heads_of(w, projected(w, role, *plan.past_latent), plan.kv_heads, dim);

@@ -6,17 +6,23 @@ namespace attn {
 
 /// One run of a Replay on its way. Internal to the room.
 struct Replay::Work {
-    const Plan& plan;
+    Work(const Deviation& deviation, const Plan& planned, const HeldStages& held,
+         const Tensors<double>& tensors)
+        : plan(deviation.plan),
+          quirks(deviation.quirks),
+          given(held),
+          mask(plan, tensors),
+          biases(planned, tensors) {}
+
+    const Plan& plan;  ///< as it deviates
     const Quirks& quirks;
     HeldStages given;
     HeldStages made;
-    Index calls = 0;                    ///< a number of this run's own
     Held past_keys, past_values, gate;  ///< [batch, kv head, token, dim]; gate: [batch, head, query, dim]
     Held q, k, v;                       ///< as scores and contexts read them
     std::vector<std::uint8_t> hidden;   ///< [batch, head, row of made.rows, keys]
-    const Mask<double>* mask = nullptr;
-    std::optional<Mask<double>> own_mask;
-    std::optional<Biases<double>> biases;
+    Mask<double> mask;
+    Biases<double> biases;  ///< as planned: a mistake of the mask's diagonal moves no distances of ALiBi
 
     Held& operator[](Stage s) { return made[s]; }
     Held rounded_copy(const Numbers4& x) const {

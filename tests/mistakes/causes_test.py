@@ -174,16 +174,11 @@ def unknown(doc, right, seed, rng, given, last):
 
 
 def ask(program, cases):
-    with tempfile.TemporaryDirectory() as folder:
-        there, back = os.path.join(folder, "in"), os.path.join(folder, "out")
-        with open(there, "w") as file:
-            file.writelines(c.line() + "\n" for c in cases)
-        run = subprocess.run([program, "--test-case=causes: of a file of inputs"], capture_output=True, text=True,
-                             env={**os.environ, "ATTN_CAUSES_IN": there, "ATTN_CAUSES_OUT": back}, check=False)
-        if run.returncode:
-            sys.exit(run.stdout[-2000:] + run.stderr[-2000:])
-        with open(back) as file:
-            return [json.loads(line) for line in file]
+    run = subprocess.run([program, "causes"], input="".join(c.line() + "\n" for c in cases), capture_output=True, text=True,
+                         check=False)
+    if run.returncode:
+        sys.exit(run.stdout[-2000:] + run.stderr[-2000:])
+    return [json.loads(line) for line in run.stdout.splitlines()]
 
 
 def by_command(count, rng):
@@ -227,10 +222,10 @@ def main():
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", default="single,pair,none,unknown,inherited")
-    parser.add_argument("--tests", help="the attn-tests that is asked")
+    parser.add_argument("--tool", help="the attn-mistakes that is asked")
     parser.add_argument("--keep", help="a folder for the inputs that went wrong")
     options = parser.parse_args()
-    program = options.tests or os.path.join(os.path.dirname(os.path.dirname(os.environ["ATTN_PROGRAM"])), "attn-tests")
+    program = options.tool or os.path.join(os.path.dirname(os.path.dirname(os.environ["ATTN_PROGRAM"])), "attn-mistakes")
     sanitized = os.environ.get("ATTN_SANITIZE") == "ON"
     count = 30 if sanitized and options.count == 400 else options.count
     rng = np.random.default_rng(options.seed)

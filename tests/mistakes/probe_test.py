@@ -15,6 +15,7 @@ except ImportError:
 
 SOURCE = os.environ.get("ATTN_SOURCE") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ["ATTN_PROGRAM"]
+TOOL = os.path.join(os.path.dirname(os.path.dirname(PROGRAM)), "attn-mistakes")
 sys.path.insert(0, os.path.join(SOURCE, "tests", "oracle"))
 sys.path.insert(0, os.path.join(SOURCE, "tests"))
 import mistaken  # noqa: E402
@@ -136,9 +137,9 @@ def check_usage(report):
 
 
 def check_page(report):
-    script = os.path.join(SOURCE, "tests", "mistakes_page.py")
-    made = subprocess.run([sys.executable, "-B", script, "--check"], capture_output=True, text=True, check=False)
-    report.equal("docs/mistakes.md is current", made.stdout, "")
+    script = os.path.join(SOURCE, "tests", "mistakes", "mistakes_page.py")
+    made = subprocess.run([sys.executable, "-B", script, "--check", TOOL], capture_output=True, text=True, check=False)
+    report.equal("docs/mistakes.md is current", (made.returncode, made.stdout, made.stderr), (0, "", ""))
 
 
 def check_files(report):

@@ -109,6 +109,33 @@ TEST_CASE("replay: any two mistakes can be made together, in either order") {
     }
 }
 
+TEST_CASE("replay: what a deviation changes is what is computed, not what was planned") {
+    const std::string head = R"({"queries": [[1, 2], [-1, 1], [0.5, 3], [2, 0]],
+        "keys": [[0.5, 1], [1, -2], [2, 1], [0, 1]], "values": [[1, 0], [0, 1], [3, -1], [2, 2]])";
+    struct Change {
+        std::string with, without;
+        std::function<void(Plan&)> make;
+    };
+    const std::vector<Change> changes{
+        {R"("causal": true, "window": {"left": 1})", R"("causal": true)", [](Plan& p) { p.window.reset(); }},
+        {R"("causal": true, "window": {"left": 1})", R"("window": {"left": 1})",
+         [](Plan& p) { p.causal = false; }},
+        {R"("causal": true)", R"("causal": {"offset": 1})", [](Plan& p) { p.offsets[0] = 1; }},
+        {R"("key_lengths": [2])", R"("key_lengths": [3])", [](Plan& p) { p.key_lengths = {{3}}; }},
+    };
+    for (const Change& c : changes) {
+        CAPTURE(c.with);
+        CAPTURE(c.without);
+        const Plan plan = plan_of(head + ", " + c.with + "}"), other = plan_of(head + ", " + c.without + "}");
+        const Replay replay(plan), wanted(other);
+        Deviation d = replay.none();
+        c.make(d.plan);
+        const auto made = replay.run(d, {}, {})[Stage::context],
+                   right = wanted.run(wanted.none(), {}, {})[Stage::context];
+        CHECK(worst(made->values, right->values) == 0);
+    }
+}
+
 TEST_CASE("replay: numbers of 16 bits") {
     CHECK(rounded(1.00390625, Rounding::bf16) == 1.0);  // a tie goes to even
     CHECK(rounded(1.01171875, Rounding::bf16) == 1.015625);

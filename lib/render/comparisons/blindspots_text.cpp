@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lib/mistakes/blindspots.hpp"
+#include "lib/render/comparisons/blindspots.hpp"
 #include "lib/text.hpp"
 
 namespace attn {

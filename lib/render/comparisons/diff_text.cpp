@@ -157,7 +157,7 @@ void say_first(const Comparison& c, Lines& lines) {
         const std::string word(info_of(s.stage).name);
         const auto append = [&](std::string& to) { to += (to.empty() ? "" : ", ") + word; };
         if (s.again) append(again);
-        if (s.equal || k == *c.first || !s.new_error) continue;
+        if (s.equal || k == *c.first || !s.new_error || s.by_cause) continue;
         append(*s.new_error ? made : inherited);
     }
     if (!inherited.empty()) lines.add(inherited + ": follows from their earlier stages, no new error");
@@ -183,7 +183,7 @@ void say_causes(const CauseReport& r, Lines& lines) {
         lines.add("this input cannot tell them apart; attn-calc probe writes one that can");
     if (r.causes.empty() && r.tried > 0)
         lines.add("cause: none of the known mistakes (" + std::to_string(r.tried) + " tried)");
-    for (const std::string& finding : r.findings) lines.add(finding, 2);
+    for (const std::string& finding : r.findings) lines.add(finding, r.tried > 0 ? 2 : 0);
 }
 
 std::string tolerance_text(const Tolerance& t) {

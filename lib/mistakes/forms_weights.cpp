@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <array>
 
-#include "lib/mistakes/mistake_forms.hpp"
+#include "lib/mistakes/forms.hpp"
 #include "lib/plan/weight_resolver.hpp"
 
-namespace attn::forms {
+namespace attn {
 namespace {
 
 struct Named {
@@ -40,10 +40,18 @@ std::string name_of(const Plan& plan, const Named& n, bool bias) {
     return bias ? "b_" + name.substr(2) : name;
 }
 
-/// Adds a mistake for each name, and one for all of them where there are several.
-void add(const Replay& r, const MistakeRow& row, bool bias, const std::vector<const Named*>& list,
-         std::vector<Mistake>& out, const std::function<void(Deviation&, WeightRole)>& make) {
+/// A mistake for each name, and one for all of them where there are several.
+Forms for_each_weight(const Replay& r, bool bias, const std::vector<const Named*>& list,
+                      const std::function<void(Deviation&, WeightRole)>& change) {
+    Forms out;
     std::vector<std::string> names;
+    const auto form = [&](std::string of, Stage first, bool values_only, std::vector<WeightRole> roles) {
+        out.push_back({"", first, values_only,
+                       [roles = std::move(roles), change](Deviation& d) {
+                           for (const WeightRole w : roles) change(d, w);
+                       },
+                       std::move(of)});
+    };
     for (const Named* n : list) {
         const std::string name = name_of(r.plan(), *n, bias);
         if (std::find(names.begin(), names.end(), name) != names.end()) continue;
@@ -51,27 +59,21 @@ void add(const Replay& r, const MistakeRow& row, bool bias, const std::vector<co
         std::vector<WeightRole> same;
         for (const Named* other : list)
             if (name_of(r.plan(), *other, bias) == name) same.push_back(other->role);
-        out.push_back({&row, std::string(row.id) + ":" + name, {}});
-        out.back().forms.push_back(
-            {"", n->first, n->values_only && same.size() == 1, [same, make](Deviation& d) {
-                 for (const WeightRole w : same) make(d, w);
-             }});
+        const bool late = n->values_only && same.size() == 1;
+        form(":" + name, n->first, late, std::move(same));
     }
-    if (names.size() < 2) return;
+    if (names.size() < 2) return out;
     std::vector<WeightRole> all;
     for (const Named* n : list) all.push_back(n->role);
-    const bool late = list.front()->values_only;
-    out.push_back({&row, std::string(row.id) + (bias ? "" : ":all"), {}});
-    out.back().forms.push_back(
-        {"", late ? list.front()->first : Stage::queries, late, [all, make](Deviation& d) {
-             for (const WeightRole w : all) make(d, w);
-         }});
+    const bool late = std::all_of(list.begin(), list.end(), [](const Named* n) { return n->values_only; });
+    const Named* first = *std::min_element(
+        list.begin(), list.end(), [](const Named* a, const Named* b) { return a->first < b->first; });
+    form(bias ? "" : ":all", late ? first->first : Stage::queries, late, std::move(all));
+    return out;
 }
 
-}  // namespace
-
-std::string weight_transposed(const Replay& r, const MistakeRow& row, std::vector<Mistake>& out) {
-    const Plan& plan = r.plan();
+/// Weights that can be read the other way.
+std::vector<const Named*> square_ones(const Plan& plan) {
     std::vector<const Named*> list;
     for (const Named& n : named_roles) {
         const Projection& p = plan.projection(n.role);
@@ -80,18 +82,38 @@ std::string weight_transposed(const Replay& r, const MistakeRow& row, std::vecto
             }))
             list.push_back(&n);
     }
-    if (list.empty()) return "no weight is square";
-    add(r, row, false, list, out, [](Deviation& d, WeightRole w) { d.quirks.transposed |= set_of({w}); });
-    return "";
+    return list;
 }
 
-std::string no_bias(const Replay& r, const MistakeRow& row, std::vector<Mistake>& out) {
+/// Biases of all projections but the output's, which is a mistake of its own.
+std::vector<const Named*> biased_ones(const Plan& plan) {
     std::vector<const Named*> list;
     for (const Named& n : named_roles)
-        if (n.role != WeightRole::output && !r.plan().projection(n.role).bias.empty()) list.push_back(&n);
-    if (list.empty()) return "there is no bias";
-    add(r, row, true, list, out, [](Deviation& d, WeightRole w) { d.plan.projection(w).bias.clear(); });
-    return "";
+        if (n.role != WeightRole::output && !plan.projection(n.role).bias.empty()) list.push_back(&n);
+    return list;
 }
 
-}  // namespace attn::forms
+}  // namespace
+
+namespace applies {
+
+std::string square_matrix(const Replay& r) {
+    return square_ones(r.plan()).empty() ? "no weight is square" : "";
+}
+std::string bias(const Replay& r) { return biased_ones(r.plan()).empty() ? "there is no bias" : ""; }
+
+}  // namespace applies
+
+namespace make {
+
+Forms weight_transposed(const Replay& r) {
+    return for_each_weight(r, false, square_ones(r.plan()),
+                           [](Deviation& d, WeightRole w) { d.quirks.transposed |= set_of({w}); });
+}
+Forms no_bias(const Replay& r) {
+    return for_each_weight(r, true, biased_ones(r.plan()),
+                           [](Deviation& d, WeightRole w) { d.plan.projection(w).bias.clear(); });
+}
+
+}  // namespace make
+}  // namespace attn
