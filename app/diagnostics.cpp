@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t most_bytes_shown = 2000, most_of_file = 300, most_of_pointer = 250,
                       most_of_message = 700, most_of_hint = 400;
 constexpr std::size_t number_columns = 5;
+constexpr int longest_line = 110;
 
 constexpr std::string_view red = "\033[1;31m", yellow = "\033[1;33m", bold = "\033[1m", faint = "\033[2m",
                            plain = "\033[0m";
@@ -62,6 +63,22 @@ void print(const std::string& text) {
 
 }  // namespace
 
+std::string wrapped(std::string_view text, int columns, std::size_t indent, std::size_t next) {
+    std::string out, line;
+    while (!text.empty()) {
+        const std::size_t space = std::min(text.find(' '), text.size());
+        const std::string word(text.substr(0, space));
+        text.remove_prefix(std::min(space + 1, text.size()));
+        if (!line.empty() && static_cast<int>(indent) + display_width(line + " " + word) > columns) {
+            out += std::string(indent, ' ') + line + "\n";
+            indent = next;
+            line.clear();
+        }
+        line += (line.empty() ? "" : " ") + word;
+    }
+    return out + std::string(indent, ' ') + line + "\n";
+}
+
 std::string error_text(const Error& error, bool colour, std::string_view try_line) {
     const Place& place = error.place;
     std::string head = painted("attn-calc: ", bold, colour) + painted("error: ", red, colour);
@@ -73,7 +90,8 @@ std::string error_text(const Error& error, bool colour, std::string_view try_lin
     if (!error.pointer.empty() && !error.at_key) head += cut(visible(error.pointer), most_of_pointer) + " ";
     head += cut(harmless(sentence(error)), most_of_message) + "\n";
     std::string tail;
-    if (!error.hint.empty()) tail += "  hint: " + cut(harmless(error.hint), most_of_hint) + "\n";
+    if (!error.hint.empty())
+        tail += wrapped("hint: " + cut(harmless(error.hint), most_of_hint), longest_line, 2, 8);
     if (!try_line.empty()) tail += "  try: " + std::string(try_line) + "\n";
     std::string excerpt;
     if (place.line > 0 && !place.excerpt.empty()) excerpt = excerpt_text(place, colour);

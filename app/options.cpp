@@ -190,12 +190,8 @@ DiffAsk read_diff(const Parsed& parsed) {
         ask.compare.layout = static_cast<Layout>(choice_value("--layout", last(layout), layouts));
     if (given(layer)) ask.layer = integer_value("--layer", last(layer), 0, 1'000'000);
     for (const std::string& text : parsed.values[stages]) append_stages(text, ask.compare.only);
-    for (const std::string& name : ask.compare.only) {
-        std::vector<std::string_view> names;
-        for (const StageInfo& s : all_stages()) names.push_back(s.name);
-        if (!stage_named(name))
-            fail_usage("--stages: unknown stage \"" + name + "\"", did_you_mean(name, names));
-    }
+    for (const std::string& name : ask.compare.only)
+        if (!stage_named(name)) fail_usage("--stages: unknown stage \"" + name + "\"", stage_hint(name));
     return ask;
 }
 

@@ -1,10 +1,10 @@
 #pragma once
-#include <string_view>
+#include <string>
 
 namespace attn {
 
-/// JSON Schemas (2020-12) of the input document and of the trace that `-f json` writes.
-std::string_view input_schema();
-std::string_view trace_schema();
+/// The JSON Schema (2020-12) of the input document: the tables of keys, weights, variants and choices. That
+/// of the trace is in lib/render/plans/trace_schema.hpp.
+std::string input_schema();
 
 }  // namespace attn

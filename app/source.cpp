@@ -15,7 +15,10 @@
 #include "app/terminal.hpp"
 #include "lib/error.hpp"
 #include "lib/input/file_references.hpp"
+#include "lib/input/foreign.hpp"
 #include "lib/input/problem.hpp"
+#include "lib/plan/machine.hpp"
+#include "lib/theirs/names.hpp"
 
 namespace attn {
 namespace {
@@ -76,7 +79,18 @@ void let_go(std::string_view part) {
     madvise(first, (part.size() - skipped) / page * page, MADV_DONTNEED);
 }
 
-std::string read_all(const Descriptor& file, const std::string& name, std::size_t most_bytes) {
+/// A text that nobody takes, whatever follows: there is no use in reading on, which might be without an end.
+bool is_hopeless(std::string_view read, Reads reads) {
+    if (read.find('\0') != std::string_view::npos) return true;
+    if (reads != Reads::documents) return false;
+    const std::size_t first = read.find_first_not_of(" \t\r\n");
+    return first != std::string_view::npos &&
+           std::string_view("{[\xEF").find(read[first]) == std::string_view::npos;
+}
+
+std::string read_all(const Descriptor& file, const std::string& name, std::size_t most_bytes, Reads reads) {
+    // A text that grows is held twice, once at its old and once at its new size.
+    most_bytes = std::min(most_bytes, static_cast<std::size_t>(memory_available()) / 4);
     std::string text;
     std::size_t filled = 0, piece = first_piece;
     while (true) {
@@ -85,7 +99,10 @@ std::string read_all(const Descriptor& file, const std::string& name, std::size_
         const ssize_t got = read(file.number(), text.data() + filled, text.size() - filled);
         if (got == 0) break;
         if (got > 0) {
+            const std::string_view piece_read(text.data() + filled, static_cast<std::size_t>(got));
+            const bool begins = filled == 0;
             filled += static_cast<std::size_t>(got);
+            if (is_hopeless(piece_read, begins ? reads : Reads::text)) break;
             piece = std::max(piece, filled);
         } else if (errno == EAGAIN) {
             pollfd ready{file.number(), POLLIN, 0};
@@ -105,14 +122,16 @@ std::optional<std::string> folder_of(const std::string& name) {
     return slash == std::string::npos ? "." : slash == 0 ? "/" : name.substr(0, slash);
 }
 
-/// --weights and --prefix.
-void use_weights(Value& root, const Options& options) {
-    if (!options.weights && !options.prefix) return;
+/// --weights and --prefix; files named in the document are put in.
+void use_weights(Value& root, const Options& options, FileReferences& files) {
+    if (!options.weights && !options.prefix) return files.resolve(root);
     auto place = std::find_if(root.members.begin(), root.members.end(),
                               [](const Member& m) { return m.name == "weights"; });
     const bool had = place != root.members.end();
     if (options.weights) {
-        Value weights = weights_of_file(*options.weights, options.prefix.value_or(""));
+        if (had) place->value = {};  // not opened: other weights take their place
+        files.resolve(root);
+        Value weights = files.weights_of_file(*options.weights, options.prefix.value_or(""));
         if (had) weights.text += "; in place of the document's";
         if (!had) place = root.members.insert(root.members.end(), {"weights", {}});
         place->value = std::move(weights);
@@ -120,7 +139,7 @@ void use_weights(Value& root, const Options& options) {
     }
     if (!had || place->value.kind != Value::Kind::object)
         fail(had ? "/weights" : "",
-             had ? "is no object, and --prefix asks for the names below a prefix"
+             had ? "is not an object, and --prefix asks for the names below a prefix"
                  : "has no \"weights\", and --prefix asks for the names below a prefix");
     std::vector<Member>& members = place->value.members;
     std::erase_if(members, [](const Member& m) { return m.name == "prefix"; });
@@ -128,6 +147,7 @@ void use_weights(Value& root, const Options& options) {
     prefix.kind = Value::Kind::string;
     prefix.text = *options.prefix;
     members.push_back({"prefix", std::move(prefix)});
+    files.resolve(root);
 }
 
 std::vector<std::string> file_names(const Options& options) {
@@ -149,8 +169,9 @@ std::size_t most_source_bytes(const Request& request) {
 
 Plan plan_document(const Source& source, Document document, const Options& options, const Request& request) {
     try {
-        use_weights(document.root, options);
-        FileReferences(folder_of(source.name)).resolve(document.root);
+        if (const auto foreign = foreign_object(document.root)) fail("", foreign->what, foreign->hint);
+        FileReferences files(folder_of(source.name));
+        use_weights(document.root, options, files);
         return make_plan(read_problem(document.root), request);
     } catch (Error& error) {
         if (error.code == Exit::input && error.place.file.empty()) {
@@ -161,7 +182,7 @@ Plan plan_document(const Source& source, Document document, const Options& optio
     }
 }
 
-Source read_source(const std::string& name, std::size_t most_bytes) {
+Source read_source(const std::string& name, std::size_t most_bytes, Reads reads) {
     const bool standard = name == "-";
     Source source{standard ? "<stdin>" : name, std::string()};
     const Descriptor file(standard ? STDIN_FILENO : open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
@@ -180,13 +201,16 @@ Source read_source(const std::string& name, std::size_t most_bytes) {
             source.let_go = let_go;
             return source;
         }
-    return {source.name, read_all(file, source.name, most_bytes)};
+    return {source.name, read_all(file, source.name, most_bytes, reads)};
 }
 
 std::vector<PlannedDocument> plan_all(const Options& options) {
+    for (const std::string& name : options.request.stages)
+        if (const std::string hint = hint_by_maps(name); !hint.empty() && !stage_named(name))
+            fail_usage("--stages " + name + ": there is no such stage", hint);
     std::vector<PlannedDocument> planned;
     for (const std::string& name : file_names(options)) {
-        const Source source = read_source(name, most_source_bytes(options.request));
+        const Source source = read_source(name, most_source_bytes(options.request), Reads::documents);
         std::vector<Document> documents = parse_documents(source, {options.request.dtype, false});
         for (Document& document : documents) {
             planned.push_back(

@@ -14,8 +14,13 @@ struct PlannedDocument {
     Plan plan;
 };
 
-/// Reads a file ("-": standard input), at most `most_bytes`. \throws Error (exit 3) with the file's name.
-Source read_source(const std::string& name, std::size_t most_bytes);
+/// What a file is read for: any text, or JSON documents only.
+enum class Reads { text, documents };
+
+/// Reads a file ("-": standard input), at most `most_bytes`, of a pipe or device also at most a quarter of
+/// the memory that is free. What cannot be such a text is not read to its end, which it may not have. \throws
+/// Error (exit 3) with the file's name.
+Source read_source(const std::string& name, std::size_t most_bytes, Reads reads = Reads::text);
 
 /// Reads, parses and plans every document of every file named (none: standard input), so that nothing is
 /// written before everything has been accepted. \throws Error with its place.

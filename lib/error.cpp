@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/synonyms.hpp"
+
 namespace attn {
 namespace {
+
+constexpr std::size_t longest_compared = 64;  ///< bytes of a name
 
 /// Letters and digits only, in lower case: what is left of a name when case and separators do not count.
 std::string plain(std::string_view s) {
@@ -33,6 +37,15 @@ std::size_t edits(std::string_view a, std::string_view b) {
     return last[b.size()];
 }
 
+/// The name that is `word` but for case and separators, or "".
+std::string same_name(std::string_view word, std::span<const std::string_view> names) {
+    if (word.size() > longest_compared) return {};
+    const std::string wanted = plain(word);
+    for (const auto& n : names)
+        if (n == word || (!wanted.empty() && plain(n) == wanted)) return std::string(n);
+    return {};
+}
+
 }  // namespace
 
 void fail(std::string pointer, std::string message, std::string hint) {
@@ -50,15 +63,15 @@ void fail_usage(std::string message, std::string hint) {
 }
 
 std::string nearest_name(std::string_view word, std::span<const std::string_view> names) {
-    constexpr std::size_t longest = 64;
-    if (word.empty() || word.size() > longest) return {};
+    if (word.empty() || word.size() > longest_compared) return {};
+    if (const std::string same = same_name(word, names); !same.empty()) return same;
+    // What a word means here goes before what it looks like.
+    if (const Synonym* s = synonym_of(word, names)) return std::string(s->name);
     const std::string wanted = plain(word);
-    for (const auto& n : names)
-        if (!wanted.empty() && plain(n) == wanted) return std::string(n);
     std::string best;
     std::size_t fewest = SIZE_MAX;
     for (const auto& n : names) {
-        if (n.size() > longest) continue;
+        if (n.size() > longest_compared) continue;
         const std::size_t d = std::min(edits(word, n), edits(wanted, plain(n)));
         const std::size_t allowed = std::max<std::size_t>(1, std::min(word.size(), n.size()) / 3);
         if (d <= allowed && d < fewest && d < std::min(word.size(), n.size())) {
@@ -78,8 +91,22 @@ std::string nearest_name(std::string_view word, std::span<const std::string_view
 }
 
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> names) {
+    const Synonym* s = synonym_of(word, names);
+    if (s && !s->form.empty() && same_name(word, names).empty()) return "here it is " + std::string(s->form);
     const std::string name = nearest_name(word, names);
     return name.empty() ? name : "did you mean \"" + name + "\"?";
+}
+
+std::vector<std::string_view> near_names(std::string_view word, std::span<const std::string_view> names,
+                                         std::size_t most) {
+    std::vector<std::pair<std::size_t, std::string_view>> order;
+    const std::string wanted = plain(word.substr(0, longest_compared));
+    for (const auto& n : names) order.emplace_back(edits(wanted, plain(n.substr(0, longest_compared))), n);
+    std::stable_sort(order.begin(), order.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<std::string_view> out;
+    for (std::size_t k = 0; k < std::min(most, order.size()); ++k) out.push_back(order[k].second);
+    return out;
 }
 
 std::string child(std::string_view pointer, std::string_view name) {

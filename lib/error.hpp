@@ -56,12 +56,17 @@ class Error : public std::exception {
 /// A wrong command line: exit 2.
 [[noreturn]] void fail_usage(std::string message, std::string hint = {});
 
-/// The name among `names` that `word` most likely stands for, or "" where none is near: equal but for case,
-/// spaces, `-` or `_`; a small edit distance (transpositions count one); or a prefix of only one name.
+/// The name among `names` that `word` most likely stands for, or "" where none is near: what others call it
+/// (lib/synonyms.hpp); equal but for case, spaces, `-` or `_`; a small edit distance (transpositions count
+/// one); or a prefix of only one name.
 std::string nearest_name(std::string_view word, std::span<const std::string_view> names);
 
-/// "did you mean "X"?" or "".
+/// "did you mean "X"?", "here it is "rope": {"base": ...}", or "".
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> names);
+
+/// At most `most` of the names, those that look most like `word` first.
+std::vector<std::string_view> near_names(std::string_view word, std::span<const std::string_view> names,
+                                         std::size_t most);
 
 /// `pointer` with one more reference token, escaped by RFC 6901 (~0, ~1).
 std::string child(std::string_view pointer, std::string_view name);

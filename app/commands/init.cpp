@@ -29,7 +29,7 @@ void list_examples(const Options& options) {
     const int columns = std::min(options.width.value_or(columns_of(STDOUT_FILENO)), 100);
     std::string out = "attn-calc init NAME writes NAME.json; attn-calc NAME.json computes it.\n\n";
     for (const Example& example : examples())
-        out += std::string(example.name) + "\n" + wrapped(description_of(example), columns, 4);
+        out += std::string(example.name) + "\n" + wrapped(description_of(example), columns, 4, 4);
     print_text(out);
 }
 

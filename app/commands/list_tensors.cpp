@@ -18,7 +18,8 @@ std::unique_ptr<TensorFile> opened(const std::string& path) {
     return of_file(path, [&] {
         auto file = open_tensor_file(path);
         // Also what only shows when an array is taken: its checksum.
-        for (std::size_t k = 0; k < file->tensors().size(); ++k) file->take(k);
+        for (std::size_t k = 0; k < file->tensors().size(); ++k)
+            if (file->tensors()[k].unread.empty()) file->take(k);
         return file;
     });
 }
@@ -30,7 +31,7 @@ void list_json(const std::string& path, const TensorFile& file, bool compact, st
         JsonMembers m;
         if (file.format() != "npy") m.emplace_back("name", json_string(t.name));
         m.emplace_back("shape", json_indices(t.shape));
-        m.emplace_back("dtype", json_string(name_of(t.element)));
+        m.emplace_back("dtype", json_string(t.type()));
         tensors += (tensors.empty() ? "" : ",") + std::string(compact ? " " : "\n    ") + json_object(m);
     }
     out += json_object({{"schema", "\"attn-calc/tensors/1\""},
@@ -50,7 +51,7 @@ void list_text(const std::string& path, const TensorFile& file, const RenderOpti
     Index bytes = 0;
     int names = 4, shapes = 5;
     for (const StoredTensor& t : tensors) {
-        bytes += *element_count(t.shape) * size_of(t.element);
+        bytes += t.bytes();
         names = std::max(names, display_width(clip(visible(t.name), longest)));
         shapes = std::max(shapes, display_width(to_string(t.shape)));
     }
@@ -66,7 +67,7 @@ void list_text(const std::string& path, const TensorFile& file, const RenderOpti
     };
     if (!tensors.empty()) row("name", "shape", "dtype");
     for (const StoredTensor& t : tensors)
-        row(t.name.empty() ? "-" : visible(t.name), to_string(t.shape), name_of(t.element));
+        row(t.name.empty() ? "-" : visible(t.name), to_string(t.shape), t.type());
     constexpr std::size_t most = 8;
     std::vector<std::string> parts;
     const std::vector<std::string> prefixes = weight_prefixes(file);

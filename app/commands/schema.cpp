@@ -4,6 +4,7 @@
 #include "app/option_values.hpp"
 #include "app/output.hpp"
 #include "app/schema_texts.hpp"
+#include "lib/render/plans/trace_schema.hpp"
 
 namespace attn {
 

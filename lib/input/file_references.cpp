@@ -83,43 +83,74 @@ std::size_t find_named(const TensorFile& file, const Value* name, const std::str
     fail(at, "is " + shown(wanted) + ", which the file does not hold", hint);
 }
 
-Value pick_weights(const TensorFile& file, const std::string& path, std::string_view prefix) {
-    Value out;
-    out.kind = Value::Kind::object;
-    std::vector<std::string> left;
-    for (std::size_t k = 0; k < file.tensors().size(); ++k) {
-        const StoredTensor& t = file.tensors()[k];
-        if (!t.name.starts_with(prefix)) continue;
-        const std::string name = t.name.substr(prefix.size());
-        if (!weight_named(name)) {
-            left.push_back(name);
-            continue;
-        }
-        out.members.push_back({name, as_value(t, file.take(k), path + ": " + t.name)});
-    }
-    if (out.members.empty()) {
-        const std::vector<std::string> prefixes = weight_prefixes(file);
-        fail("", "has no weight whose name begins with " + shown(prefix),
-             prefixes.empty() ? "no name in it is one of attention weights"
-                              : "names of weights begin with: " + list_of(prefixes));
-    }
-    out.text = "weights of " + path + (prefix.empty() ? "" : ", below " + std::string(prefix)) +
-               (left.empty() ? "" : "; not used: " + list_of(left));
-    return out;
+/// No tensor below `prefix` is one of attention weights.
+[[noreturn]] void refuse_prefix(const TensorFile& file, std::string_view prefix) {
+    const std::vector<std::string> prefixes = weight_prefixes(file);
+    const std::string dotted = std::string(prefix) + ".";
+    if (std::find(prefixes.begin(), prefixes.end(), dotted) != prefixes.end())
+        fail("", "has weights below " + shown(dotted) + ", but the prefix is " + shown(prefix),
+             "its last dot is missing: a prefix is put before names as it is");
+    std::vector<std::string> below;
+    for (const StoredTensor& t : file.tensors())
+        if (t.name.starts_with(prefix)) below.push_back(t.name.substr(prefix.size()));
+    const std::string hint = prefixes.empty() ? "no name in it is one of attention weights"
+                                              : "names of weights begin with: " + list_of(prefixes);
+    if (below.empty()) fail("", "has no tensor whose name begins with " + shown(prefix), hint);
+    fail("",
+         "has no name of a weight among the " + std::to_string(below.size()) + " that begin with " +
+             shown(prefix) + ": " + list_of(below),
+         hint);
 }
 
 }  // namespace
 
 void FileReferences::resolve(Value& root) {
-    for (auto& [name, member] : root.members) {
-        if (is_ignored(name)) continue;
-        const std::string pointer = child("", name);
-        if (name == "weights" && refers_to_file(member)) {
-            member = weights(member, pointer);
+    // The weights of a file last: what the other keys take of it counts as read.
+    Member* whole = nullptr;
+    for (Member& m : root.members) {
+        if (is_ignored(m.name)) continue;
+        if (m.name == "weights" && refers_to_file(m.value)) {
+            whole = &m;
         } else {
-            resolve(member, pointer);
+            resolve(m.value, child("", m.name));
         }
     }
+    if (whole) whole->value = weights(whole->value, child("", whole->name));
+}
+
+/// `path`: where the file is, `said`: what it is called in the plan.
+Value FileReferences::pick_weights(const TensorFile& file, const std::string& path, const std::string& said,
+                                   std::string_view prefix) const {
+    Value out;
+    out.kind = Value::Kind::object;
+    std::vector<std::string> left, unread;
+    const std::string real = real_path(path).value_or(path);
+    for (std::size_t k = 0; k < file.tensors().size(); ++k) {
+        const StoredTensor& t = file.tensors()[k];
+        if (!t.name.starts_with(prefix)) continue;
+        const std::string name = t.name.substr(prefix.size());
+        if (weight_named(name)) {
+            out.members.push_back({name, as_value(t, file.take(k), said + ": " + t.name)});
+        } else if (prefix.empty() || is_mask_or_table(name, t.shape)) {
+            left.push_back(name);
+        } else if (!referred_.contains({real, t.name})) {
+            unread.push_back(name);
+        }
+    }
+    if (out.members.empty()) refuse_prefix(file, prefix);
+    if (!unread.empty())
+        fail("",
+             "holds " + list_of(unread) + " below " + shown(prefix) + ", which " +
+                 (unread.size() == 1 ? "is not the name of a weight" : "are not names of weights") +
+                 " and nothing reads: without a part of the attention the numbers would be wrong",
+             hint_for_unread(unread.front()));
+    out.text = "weights of " + said + (prefix.empty() ? "" : ", below " + std::string(prefix)) +
+               (left.empty() ? "" : "; not used: " + list_of(left));
+    return out;
+}
+
+Value FileReferences::weights_of_file(const std::string& path, std::string_view prefix) const {
+    return of_file(path, [&] { return pick_weights(*open_tensor_file(path), path, path, prefix); });
 }
 
 void FileReferences::resolve(Value& value, const std::string& pointer) {
@@ -146,7 +177,8 @@ const TensorFile& FileReferences::open(const Value& reference, const std::string
     const std::string said = "is " + shown(name) + ", ";
     if (!folder_)
         fail(at, said + "but a document from standard input names no files", "give the document as a file");
-    if (name.empty() || name.find('\0') != std::string::npos) fail(at, said + "which is no name of a file");
+    if (name.empty() || name.find('\0') != std::string::npos)
+        fail(at, said + "which is not the name of a file");
     if (name.front() == '/')
         fail(at, said + "an absolute path: files stand in the document's folder, or below it");
     const auto folder = real_path(*folder_), path = real_path(*folder_ + "/" + name);
@@ -173,6 +205,7 @@ Value FileReferences::tensor(const Value& reference, const std::string& pointer)
     const std::size_t k = find_named(file, reference.find("name"), pointer);
     const StoredTensor& t = file.tensors()[k];
     const std::string& path = reference.find("file")->text;
+    if (const auto real = real_path(*folder_ + "/" + path)) referred_.emplace(*real, t.name);
     try {
         return as_value(t, file.take(k), path + (t.name.empty() ? "" : ": " + t.name));
     } catch (Error& error) {
@@ -187,8 +220,9 @@ Value FileReferences::weights(const Value& reference, const std::string& pointer
     const TensorFile& file = open(reference, pointer);
     const Value *prefix = reference.find("prefix"), *layout = reference.find("weight_layout");
     try {
+        const std::string& said = reference.find("file")->text;
         Value out = pick_weights(
-            file, reference.find("file")->text,
+            file, *folder_ + "/" + said, said,
             prefix ? read_string(*prefix, child(pointer, "prefix"), "a prefix of names") : std::string());
         if (layout) out.members.push_back({"weight_layout", *layout});
         return out;
@@ -197,10 +231,6 @@ Value FileReferences::weights(const Value& reference, const std::string& pointer
         fail(child(pointer, prefix ? "prefix" : "file"),
              "names " + shown(reference.find("file")->text) + ", which " + error.message, error.hint);
     }
-}
-
-Value weights_of_file(const std::string& path, std::string_view prefix) {
-    return of_file(path, [&] { return pick_weights(*open_tensor_file(path), path, prefix); });
 }
 
 std::vector<std::string> weight_prefixes(const TensorFile& file) {

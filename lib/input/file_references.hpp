@@ -2,6 +2,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,19 +23,26 @@ class FileReferences {
     /// folder, links followed; a file that is wrong; a name that is not in it.
     void resolve(Value& root);
 
+    /// The weights of `path` (a file that the command line names) as an object for "weights": those whose
+    /// name below `prefix` is one of a weight. Its text says where they come from, and what was left. Below a
+    /// prefix that is not empty a tensor that is neither a weight, nor known for a mask or table, nor
+    /// referred to by the document that was resolved, is an error. \throws Error (exit 3), its file filled in
+    Value weights_of_file(const std::string& path, std::string_view prefix) const;
+
   private:
+    using Names = std::set<std::pair<std::string, std::string>>;  ///< real path of a file, name in it
+
     void resolve(Value& value, const std::string& pointer);
     Value tensor(const Value& reference, const std::string& pointer);
     Value weights(const Value& reference, const std::string& pointer);
     const TensorFile& open(const Value& reference, const std::string& pointer);
+    Value pick_weights(const TensorFile& file, const std::string& path, const std::string& said,
+                       std::string_view prefix) const;
 
     std::optional<std::string> folder_;
     std::map<std::string, std::unique_ptr<TensorFile>> files_;
+    Names referred_;  ///< tensors that keys of the document name
 };
-
-/// The weights of `path` as an object for "weights": those whose name below `prefix` is one of a weight. Its
-/// text says where they come from, and what was left. \throws Error (exit 3), its file filled in
-Value weights_of_file(const std::string& path, std::string_view prefix);
 
 /// Prefixes in a file below which names of attention weights stand, in order.
 std::vector<std::string> weight_prefixes(const TensorFile& file);

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "lib/input/block.hpp"
+#include "lib/input/foreign.hpp"
 #include "lib/input/scan.hpp"
 #include "lib/input/value.hpp"
 #include "lib/text.hpp"
@@ -195,6 +196,11 @@ class Builder {
 
 [[noreturn]] void refuse(const Source& source, const SyntaxFault& fault, std::size_t width = 1) {
     SyntaxFault shown = fault;
+    if (const auto foreign = foreign_bytes(source.text)) {
+        Error e(Exit::input, {}, foreign->what, foreign->hint);
+        e.place.file = source.name;
+        throw e;
+    }
     if (const auto nul = source.text.find('\0'); nul != std::string_view::npos)
         shown = {nul, "holds a NUL byte: unexpected byte 0x00, expected JSON as UTF-8 text", {}};
     Error e(Exit::input, {}, shown.message, shown.hint);

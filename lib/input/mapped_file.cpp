@@ -34,7 +34,7 @@ MappedFile map_file(const std::string& path) {
     struct stat status {};
     if (fstat(file.number, &status) != 0) refuse(errno);
     if (!S_ISREG(status.st_mode))
-        fail("", S_ISDIR(status.st_mode) ? "is a folder, expected a file" : "is no regular file");
+        fail("", S_ISDIR(status.st_mode) ? "is a folder, expected a file" : "is not a regular file");
     const auto size = static_cast<std::size_t>(status.st_size);
     if (size == 0) return {};
     void* const at = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number, 0);

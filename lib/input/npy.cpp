@@ -46,7 +46,8 @@ void read_type(std::string_view descr, NpyHeader& out) {
 /// A Python dictionary literal of three keys: strings, True, False, and tuples of integers.
 class Dictionary {
   public:
-    explicit Dictionary(std::string_view text) : left_(text) {}
+    /// `python2`: lengths may end in L, as Python 2 wrote them; numpy takes them up to version 2.0.
+    Dictionary(std::string_view text, bool python2) : left_(text), python2_(python2) {}
 
     void read(NpyHeader& out) {
         bool seen[3] = {};
@@ -89,16 +90,16 @@ class Dictionary {
         return left_.starts_with(c);
     }
     void expect(char c) {
-        if (!next_is(c)) refuse_header(std::string("is no dictionary: '") + c + "' is missing");
+        if (!next_is(c)) refuse_header(std::string("is not a dictionary: '") + c + "' is missing");
         left_.remove_prefix(1);
     }
     void expect_end() {
-        if (!next_is('}')) refuse_header("is no dictionary: ',' or '}' is missing");
+        if (!next_is('}')) refuse_header("is not a dictionary: ',' or '}' is missing");
     }
     std::string_view string() {
         skip();
         if (left_.empty() || (left_.front() != '\'' && left_.front() != '"'))
-            refuse_header("is no dictionary: a name in quotes is missing");
+            refuse_header("is not a dictionary: a name in quotes is missing");
         const std::size_t end = left_.find(left_.front(), 1);
         if (end == std::string_view::npos) refuse_header("has a text without an end");
         const std::string_view text = left_.substr(1, end - 1);
@@ -118,21 +119,25 @@ class Dictionary {
     }
     Shape tuple() {
         skip();
-        if (!left_.starts_with('(')) refuse_header("has a shape that is no tuple");
+        if (!left_.starts_with('(')) refuse_header("has a shape that is not a tuple");
         left_.remove_prefix(1);
         Shape out;
         while (!next_is(')')) {
             Index n = 0;
             const auto [end, error] = std::from_chars(left_.data(), left_.data() + left_.size(), n);
             if (error != std::errc{} || n < 0 || left_.front() == '-')
-                refuse_header("has a shape that is no tuple of axis lengths of at most 63 bits");
-            left_.remove_prefix(static_cast<std::size_t>(end - left_.data()));
-            if (left_.starts_with('L')) left_.remove_prefix(1);  // Python 2
+                refuse_header("has a shape that is not a tuple of axis lengths of at most 63 bits");
+            const auto digits = static_cast<std::size_t>(end - left_.data());
+            if (left_.front() == '0' && n != 0)
+                refuse_header("has a shape with " + std::string(left_.substr(0, digits)) +
+                              ", which no Python reads: numbers do not begin with 0");
+            left_.remove_prefix(digits);
+            if (python2_ && left_.starts_with('L')) left_.remove_prefix(1);
             out.push_back(n);
             if (next_is(',')) {
                 left_.remove_prefix(1);
             } else if (!next_is(')')) {
-                refuse_header("has a shape that is no tuple of axis lengths");
+                refuse_header("has a shape that is not a tuple of axis lengths");
             } else if (out.size() == 1) {
                 refuse_header("has a shape that is a number, expected a tuple");
             }
@@ -143,6 +148,7 @@ class Dictionary {
     }
 
     std::string_view left_;
+    bool python2_;
 };
 
 bool is_utf8(std::string_view text) {
@@ -191,7 +197,7 @@ NpyHeader read_npy_header(std::span<const std::byte> bytes, std::size_t total) {
     if (total == 0) fail("", "is empty, expected the magic of an npy file");
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());  // NOLINT
     if (!text.starts_with(magic.substr(0, std::min(magic.size(), text.size()))) || text.size() < 6)
-        fail("", "is no npy file: it does not begin with \\x93NUMPY");
+        fail("", "is not an npy file: it does not begin with \\x93NUMPY");
     if (total < 12 || bytes.size() < 12) fail("", "is an npy file without a header: it is cut short");
     const auto major = std::to_integer<int>(bytes[6]), minor = std::to_integer<int>(bytes[7]);
     if (major < 1 || major > 3 || minor != 0)
@@ -206,7 +212,7 @@ NpyHeader read_npy_header(std::span<const std::byte> bytes, std::size_t total) {
     const std::string_view header = text.substr(begin, out.data_begin - begin);
     if (header.size() > 65536) refuse_header("is longer than 65536 bytes");
     if (major == 3 && !is_utf8(header)) refuse_header("is not UTF-8");
-    Dictionary(header).read(out);
+    Dictionary(header, major < 3).read(out);
     const auto count = element_count(out.shape);
     const Index most = std::numeric_limits<Index>::max() / size_of(out.element);
     if (!count || *count > most) refuse_header("has a shape of more than 63 bits of bytes");

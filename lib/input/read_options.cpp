@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "lib/input/choices.hpp"
 #include "lib/input/read_tensor.hpp"
 
 namespace attn {
@@ -28,7 +29,6 @@ std::vector<double> read_per_head(const Value& value, const std::string& pointer
 Rope read_rope(const Value& value, const std::string& pointer) {
     static constexpr std::array<std::string_view, 8> names{
         "base", "pairs", "dims", "positions", "query_positions", "key_positions", "cos", "sin"};
-    static constexpr std::array<std::string_view, 2> pairs{"half", "interleaved"};
     need_object(value, pointer, "{\"base\": 10000, \"pairs\": \"half\"}; {} has the defaults");
     check_members(value, pointer, names);
     const auto at = [&](std::string_view name) { return child(pointer, name); };
@@ -37,7 +37,8 @@ Rope read_rope(const Value& value, const std::string& pointer) {
         r.base = read_number(*v, at("base"), "the base of the angles");
         if (!(r.base > 0)) fail(at("base"), "is not above 0: pair n turns by position * base^(-2n/dims)");
     }
-    if (const Value* v = value.find("pairs")) r.interleaved = read_choice(*v, at("pairs"), pairs) == 1;
+    if (const Value* v = value.find("pairs"))
+        r.interleaved = read_choice(*v, at("pairs"), rope_pair_names) == 1;
     if (const Value* v = value.find("dims")) {
         r.dims = read_integer(*v, at("dims"), 2, "a number of columns that turn");
         if (*r.dims % 2 != 0)
@@ -73,19 +74,17 @@ Rope read_rope(const Value& value, const std::string& pointer) {
 
 QkNorm read_qk_norm(const Value& value, const std::string& pointer) {
     static constexpr std::array<std::string_view, 4> names{"type", "eps", "over", "plus_one"};
-    static constexpr std::array<std::string_view, 3> types{"rms", "layer", "l2"};
-    static constexpr std::array<std::string_view, 2> over{"head", "width"};
     need_object(value, pointer, "{\"type\": \"rms\"}");
     check_members(value, pointer, names);
     QkNorm n;
     n.type = static_cast<NormType>(read_choice(need(value, pointer, "type", "\"rms\", \"layer\" or \"l2\""),
-                                               child(pointer, "type"), types));
+                                               child(pointer, "type"), choice_names<NormType>()));
     if (const Value* v = value.find("eps")) {
         n.eps = read_number(*v, child(pointer, "eps"), "a small number that is added to the mean square");
         if (!(n.eps >= 0)) fail(child(pointer, "eps"), "is below 0");
     }
     if (const Value* v = value.find("over"))
-        n.over_width = read_choice(*v, child(pointer, "over"), over) == 1;
+        n.over_width = read_choice(*v, child(pointer, "over"), norm_over_names) == 1;
     if (const Value* v = value.find("plus_one"))
         n.plus_one = read_boolean(*v, child(pointer, "plus_one"), "plus_one");
     return n;
@@ -101,13 +100,12 @@ std::optional<Alibi> read_alibi(const Value& value, const std::string& pointer) 
 
 std::optional<Gate> read_gate(const Value& value, const std::string& pointer) {
     static constexpr std::array<std::string_view, 3> names{"activation", "norm", "from"};
-    static constexpr std::array<std::string_view, 2> activations{"sigmoid", "silu"};
     static constexpr std::array<std::string_view, 1> norms{"rms"}, sources{"queries"};
     need_object(value, pointer, "{\"activation\": \"sigmoid\"}; {} has the defaults");
     check_members(value, pointer, names);
     Gate g;
     if (const Value* v = value.find("activation"))
-        g.silu = read_choice(*v, child(pointer, "activation"), activations) == 1;
+        g.silu = read_choice(*v, child(pointer, "activation"), gate_activation_names) == 1;
     if (const Value* v = value.find("norm")) {
         read_choice(*v, child(pointer, "norm"), norms);
         g.norm = true;

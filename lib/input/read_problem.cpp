@@ -2,6 +2,8 @@
 #include <array>
 #include <cmath>
 
+#include "lib/input/choices.hpp"
+#include "lib/input/key_table.hpp"
 #include "lib/input/problem.hpp"
 #include "lib/input/read_options.hpp"
 #include "lib/input/read_tensor.hpp"
@@ -53,8 +55,9 @@ Causal read_causal(const Value& value, const std::string& pointer) {
     using Kind = Causal::Kind;
     if (value.kind == Value::Kind::boolean) return {value.boolean ? Kind::cache : Kind::none, {}, false};
     if (value.kind == Value::Kind::string) {
-        static constexpr std::array<std::string_view, 2> names{"top_left", "bottom_right"};
-        return {read_choice(value, pointer, names) == 0 ? Kind::top_left : Kind::bottom_right, {}, false};
+        return {read_choice(value, pointer, causal_corner_names) == 0 ? Kind::top_left : Kind::bottom_right,
+                {},
+                false};
     }
     if (value.kind != Value::Kind::object)
         fail(pointer, "is " + value.describe() +
@@ -84,7 +87,7 @@ Window read_window(const Value& value, const std::string& pointer) {
 }
 
 void read_mask(const Value& value, const std::string& pointer, std::vector<MaskInput>& out) {
-    static constexpr std::array<std::string_view, 3> kinds{"keep", "drop", "add"};
+    static constexpr auto kinds = choice_names<MaskKind>();
     constexpr auto three = "expected {\"keep\": ...}, {\"drop\": ...} or {\"add\": ...}";
     constexpr auto meaning =
         "keep: true is visible; drop: true is hidden (as PyTorch's attn_mask of booleans in "
@@ -127,7 +130,6 @@ void read_masks(const Value& value, const std::string& pointer, Problem& p) {
 
 DropoutInput read_dropout(const Value& value, const std::string& pointer) {
     static constexpr std::array<std::string_view, 4> names{"p", "seed", "generator", "keep"};
-    static constexpr std::array<std::string_view, 2> generators{"torch", "torch-mkl"};
     if (value.kind != Value::Kind::object)
         fail(pointer, "is " + value.describe() +
                           ", expected {\"p\": 0.5, \"seed\": 123} or {\"p\": 0.5, \"keep\": ...}");
@@ -154,59 +156,73 @@ DropoutInput read_dropout(const Value& value, const std::string& pointer) {
     d.seed =
         read_seed(need(value, pointer, "seed", "a mask that is drawn needs a seed"), child(pointer, "seed"));
     if (const Value* v = value.find("generator"))
-        d.kind = read_choice(*v, child(pointer, "generator"), generators) == 0 ? DropoutKind::torch
-                                                                               : DropoutKind::torch_mkl;
+        d.kind = static_cast<DropoutKind>(
+            read_choice(*v, child(pointer, "generator"),
+                        std::span<const std::string_view>(choice_names<DropoutKind>()).first(2)));
     return d;
 }
 
-template <class E, std::size_t N>
-E read_enum(const Value& v, const std::string& at, const std::array<std::string_view, N>& names) {
-    return static_cast<E>(read_choice(v, at, names));
+template <class E>
+E read_enum(const Value& v, const std::string& at) {
+    static constexpr auto names = choice_names<E>();
+    return Choices<E>::table[read_choice(v, at, names)].value;
 }
 
-constexpr std::array<std::string_view, 2> kv_head_order_names{"interleave", "tile"};
-constexpr std::array<std::string_view, 3> mask_at_names{"scaled_scores", "scores", "weights"};
-constexpr std::array<std::string_view, 3> feature_map_names{"elu1", "relu", "identity"};
-constexpr std::array<std::string_view, 3> normalize_names{"softmax", "sum", "sigmoid"};
-constexpr std::array<std::string_view, 3> empty_rows_names{"zero", "nan", "uniform"};
-constexpr std::array<std::string_view, 2> dtype_names{"float32", "float64"};
-
 struct Key {
-    std::string_view name;
+    std::string_view name, schema;
     void (*read)(const Value&, const std::string& pointer, Problem&);
 };
 
 /// THE TABLE of keys of a document.
 constexpr std::array keys_table{
-    Key{"variant", [](const Value& v, const std::string& at,
-                      Problem& p) { p.variant = read_string(v, at, "the name of a variant"); }},
-    Key{"tokens", [](const Value& v, const std::string& at, Problem& p) { p.tokens = read_tokens(v, at); }},
-    Key{"key_tokens",
+    Key{"variant", R"({"$ref": "#/$defs/variant"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.variant = read_string(v, at, "the name of a variant");
+        }},
+    Key{"tokens", R"({"$ref": "#/$defs/labels"})",
+        [](const Value& v, const std::string& at, Problem& p) { p.tokens = read_tokens(v, at); }},
+    Key{"key_tokens", R"({"$ref": "#/$defs/labels"})",
         [](const Value& v, const std::string& at, Problem& p) { p.key_tokens = read_tokens(v, at); }},
-    Key{"embeddings", [](const Value& v, const std::string& at,
-                         Problem& p) { p.embeddings = read_tensor(v, at, embedding_rule); }},
-    Key{"key_embeddings", [](const Value& v, const std::string& at,
-                             Problem& p) { p.key_embeddings = read_tensor(v, at, embedding_rule); }},
-    Key{"value_embeddings", [](const Value& v, const std::string& at,
-                               Problem& p) { p.value_embeddings = read_tensor(v, at, embedding_rule); }},
-    Key{"queries", [](const Value& v, const std::string& at,
-                      Problem& p) { p.queries = read_tensor(v, at, projected_rule); }},
-    Key{"keys", [](const Value& v, const std::string& at,
-                   Problem& p) { p.keys = read_tensor(v, at, projected_rule); }},
-    Key{"values", [](const Value& v, const std::string& at,
-                     Problem& p) { p.values = read_tensor(v, at, projected_rule); }},
-    Key{"weights", [](const Value& v, const std::string& at, Problem& p) { read_weights(v, at, p); }},
-    Key{"num_heads", [](const Value& v, const std::string& at,
-                        Problem& p) { p.num_heads = read_integer(v, at, 1, "a number of heads"); }},
-    Key{"num_kv_heads",
+    Key{"embeddings", R"({"$ref": "#/$defs/embeddings"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.embeddings = read_tensor(v, at, embedding_rule);
+        }},
+    Key{"key_embeddings", R"({"$ref": "#/$defs/embeddings"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.key_embeddings = read_tensor(v, at, embedding_rule);
+        }},
+    Key{"value_embeddings", R"({"$ref": "#/$defs/embeddings"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.value_embeddings = read_tensor(v, at, embedding_rule);
+        }},
+    Key{"queries", R"({"$ref": "#/$defs/projected"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.queries = read_tensor(v, at, projected_rule);
+        }},
+    Key{"keys", R"({"$ref": "#/$defs/projected"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.keys = read_tensor(v, at, projected_rule);
+        }},
+    Key{"values", R"({"$ref": "#/$defs/projected"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.values = read_tensor(v, at, projected_rule);
+        }},
+    Key{"weights",
+        R"({"anyOf": [{"$ref": "#/$defs/drawn_weights"}, {"$ref": "#/$defs/weights_of_file"}, {"type": "object", "properties": {"prefix": {"type": "string", "minLength": 1}}, "required": ["prefix"]}, {"$ref": "#/$defs/named_weights"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/named_weights"}}]})",
+        [](const Value& v, const std::string& at, Problem& p) { read_weights(v, at, p); }},
+    Key{"num_heads", R"({"type": "integer", "minimum": 1})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.num_heads = read_integer(v, at, 1, "a number of heads");
+        }},
+    Key{"num_kv_heads", R"({"type": "integer", "minimum": 1})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.num_kv_heads = read_integer(v, at, 1, "a number of heads of keys and values");
         }},
-    Key{"kv_head_order",
+    Key{"kv_head_order", R"({"$ref": "#/$defs/kv_head_order"})",
         [](const Value& v, const std::string& at, Problem& p) {
-            p.kv_head_order = read_enum<KvHeadOrder>(v, at, kv_head_order_names);
+            p.kv_head_order = read_enum<KvHeadOrder>(v, at);
         }},
-    Key{"scale",
+    Key{"scale", R"({"anyOf": [{"type": "number"}, {"const": "none"}]})",
         [](const Value& v, const std::string& at, Problem& p) {
             if (v.kind == Value::Kind::string && v.text == "none") {
                 p.scale_none = true;
@@ -216,74 +232,112 @@ constexpr std::array keys_table{
                 p.scale = read_number(v, at, "a factor of the scores, or \"none\"");
             }
         }},
-    Key{"softcap",
+    Key{"softcap", R"({"type": "number", "exclusiveMinimum": 0})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.softcap = read_number(v, at, "the bound c of c * tanh(x / c)");
             if (!(*p.softcap > 0)) fail(at, "is not above 0: scores become c * tanh(x / c)");
         }},
-    Key{"past_keys", [](const Value& v, const std::string& at,
-                        Problem& p) { p.past_keys = read_tensor(v, at, projected_rule); }},
-    Key{"past_values", [](const Value& v, const std::string& at,
-                          Problem& p) { p.past_values = read_tensor(v, at, projected_rule); }},
-    Key{"past_latent",
+    Key{"past_keys", R"({"$ref": "#/$defs/projected"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.past_keys = read_tensor(v, at, projected_rule);
+        }},
+    Key{"past_values", R"({"$ref": "#/$defs/projected"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.past_values = read_tensor(v, at, projected_rule);
+        }},
+    Key{"past_latent", R"({"$ref": "#/$defs/embeddings"})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.past_latent =
                 read_tensor(v, at, {2, 3, Elements::finite, "[token, latent] or [batch, token, latent]"});
         }},
-    Key{"past_rope_keys",
+    Key{"past_rope_keys", R"({"$ref": "#/$defs/projected"})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.past_rope_keys =
                 read_tensor(v, at,
                             {2, 4, Elements::finite,
                              "[token, rope dim], [batch, token, rope dim] or [batch, 1, token, rope dim]"});
         }},
-    Key{"past_state",
+    Key{"past_state", R"({"$ref": "#/$defs/projected"})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.past_state = read_tensor(v, at,
                                        {2, 4, Elements::finite,
                                         "a state [batch, head, dim of keys, dim of values] (axes of 1 at the "
                                         "front may be left out)"});
         }},
-    Key{"decay", [](const Value& v, const std::string& at,
-                    Problem& p) { p.decay = read_tensor(v, at, per_token_rule); }},
-    Key{"beta", [](const Value& v, const std::string& at,
-                   Problem& p) { p.beta = read_tensor(v, at, per_token_rule); }},
-    Key{"feature_map", [](const Value& v, const std::string& at,
-                          Problem& p) { p.feature_map = read_enum<FeatureMap>(v, at, feature_map_names); }},
-    Key{"normalizer", [](const Value& v, const std::string& at,
-                         Problem& p) { p.normalizer = read_boolean(v, at, "true or false"); }},
-    Key{"rope", [](const Value& v, const std::string& at, Problem& p) { p.rope = read_rope(v, at); }},
-    Key{"alibi", [](const Value& v, const std::string& at, Problem& p) { p.alibi = read_alibi(v, at); }},
-    Key{"position_bias",
+    Key{"decay", R"({"$ref": "#/$defs/per_token"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.decay = read_tensor(v, at, per_token_rule);
+        }},
+    Key{"beta", R"({"$ref": "#/$defs/per_token"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.beta = read_tensor(v, at, per_token_rule);
+        }},
+    Key{"feature_map", R"({"$ref": "#/$defs/feature_map"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.feature_map = read_enum<FeatureMap>(v, at);
+        }},
+    Key{"normalizer", R"({"type": "boolean"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.normalizer = read_boolean(v, at, "true or false");
+        }},
+    Key{"rope",
+        R"({"type": "object", "properties": {"base": {"type": "number", "exclusiveMinimum": 0}, "pairs": {"$ref": "#/$defs/rope_pairs"}, "dims": {"type": "integer", "minimum": 2}, "positions": {"$ref": "#/$defs/places"}, "query_positions": {"$ref": "#/$defs/places"}, "key_positions": {"$ref": "#/$defs/places"}, "cos": {"$ref": "#/$defs/embeddings"}, "sin": {"$ref": "#/$defs/embeddings"}, "comment": true}, "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        [](const Value& v, const std::string& at, Problem& p) { p.rope = read_rope(v, at); }},
+    Key{"alibi", R"({"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/per_head"}]})",
+        [](const Value& v, const std::string& at, Problem& p) { p.alibi = read_alibi(v, at); }},
+    Key{"position_bias", R"({"anyOf": [{"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/object_tensor"}]})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.position_bias = read_tensor(v, at, {3, 3, Elements::finite, "a bias [head, query, key]"});
         }},
     Key{"qk_norm",
+        R"({"type": "object", "properties": {"type": {"$ref": "#/$defs/norm_type"}, "eps": {"type": "number", "minimum": 0}, "over": {"$ref": "#/$defs/norm_over"}, "plus_one": {"type": "boolean"}, "comment": true}, "required": ["type"], "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
         [](const Value& v, const std::string& at, Problem& p) { p.qk_norm = read_qk_norm(v, at); }},
-    Key{"sinks", [](const Value& v, const std::string& at,
-                    Problem& p) { p.sinks = read_per_head(v, at, "one number per head"); }},
-    Key{"gate", [](const Value& v, const std::string& at, Problem& p) { p.gate = read_gate(v, at); }},
-    Key{"add_zero_attn", [](const Value& v, const std::string& at,
-                            Problem& p) { p.add_zero_attn = read_boolean(v, at, "true or false"); }},
-    Key{"causal", [](const Value& v, const std::string& at, Problem& p) { p.causal = read_causal(v, at); }},
-    Key{"window", [](const Value& v, const std::string& at, Problem& p) { p.window = read_window(v, at); }},
-    Key{"key_lengths",
-        [](const Value& v, const std::string& at,
-           Problem& p) { p.key_lengths = read_integers(v, at, 0, "numbers of keys, one per batch item"); }},
-    Key{"mask", read_masks},
-    Key{"mask_at", [](const Value& v, const std::string& at,
-                      Problem& p) { p.mask_at = read_enum<MaskAt>(v, at, mask_at_names); }},
-    Key{"normalize", [](const Value& v, const std::string& at,
-                        Problem& p) { p.normalize = read_enum<Normalize>(v, at, normalize_names); }},
-    Key{"empty_rows", [](const Value& v, const std::string& at,
-                         Problem& p) { p.empty_rows = read_enum<EmptyRows>(v, at, empty_rows_names); }},
+    Key{"sinks", R"({"$ref": "#/$defs/per_head"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.sinks = read_per_head(v, at, "one number per head");
+        }},
+    Key{"gate",
+        R"({"type": "object", "properties": {"activation": {"$ref": "#/$defs/gate_activation"}, "norm": {"const": "rms"}, "from": {"const": "queries"}, "comment": true}, "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        [](const Value& v, const std::string& at, Problem& p) { p.gate = read_gate(v, at); }},
+    Key{"add_zero_attn", R"({"type": "boolean"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.add_zero_attn = read_boolean(v, at, "true or false");
+        }},
+    Key{"causal",
+        R"({"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/causal_corner"}, {"type": "object", "properties": {"offset": {"anyOf": [{"$ref": "#/$defs/int64"}, {"$ref": "#/$defs/integers"}]}, "comment": true}, "required": ["offset"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]})",
+        [](const Value& v, const std::string& at, Problem& p) { p.causal = read_causal(v, at); }},
+    Key{"window",
+        R"({"type": "object", "properties": {"left": {"$ref": "#/$defs/count"}, "right": {"$ref": "#/$defs/count"}, "comment": true}, "anyOf": [{"required": ["left"]}, {"required": ["right"]}], "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        [](const Value& v, const std::string& at, Problem& p) { p.window = read_window(v, at); }},
+    Key{"key_lengths", R"({"$ref": "#/$defs/counts"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.key_lengths = read_integers(v, at, 0, "numbers of keys, one per batch item");
+        }},
+    Key{"mask",
+        R"({"anyOf": [{"$ref": "#/$defs/mask"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/mask"}}]})",
+        read_masks},
+    Key{"mask_at", R"({"$ref": "#/$defs/mask_at"})",
+        [](const Value& v, const std::string& at, Problem& p) { p.mask_at = read_enum<MaskAt>(v, at); }},
+    Key{"normalize", R"({"$ref": "#/$defs/normalize"})",
+        [](const Value& v, const std::string& at, Problem& p) { p.normalize = read_enum<Normalize>(v, at); }},
+    Key{"empty_rows", R"({"$ref": "#/$defs/empty_rows"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.empty_rows = read_enum<EmptyRows>(v, at);
+        }},
     Key{"dropout",
+        R"({"anyOf": [{"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1}, "seed": {"$ref": "#/$defs/seed"}, "generator": {"$ref": "#/$defs/generator"}, "comment": true}, "required": ["p", "seed"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}, {"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "keep": {"$ref": "#/$defs/switches"}, "comment": true}, "required": ["p", "keep"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]})",
         [](const Value& v, const std::string& at, Problem& p) { p.dropout = read_dropout(v, at); }},
-    Key{"dtype", [](const Value& v, const std::string& at,
-                    Problem& p) { p.dtype = read_enum<DType>(v, at, dtype_names); }},
+    Key{"dtype", R"({"$ref": "#/$defs/dtype"})",
+        [](const Value& v, const std::string& at, Problem& p) { p.dtype = read_enum<DType>(v, at); }},
 };
 
 }  // namespace
+
+std::vector<KeySchema> all_keys() {
+    std::vector<KeySchema> out;
+    for (const Key& k : keys_table) out.push_back({k.name, k.schema});
+    return out;
+}
 
 Problem read_problem(const Value& root) {
     static const auto known = [] {

@@ -1,3 +1,4 @@
+#include <charconv>
 #include <cmath>
 
 #include "lib/input/read_tensor.hpp"
@@ -107,6 +108,13 @@ const std::string& read_string(const Value& value, const std::string& pointer, s
 }
 
 std::uint64_t read_seed(const Value& value, const std::string& pointer) {
+    if (value.kind == Value::Kind::real && !value.text.empty() &&
+        value.text.find_first_not_of("0123456789") == std::string::npos) {
+        std::uint64_t seed = 0;
+        const char* const end = value.text.data() + value.text.size();
+        if (std::from_chars(value.text.data(), end, seed).ec == std::errc{}) return seed;
+        fail(pointer, "is " + value.text + ", expected a seed of at most 18446744073709551615, 2^64 - 1");
+    }
     return static_cast<std::uint64_t>(read_integer(value, pointer, INT64_MIN, "a seed"));
 }
 
@@ -123,6 +131,17 @@ std::size_t read_choice(const Value& value, const std::string& pointer,
     fail(pointer, "is \"" + value.text + "\", expected " + all, did_you_mean(value.text, names));
 }
 
+std::string list_near(std::string_view name, std::span<const std::string_view> names) {
+    constexpr std::size_t most = 8;
+    std::string out = "keys that are known here:";
+    if (names.size() <= most) {
+        for (const auto& n : names) out += " " + std::string(n);
+        return out;
+    }
+    for (const auto& n : near_names(name, names, most)) out += " " + std::string(n);
+    return out + ", and " + std::to_string(names.size() - most) + " more (attn-calc schema input has all)";
+}
+
 void check_members(const Value& object, const std::string& pointer, std::span<const std::string_view> names) {
     for (const auto& [name, value] : object.members) {
         if (is_ignored(name)) continue;
@@ -130,10 +149,7 @@ void check_members(const Value& object, const std::string& pointer, std::span<co
         for (const auto& n : names) known = known || n == name;
         if (known) continue;
         std::string hint = did_you_mean(name, names);
-        if (hint.empty()) {
-            hint = "keys that are known here:";
-            for (const auto& n : names) hint += " " + std::string(n);
-        }
+        if (hint.empty()) hint = list_near(name, names);
         fail_at_key(child(pointer, name),
                     "unknown key \"" + name + "\"" + (pointer.empty() ? "" : " in " + pointer), hint);
     }

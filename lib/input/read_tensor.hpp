@@ -34,11 +34,13 @@ std::vector<double> read_numbers(const Value& value, const std::string& pointer,
 double read_number(const Value& value, const std::string& pointer, std::string_view what);
 bool read_boolean(const Value& value, const std::string& pointer, std::string_view what);
 const std::string& read_string(const Value& value, const std::string& pointer, std::string_view what);
-/// A seed: an integer of 64 bits, of which PyTorch's generator uses the low 32.
+/// A seed as torch.manual_seed takes it: -2^63 to 2^64 - 1, of which its generator uses the low 32 bits.
 std::uint64_t read_seed(const Value& value, const std::string& pointer);
 /// The place of `value` among `names`. \throws Error with a suggestion
 std::size_t read_choice(const Value& value, const std::string& pointer,
                         std::span<const std::string_view> names);
+/// A hint that lists the names of a place: all, or the eight that look most like `name`.
+std::string list_near(std::string_view name, std::span<const std::string_view> names);
 /// Refuses members of an object that are not among `names` (ignored keys excepted).
 void check_members(const Value& object, const std::string& pointer, std::span<const std::string_view> names);
 /// The member, or an Error that it is missing.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "lib/error.hpp"
 #include "lib/input/read_tensor.hpp"
@@ -21,27 +22,48 @@ std::string shown(const std::string& name) { return "\"" + clip(visible(name), 6
     fail("", "holds " + shown(name) + ", " + what, std::move(hint));
 }
 
-Element element_of(const std::string& name, const Value& dtype) {
-    struct Type {
-        std::string_view name;
-        Element element;
-    };
-    constexpr Type types[] = {
-        {"F64", Element::float64},   {"F32", Element::float32}, {"F16", Element::float16},
-        {"BF16", Element::bfloat16}, {"I64", Element::int64},   {"I32", Element::int32},
-        {"I16", Element::int16},     {"I8", Element::int8},     {"U64", Element::uint64},
-        {"U32", Element::uint32},    {"U16", Element::uint16},  {"U8", Element::uint8},
-        {"BOOL", Element::boolean}};
+constexpr std::string_view types_read = "types that are read: F64 F32 F16 BF16, I64 to I8, U64 to U8, BOOL";
+
+/// THE TABLE of types (safetensors src/tensor.rs, Dtype): what each is read as, or the bits of a number that
+/// is only listed.
+struct StoredType {
+    std::string_view name;
+    std::optional<Element> element{};
+    Index bits = 0;
+};
+constexpr StoredType stored_types[] = {{"F64", Element::float64},
+                                       {"F32", Element::float32},
+                                       {"F16", Element::float16},
+                                       {"BF16", Element::bfloat16},
+                                       {"I64", Element::int64},
+                                       {"I32", Element::int32},
+                                       {"I16", Element::int16},
+                                       {"I8", Element::int8},
+                                       {"U64", Element::uint64},
+                                       {"U32", Element::uint32},
+                                       {"U16", Element::uint16},
+                                       {"U8", Element::uint8},
+                                       {"BOOL", Element::boolean},
+                                       {"F8_E4M3", {}, 8},
+                                       {"F8_E5M2", {}, 8},
+                                       {"F8_E8M0", {}, 8},
+                                       {"F8_E4M3FNUZ", {}, 8},
+                                       {"F8_E5M2FNUZ", {}, 8},
+                                       {"F6_E2M3", {}, 6},
+                                       {"F6_E3M2", {}, 6},
+                                       {"F4", {}, 4},
+                                       {"C64", {}, 64}};
+
+const StoredType& type_of(const std::string& name, const Value& dtype) {
     if (dtype.kind != Value::Kind::string) refuse(name, "whose dtype is " + dtype.describe());
-    for (const Type& t : types)
-        if (t.name == dtype.text) return t.element;
-    refuse(name, "whose dtype is " + shown(dtype.text),
-           "types that are read: F64 F32 F16 BF16, I64 to I8, U64 to U8, BOOL");
+    for (const StoredType& t : stored_types)
+        if (t.name == dtype.text) return t;
+    refuse(name, "whose dtype is " + shown(dtype.text), std::string(types_read));
 }
 
 /// A list of integers from 0 to 2^53.
 Shape integers(const std::string& name, const Value& list, const char* what) {
-    const std::string wrong = std::string("whose ") + what + " is no list of integers of at least 0";
+    const std::string wrong = std::string("whose ") + what + " is not a list of integers of at least 0";
     if (list.kind != Value::Kind::row || list.row.shape.size() != 1) refuse(name, wrong);
     const Numbers numbers = list.row.as_float64();
     const bool others = list.row.first_of(Scalar::real) != Scalars::none ||
@@ -75,7 +97,9 @@ Range read_entry(const Member& m, SafetensorsEntry& out) {
         if (!v) refuse(m.name, std::string("which has no ") + key);
         return *v;
     };
-    out.element = element_of(m.name, need("dtype"));
+    const StoredType& type = type_of(m.name, need("dtype"));
+    out.element = type.element.value_or(out.element);
+    const Index bits = type.element ? 8 * size_of(*type.element) : type.bits;
     out.shape = integers(m.name, need("shape"), "shape");
     if (out.shape.size() > 64) refuse(m.name, "whose shape has more than 64 axes");
     const Shape offsets = integers(m.name, need("data_offsets"), "data_offsets");
@@ -85,12 +109,17 @@ Range read_entry(const Member& m, SafetensorsEntry& out) {
     if (offsets.size() != 2 || offsets[0] > offsets[1])
         refuse(m.name, "whose data_offsets are not a begin and an end");
     const auto count = element_count(out.shape);
-    if (!count || *count > std::numeric_limits<Index>::max() / size_of(out.element))
+    if (!count || *count > std::numeric_limits<Index>::max() / bits)
         refuse(m.name, "whose shape has more than 63 bits of bytes");
-    if (*count * size_of(out.element) != offsets[1] - offsets[0])
-        refuse(m.name, "whose shape " + clip(to_string(out.shape), 60) + " needs " +
-                           std::to_string(*count * size_of(out.element)) +
+    if (*count * bits % 8 != 0) refuse(m.name, "whose numbers do not fill whole bytes");
+    const Index bytes = *count * bits / 8;
+    if (bytes != offsets[1] - offsets[0])
+        refuse(m.name, "whose shape " + clip(to_string(out.shape), 60) + " needs " + std::to_string(bytes) +
                            " bytes, but its data_offsets have " + std::to_string(offsets[1] - offsets[0]));
+    if (!type.element) {
+        out.unread = type.name;
+        out.unread_bytes = bytes;
+    }
     return {static_cast<std::size_t>(offsets[0]), static_cast<std::size_t>(offsets[1]), 0};
 }
 
@@ -125,9 +154,13 @@ Document read_json(std::string_view text) {
 
 }  // namespace
 
+void refuse_unread(const std::string& name, const std::string& type) {
+    refuse(name, "whose numbers are of the type " + type + ", which is not read", std::string(types_read));
+}
+
 SafetensorsHeader read_safetensors_header(std::span<const std::byte> file) {
     if (file.size() < 8)
-        fail("", "is no safetensors file: its " + std::to_string(file.size()) +
+        fail("", "is not a safetensors file: its " + std::to_string(file.size()) +
                      " bytes are too short for the length of a header");
     std::uint64_t length = 0;
     for (std::size_t k = 8; k-- > 0;) length = length << 8 | std::to_integer<std::uint64_t>(file[k]);

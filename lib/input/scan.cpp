@@ -1,9 +1,11 @@
 #include "lib/input/scan.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <optional>
 
 #include "lib/text.hpp"
@@ -39,7 +41,32 @@ void Scanner::unexpected(std::string_view expected) const {
                       c.valid ? static_cast<unsigned>(c.value) : byte);
         found = code;
     }
-    fault("unexpected " + found + ", expected " + std::string(expected));
+    fault("unexpected " + found + ", expected " + std::string(expected), remedy(expected));
+}
+
+std::string Scanner::remedy(std::string_view expected) const {
+    const std::string_view rest = text_.substr(at);
+    const auto begins = [&](std::initializer_list<std::string_view> words) {
+        return std::any_of(words.begin(), words.end(),
+                           [&](std::string_view w) { return rest.starts_with(w); });
+    };
+    const std::size_t before = at == 0 ? std::string_view::npos : text_.find_last_not_of(" \t\r\n", at - 1);
+    const char last = at == 0 ? '\0' : text_[at - 1];
+    if (last == '\\') return {};
+    if (begins({"}", "]"}) && before != std::string_view::npos && text_[before] == ',')
+        return "JSON has no comma after the last element: remove it";
+    if (begins({"//", "/*", "#"})) return R"(JSON has no comments: a document may have "comment": "...")";
+    if (begins({"'"})) return "JSON writes texts and names in double quotes: \"...\"";
+    if (begins({"."}) || last == '.') return "JSON writes 0.5, not .5, and 1.0, not 1.";
+    if (begins({"+"})) return "JSON writes numbers without a plus";
+    if (begins({"NaN", "Infinity", "-Infinity", "nan", "inf", "-inf"}))
+        return R"(in an additive mask these are texts: "-Infinity", "Infinity", "NaN")";
+    if (begins({"True", "False", "None"})) return "JSON writes true, false, null";
+    if (begins({"("})) return "JSON writes lists in brackets: [1, 2]";
+    const auto first = static_cast<unsigned char>(rest.empty() ? '\0' : rest.front());
+    if (expected.starts_with("the name of a member") && std::isalpha(first))
+        return "JSON writes names in double quotes: \"...\"";
+    return {};
 }
 
 void Scanner::skip_space() {

@@ -37,6 +37,9 @@ class Scanner {
   private:
     [[noreturn]] void fault(std::string message, std::string hint = {}) const;
     [[noreturn]] void unexpected(std::string_view expected) const;
+    /// What to write in place of what stands here, where it is JavaScript's or Python's and not JSON's; or
+    /// "".
+    std::string remedy(std::string_view expected) const;
     char peek() const { return at < text_.size() ? text_[at] : '\0'; }
     /// Returns the unescaped text where `unescaped` is given.
     void string(std::string* unescaped = nullptr);

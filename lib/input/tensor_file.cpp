@@ -20,7 +20,7 @@ class Npy : public TensorFile {
   public:
     Npy(std::shared_ptr<const void> keeper, Bytes bytes)
         : keeper_(std::move(keeper)), bytes_(bytes), header_(read_npy_header(bytes, bytes.size())) {
-        tensors_.push_back({"", header_.shape, header_.element});
+        tensors_.push_back({"", header_.shape, header_.element, {}, 0});
     }
     std::string_view format() const override { return "npy"; }
     const std::vector<StoredTensor>& tensors() const override { return tensors_; }
@@ -43,7 +43,7 @@ class Npz : public TensorFile {
             }
             const std::string name = e.name.substr(0, e.name.size() - 4);
             headers_.push_back(header_of(e));
-            tensors_.push_back({name, headers_.back().shape, headers_.back().element});
+            tensors_.push_back({name, headers_.back().shape, headers_.back().element, {}, 0});
             entries_.push_back(std::move(e));
         }
     }
@@ -81,7 +81,8 @@ class Safetensors : public TensorFile {
   public:
     Safetensors(std::shared_ptr<const void> keeper, Bytes bytes)
         : keeper_(std::move(keeper)), bytes_(bytes), header_(read_safetensors_header(bytes)) {
-        for (const SafetensorsEntry& e : header_.entries) tensors_.push_back({e.name, e.shape, e.element});
+        for (const SafetensorsEntry& e : header_.entries)
+            tensors_.push_back({e.name, e.shape, e.element, e.unread, e.unread_bytes});
     }
     std::string_view format() const override { return "safetensors"; }
     const std::vector<StoredTensor>& tensors() const override { return tensors_; }
@@ -90,6 +91,7 @@ class Safetensors : public TensorFile {
     }
     Numbers take(std::size_t k) const override {
         const SafetensorsEntry& e = header_.entries[k];
+        if (!e.unread.empty()) refuse_unread(e.name, e.unread);
         return {keeper_,
                 bytes_.data() + e.begin,
                 *element_count(e.shape),
@@ -116,7 +118,7 @@ std::unique_ptr<TensorFile> read_tensor_file(std::string_view path, std::shared_
     if (path.ends_with(".npy")) return std::make_unique<Npy>(std::move(keeper), bytes);
     if (path.ends_with(".npz")) return std::make_unique<Npz>(std::move(keeper), bytes);
     if (path.ends_with(".safetensors")) return std::make_unique<Safetensors>(std::move(keeper), bytes);
-    fail("", "is no file of tensors by its name", "files that are read: .npy, .npz, .safetensors");
+    fail("", "is not a tensor file (by its name)", "files that are read: .npy, .npz, .safetensors");
 }
 
 std::unique_ptr<TensorFile> open_tensor_file(const std::string& path) {

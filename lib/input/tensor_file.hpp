@@ -16,6 +16,12 @@ struct StoredTensor {
     std::string name;
     Shape shape;
     Element element = Element::float32;
+    /// A type whose numbers are not read, as the file calls it: listed, and refused where it is taken.
+    std::string unread{};
+    Index unread_bytes = 0;
+
+    std::string_view type() const { return unread.empty() ? name_of(element) : std::string_view(unread); }
+    Index bytes() const { return unread.empty() ? *element_count(shape) * size_of(element) : unread_bytes; }
 };
 
 /// A file of tensors: npy (one array without a name), npz, safetensors. Everything that the file says of

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "lib/input/choices.hpp"
 #include "lib/input/read_tensor.hpp"
 
 namespace attn {
@@ -20,38 +21,38 @@ constexpr std::array names_table{
     WeightName{"b_key", key, mathematics, true},
     WeightName{"b_value", value, mathematics, true},
     WeightName{"b_out", output, mathematics, true},
-    WeightName{"W_query.weight", query, linear, false},
-    WeightName{"W_key.weight", key, linear, false},
-    WeightName{"W_value.weight", value, linear, false},
-    WeightName{"W_out.weight", output, linear, false},
-    WeightName{"W_query.bias", query, linear, true},
-    WeightName{"W_key.bias", key, linear, true},
-    WeightName{"W_value.bias", value, linear, true},
-    WeightName{"W_out.bias", output, linear, true},
-    WeightName{"q_proj.weight", query, linear, false},
-    WeightName{"k_proj.weight", key, linear, false},
-    WeightName{"v_proj.weight", value, linear, false},
-    WeightName{"o_proj.weight", output, linear, false},
-    WeightName{"q_proj.bias", query, linear, true},
-    WeightName{"k_proj.bias", key, linear, true},
-    WeightName{"v_proj.bias", value, linear, true},
-    WeightName{"o_proj.bias", output, linear, true},
-    WeightName{"query.weight", query, linear, false},
-    WeightName{"key.weight", key, linear, false},
-    WeightName{"value.weight", value, linear, false},
-    WeightName{"query.bias", query, linear, true},
-    WeightName{"key.bias", key, linear, true},
-    WeightName{"value.bias", value, linear, true},
-    WeightName{"out_proj.weight", output, linear, false},
-    WeightName{"out_proj.bias", output, linear, true},
-    WeightName{"q.weight", query, linear, false},
-    WeightName{"k.weight", key, linear, false},
-    WeightName{"v.weight", value, linear, false},
-    WeightName{"o.weight", output, linear, false},
-    WeightName{"q.bias", query, linear, true},
-    WeightName{"k.bias", key, linear, true},
-    WeightName{"v.bias", value, linear, true},
-    WeightName{"o.bias", output, linear, true},
+    WeightName{"W_query.weight", query, linear, false, "W_*"},
+    WeightName{"W_key.weight", key, linear, false, "W_*"},
+    WeightName{"W_value.weight", value, linear, false, "W_*"},
+    WeightName{"W_out.weight", output, linear, false, "W_*"},
+    WeightName{"W_query.bias", query, linear, true, "W_*"},
+    WeightName{"W_key.bias", key, linear, true, "W_*"},
+    WeightName{"W_value.bias", value, linear, true, "W_*"},
+    WeightName{"W_out.bias", output, linear, true, "W_*"},
+    WeightName{"q_proj.weight", query, linear, false, "*_proj"},
+    WeightName{"k_proj.weight", key, linear, false, "*_proj"},
+    WeightName{"v_proj.weight", value, linear, false, "*_proj"},
+    WeightName{"o_proj.weight", output, linear, false, "*_proj"},
+    WeightName{"q_proj.bias", query, linear, true, "*_proj"},
+    WeightName{"k_proj.bias", key, linear, true, "*_proj"},
+    WeightName{"v_proj.bias", value, linear, true, "*_proj"},
+    WeightName{"o_proj.bias", output, linear, true, "*_proj"},
+    WeightName{"query.weight", query, linear, false, "**"},
+    WeightName{"key.weight", key, linear, false, "**"},
+    WeightName{"value.weight", value, linear, false, "**"},
+    WeightName{"query.bias", query, linear, true, "**"},
+    WeightName{"key.bias", key, linear, true, "**"},
+    WeightName{"value.bias", value, linear, true, "**"},
+    WeightName{"out_proj.weight", output, linear, false, "out_proj"},
+    WeightName{"out_proj.bias", output, linear, true, "out_proj"},
+    WeightName{"q.weight", query, linear, false, "*"},
+    WeightName{"k.weight", key, linear, false, "*"},
+    WeightName{"v.weight", value, linear, false, "*"},
+    WeightName{"o.weight", output, linear, false, "*"},
+    WeightName{"q.bias", query, linear, true, "*"},
+    WeightName{"k.bias", key, linear, true, "*"},
+    WeightName{"v.bias", value, linear, true, "*"},
+    WeightName{"o.bias", output, linear, true, "*"},
     WeightName{"in_proj_weight", packed, multihead, false},
     WeightName{"in_proj_bias", packed, multihead, true},
     WeightName{"q_proj_weight", query, multihead, false},
@@ -106,56 +107,78 @@ constexpr std::array names_table{
     WeightName{"norm.scale", context_norm, linear, true},
 };
 
+/// How many axes a weight has, in words too.
+TensorRule rule_of(const WeightName& entry) {
+    return entry.role == bias_k || entry.role == bias_v
+               ? TensorRule{1, 3, Elements::finite, "a vector, one number per column (axes of 1 before it)"}
+           : entry.family == lens && !entry.bias
+               ? TensorRule{3, 3, Elements::finite,
+                            entry.role == output ? "a tensor [head, d_head, d_model]"
+                                                 : "a tensor [head, d_model, d_head]"}
+           : entry.family == lens && entry.role != output
+               ? TensorRule{2, 2, Elements::finite, "a matrix [head, d_head]"}
+           : entry.bias     ? TensorRule{1, 1, Elements::finite, "a vector, one number per output"}
+           : entry.out_in() ? TensorRule{2, 2, Elements::finite, "a matrix [d_out, d_in]"}
+                            : TensorRule{2, 2, Elements::finite, "a matrix [d_in, d_out]"};
+}
+
+/// Names that a tensor of so many axes may have (0: any), for suggestions.
+std::vector<std::string_view> names_for(std::size_t rank) {
+    std::vector<std::string_view> out;
+    for (const WeightName& n : names_table) {
+        const TensorRule rule = rule_of(n);
+        if (rank == 0 || (rank >= rule.min_rank && rank <= rule.max_rank)) out.push_back(n.name);
+    }
+    return out;
+}
+
+/// `name` stands below `prefix` in `pointer`, and is not the name of a weight. Names of as many axes as its
+/// value has are suggested first: a matrix `Wq` is W_query, which W_Q of three axes looks more like.
+[[noreturn]] void refuse_name(const std::string& name, const Value& value, const std::string& pointer,
+                              const std::string& prefix) {
+    std::vector<std::string_view> names = names_for(0);
+    for (const auto* setting : {"weight_layout", "init", "prefix"}) names.emplace_back(setting);
+    std::string hint = did_you_mean(name, names_for(value.row.shape.size()));
+    if (hint.empty()) hint = did_you_mean(name, names);
+    const std::string at = child(pointer, prefix + name);
+    if (!prefix.empty())
+        fail_at_key(at, "\"" + name + "\" is not the name of a weight",
+                    hint.empty() ? hint_for_unread(name) : hint);
+    if (hint.empty()) hint = list_near(name, names);
+    fail_at_key(at, "unknown key \"" + name + "\" in " + pointer, hint);
+}
+
 void read_named(const Value& object, const std::string& pointer, NamedWeights& out) {
-    static const auto known = [] {
-        std::vector<std::string_view> v{"weight_layout", "init"};
-        for (const WeightName& n : names_table) v.push_back(n.name);
-        return v;
-    }();
     const Value* asked = object.find("prefix");
     const std::string prefix =
         asked ? read_string(*asked, child(pointer, "prefix"), "a prefix of names") : std::string{};
-    if (prefix.empty()) {
-        std::vector<std::string_view> names = known;
-        names.emplace_back("prefix");
-        check_members(object, pointer, names);
-    }
     out.pointer = pointer;
+    const auto is_setting = [](std::string_view n) { return n == "weight_layout" || n == "prefix"; };
+    for (const auto& [name, member] : object.members)
+        if (prefix.empty() && !is_ignored(name) && !is_setting(name) && !weight_named(name))
+            refuse_name(name, member, pointer, prefix);
     for (const auto& [full_name, member] : object.members) {
         if (is_ignored(full_name) || full_name == "prefix") continue;
         const std::string here = child(pointer, full_name);
         if (full_name == "weight_layout") {
-            static constexpr std::array<std::string_view, 2> layouts{"in_out", "out_in"};
-            out.out_in = read_choice(member, here, layouts) == 1;
+            out.out_in = read_choice(member, here, weight_layout_names) == 1;
             continue;
         }
         // Names that are not below the prefix belong to other layers.
         if (!full_name.starts_with(prefix)) continue;
         const std::string name = full_name.substr(prefix.size());
-        if (!weight_named(name))
-            fail_at_key(here, "\"" + name + "\" is no name of a weight", did_you_mean(name, known));
-        const WeightName& entry = *weight_named(name);
-        const TensorRule rule =
-            entry.role == bias_k || entry.role == bias_v
-                ? TensorRule{1, 3, Elements::finite, "a vector, one number per column (axes of 1 before it)"}
-            : entry.family == lens && !entry.bias
-                ? TensorRule{3, 3, Elements::finite,
-                             entry.role == output ? "a tensor [head, d_head, d_model]"
-                                                  : "a tensor [head, d_model, d_head]"}
-            : entry.family == lens && entry.role != output
-                ? TensorRule{2, 2, Elements::finite, "a matrix [head, d_head]"}
-            : entry.bias     ? TensorRule{1, 1, Elements::finite, "a vector, one number per output"}
-            : entry.out_in() ? TensorRule{2, 2, Elements::finite, "a matrix [d_out, d_in]"}
-                             : TensorRule{2, 2, Elements::finite, "a matrix [d_in, d_out]"};
-        out.tensors.push_back({name, read_tensor(member, here, rule)});
+        if (!weight_named(name)) {
+            if (is_mask_or_table(name, member.row.shape)) continue;
+            refuse_name(name, member, pointer, prefix);
+        }
+        out.tensors.push_back({name, read_tensor(member, here, rule_of(*weight_named(name)))});
     }
     if (asked && out.tensors.empty())
         fail(child(pointer, "prefix"), "is \"" + prefix + "\", but no weight has a name that begins with it");
 }
 
 WeightsInit read_init(const Value& object, const std::string& pointer) {
-    static constexpr std::array<std::string_view, 3> inits{"torch.nn.Linear", "torch.rand",
-                                                           "torch.nn.MultiheadAttention"};
+    static constexpr auto inits = choice_names<WeightsInit::Kind>();
     static constexpr std::array<std::string_view, 5> names{"init", "seed", "d_out", "bias", "out_proj"};
     WeightsInit init;
     init.pointer = pointer;
@@ -186,10 +209,51 @@ WeightsInit read_init(const Value& object, const std::string& pointer) {
 
 std::span<const WeightName> all_weight_names() { return names_table; }
 
+std::pair<std::size_t, std::size_t> weight_axes(const WeightName& name) {
+    const TensorRule rule = rule_of(name);
+    return {rule.min_rank, rule.max_rank};
+}
+
 const WeightName* weight_named(std::string_view name) {
     for (const WeightName& n : names_table)
         if (n.name == name) return &n;
     return nullptr;
+}
+
+bool is_mask_or_table(std::string_view name, const Shape& shape) {
+    // The last part of the name: "attn.masked_bias" below a layer's prefix, "masked_bias" below its
+    // attention's.
+    const std::string_view last = name.substr(name.rfind('.') + 1);
+    if (last == "bias" && name != last && !name.ends_with("attn.bias") && !name.ends_with("attention.bias"))
+        return false;
+    if (last == "bias" || last == "mask") {
+        const std::size_t axes = shape.size();
+        if (axes < 2 || shape[axes - 1] != shape[axes - 2] || (last == "bias" && axes != 4)) return false;
+        return std::all_of(shape.begin(), shape.end() - 2, [](Index n) { return n == 1; });
+    }
+    constexpr std::array<std::string_view, 9> tables{"masked_bias", "inv_freq",    "rotary_sin",
+                                                     "rotary_cos",  "IGNORE",      "slope_rate",
+                                                     "key_decay",   "query_decay", "diagonal_decay"};
+    return std::find(tables.begin(), tables.end(), last) != tables.end();
+}
+
+std::string hint_for_unread(std::string_view name) {
+    struct Row {
+        std::string_view part, hint;
+    };
+    constexpr std::array rows{
+        Row{"sinks", "a document reads them as \"sinks\": {\"file\": ..., \"name\": ...}"},
+        Row{"relative_attention_bias", "a document reads what it adds to the scores as \"position_bias\""},
+        Row{"layernorm",
+            "norms of queries and keys are \"qk_norm\" with q_norm.weight, k_norm.weight among the weights"},
+        Row{"_norm",
+            "norms of queries and keys are \"qk_norm\" with q_norm.weight, k_norm.weight among the weights"},
+        Row{"dense", "the output projection is called out_proj.weight, o_proj.weight or W_out.weight here"},
+    };
+    for (const Row& row : rows)
+        if (name.find(row.part) != std::string_view::npos) return std::string(row.hint);
+    return "weights of other names are given one by one: \"weights\": {\"W_query.weight\": {\"file\": ..., "
+           "\"name\": ...}, ...}";
 }
 
 void read_weights(const Value& value, const std::string& pointer, Problem& problem) {

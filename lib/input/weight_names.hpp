@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "lib/input/problem.hpp"
 
@@ -61,6 +62,8 @@ struct WeightName {
     WeightRole role;
     WeightFamily family;
     bool bias;
+    /// Of the same family, names that one code uses together; empty where the family has one name for a role.
+    std::string_view style{};
 
     bool out_in() const { return family == WeightFamily::linear || family == WeightFamily::multihead; }
 };
@@ -68,6 +71,14 @@ struct WeightName {
 /// THE TABLE of weight names.
 std::span<const WeightName> all_weight_names();
 const WeightName* weight_named(std::string_view name);
+/// The fewest and the most axes that a weight may have.
+std::pair<std::size_t, std::size_t> weight_axes(const WeightName& name);
+
+/// Masks and tables that modules keep among their weights, and that are made anew here: a causal mask ("bias"
+/// [1, 1, n, n] of GPT-2, "mask" [n, n]), its fill, the angles of rotary embeddings, decays of a fixed rule.
+bool is_mask_or_table(std::string_view name, const Shape& shape);
+/// What to do about a tensor of an attention that no weight is called by, or "".
+std::string hint_for_unread(std::string_view name);
 
 /// Reads `weights`: literal tensors by name, {"init": ...}, or a list with one object per head.
 void read_weights(const Value& value, const std::string& pointer, Problem& problem);

@@ -19,7 +19,9 @@ constexpr std::size_t end_size = 22, end64_size = 56, locator_size = 20, central
 /// deflate cannot do better (zlib's technical notes).
 constexpr std::uint64_t largest_ratio = 1032;
 
-[[noreturn]] void refuse(const std::string& what) { fail("", "is no npz file that can be read: " + what); }
+[[noreturn]] void refuse(const std::string& what) {
+    fail("", "is not an npz file that can be read: " + what);
+}
 
 /// Little-endian numbers at a place that has been checked.
 std::uint64_t number(Bytes b, std::size_t at, std::size_t bytes) {

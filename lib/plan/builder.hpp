@@ -2,9 +2,13 @@
 #include <string>
 #include <utility>
 
+#include "lib/plan/machine.hpp"
 #include "lib/plan/plan.hpp"
 
 namespace attn {
+
+/// A tensor that is drawn and has no place in memory, before anything else of its size is made. \throws Error
+void refuse_too_large(const TensorSource& tensor, const Request& request);
 
 /// A plan in the making: the problem gives up its tensors to the plan as they are placed. Internal to the
 /// room.
@@ -18,6 +22,7 @@ struct Builder {
     Index query_width = 0, key_width = 0, value_width = 0;  ///< last axes of the inputs
 
     std::size_t place(TensorSource&& tensor) {
+        refuse_too_large(tensor, request);
         plan.tensors.push_back(std::move(tensor));
         return plan.tensors.size() - 1;
     }
@@ -41,10 +46,5 @@ void resolve_tokens(Builder&);
 void resolve_stages(Builder&);
 void resolve_selection(Builder&);
 void resolve_cost(Builder&);
-
-/// Bytes that this process may still take: the machine's, its cgroup's and its limits', whichever is least.
-Index memory_available();
-/// Processors that this process may use (affinity and cgroup quota).
-int processors_available();
 
 }  // namespace attn

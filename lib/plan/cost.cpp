@@ -5,6 +5,7 @@
 #include "lib/plan/builder.hpp"
 
 namespace attn {
+
 namespace {
 
 /// Below this much arithmetic starting threads costs more than it gives.
@@ -184,6 +185,19 @@ std::string_view meaning_of(Path path) {
         "blocks of rows with all their keys, stage by stage", "a few rows, the keys read once",
         "one token after another, a state per head"};
     return meanings[static_cast<std::size_t>(path)];
+}
+
+void refuse_too_large(const TensorSource& tensor, const Request& request) {
+    using Kind = TensorSource::Kind;
+    constexpr double never_too_large = 64e6;
+    const double bytes = static_cast<double>(*element_count(tensor.shape)) * sizeof(float);
+    if (tensor.kind == Kind::literal || bytes < never_too_large) return;
+    const double allowed = static_cast<double>(request.max_memory.value_or(memory_available()));
+    if (bytes <= allowed) return;
+    const char* key = tensor.kind == Kind::drawn_weight ? "d_out" : "shape";
+    fail(tensor.kind == Kind::embedding ? tensor.pointer : child(tensor.pointer, key),
+         "asks for " + to_string(tensor.shape) + " numbers, " + megabytes(bytes) + " of memory, but " +
+             (request.max_memory ? "--max-memory allows " : "there are only ") + megabytes(allowed));
 }
 
 void resolve_cost(Builder& b) {

@@ -1,3 +1,5 @@
+#include "lib/plan/machine.hpp"
+
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -5,8 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-
-#include "lib/plan/builder.hpp"
+#include <optional>
 
 namespace attn {
 namespace {

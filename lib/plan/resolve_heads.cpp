@@ -12,6 +12,14 @@ void Resolver::check_plain_widths() const {
 
 void Resolver::identity() {
     check_plain_widths();
+    const Index heads = b_.problem.num_heads.value_or(1);
+    if (b_.problem.num_kv_heads && *b_.problem.num_kv_heads != heads)
+        fail("/num_kv_heads",
+             "is " + std::to_string(*b_.problem.num_kv_heads) + " beside " + std::to_string(heads) +
+                 (heads == 1 ? " head" : " heads") +
+                 ", but there are no weights: keys and values are the embeddings, as wide "
+                 "as the queries",
+             "\"weights\" project them to fewer heads; or queries, keys and values are given");
     plan_.projection(WeightRole::query).d_out = b_.query_width;
     plan_.projection(WeightRole::key).d_out = b_.key_width;
     plan_.projection(WeightRole::value).d_out = b_.value_width;
@@ -79,7 +87,9 @@ void Resolver::latent(NamedWeights& set) {
               width_of("the latent of the queries", middle));
     }
     if (NamedTensor* bias = slots.bias[slot(WeightRole::query)]) {
-        if (!query) fail(bias->tensor.pointer, "is a bias without its weight: there is no \"W_query\"");
+        if (!query)
+            fail(bias->tensor.pointer, "is a bias without its weight: there is no \"" +
+                                           sibling_name(slots, WeightRole::query) + "\"");
         place_bias(*bias, WeightRole::query, of(WeightRole::query).d_out);
     }
     if (NamedTensor* rope = slots.weight[slot(WeightRole::rope_key)]) {

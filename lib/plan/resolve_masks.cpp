@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "lib/input/choices.hpp"
 #include "lib/plan/builder.hpp"
 
 namespace attn {
@@ -97,12 +98,11 @@ void resolve_masks(Builder& b) {
     Problem& p = b.problem;
     resolve_causal(b);
     resolve_lengths(b);
-    constexpr std::array<std::string_view, 3> words{"keep", "drop", "add"};
     bool adds = false;
     for (MaskInput& m : p.masks) {
         check_alignment(m.tensor, plan, plan.given_keys());
         adds = adds || m.kind == MaskKind::add;
-        plan.mask_words.push_back("mask: " + std::string(words[static_cast<std::size_t>(m.kind)]) + " " +
+        plan.mask_words.push_back("mask: " + std::string(choice_name(m.kind)) + " " +
                                   to_string(m.tensor.shape));
         plan.masks.push_back({m.kind, b.place(std::move(m.tensor))});
     }

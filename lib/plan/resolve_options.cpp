@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "lib/input/choices.hpp"
 #include "lib/plan/builder.hpp"
 
 namespace attn {
@@ -247,7 +248,7 @@ void resolve_scores(Builder& b) {
         check_per_head(b, *p.sinks, "sinks", "numbers");
         if (plan.normalize != Normalize::softmax)
             fail("/sinks", "take part in a softmax, but \"normalize\" is \"" +
-                               std::string(plan.normalize == Normalize::sum ? "sum" : "sigmoid") + "\"");
+                               std::string(choice_name(plan.normalize)) + "\"");
         if (plan.empty_rows == EmptyRows::nan)
             fail("/empty_rows", "is \"nan\", but a row with a sink always has something to divide by");
         plan.sinks = *p.sinks;

@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdio>
 
+#include "lib/input/choices.hpp"
 #include "lib/plan/builder.hpp"
 
 namespace attn {
@@ -200,8 +201,7 @@ void resolve_stages(Builder& b) {
     }
     std::string queries = "queries", keys = "keys";
     if (plan.qk_norm) {
-        constexpr std::array<const char*, 3> norms{"rms_norm", "layer_norm", "l2_norm"};
-        const std::string norm = norms[static_cast<std::size_t>(plan.qk_norm->type)];
+        const std::string norm = std::string(choice_name(plan.qk_norm->type)) + "_norm";
         const std::string gain = plan.qk_norm->plus_one ? " · (1 + " : " · ";
         const auto weighted = [&](const std::string& of, bool given, const char* name) {
             return norm + "(" + of + ")" + (given ? gain + name + (plan.qk_norm->plus_one ? ")" : "") : "");

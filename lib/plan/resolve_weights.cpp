@@ -62,18 +62,24 @@ Slots sort_by_role(NamedWeights& set) {
     return slots;
 }
 
-/// The name for `role` in the style of the names that are there: k_proj.weight beside q_proj.weight.
 std::string sibling_name(const Slots& slots, WeightRole role) {
-    const auto table = all_weight_names();
-    for (const NamedTensor* t : slots.weight) {
-        if (!t) continue;
-        const WeightName* n = weight_named(t->name);
-        if (n->role >= WeightRole::output) continue;
-        const auto k = (n - table.data()) + static_cast<int>(role) - static_cast<int>(n->role);
-        return std::string(table[static_cast<std::size_t>(k)].name);
-    }
-    constexpr std::array<std::string_view, 4> mathematics{"W_query", "W_key", "W_value", "W_out"};
-    return std::string(mathematics[slot(role)]);
+    const auto weight = [](WeightFamily family, WeightRole r, const std::string_view* style) -> std::string {
+        for (const WeightName& n : all_weight_names())
+            if (n.family == family && n.role == r && !n.bias && (!style || n.style == *style))
+                return std::string(n.name);
+        return {};
+    };
+    const auto beside = [&](const NamedTensor& t) {
+        const WeightName& n = *weight_named(t.name);
+        std::string name = weight(n.family, role, &n.style);
+        if (name.empty()) name = weight(n.family, role, nullptr);
+        return name.empty() ? weight(n.family, WeightRole::packed, nullptr) : name;
+    };
+    // The bias whose weight is missed says best how it is called, then any weight that is there.
+    if (const NamedTensor* bias = slots.bias[slot(role)]) return beside(*bias);
+    for (const NamedTensor* t : slots.weight)
+        if (t && !beside(*t).empty()) return beside(*t);
+    return weight(WeightFamily::mathematics, role, nullptr);
 }
 
 /// Weights that the variant has no use for are refused, not ignored.
@@ -168,6 +174,14 @@ void Resolver::place_weight(NamedTensor& t, const NamedWeights& set, WeightRole 
                             "\"weight_layout\": \"in_out\""
                           : "nn.Linear keeps [d_out, d_in]: name it \"" + t.name +
                                 ".weight\", or set \"weight_layout\": \"out_in\"";
+        const bool of_input =
+            role == WeightRole::query || role == WeightRole::key || role == WeightRole::value;
+        if (hint.empty() && of_input && plan_.query_input) {
+            const Shape& x = input_shape(role);
+            if (x[x.size() - 2] == found)
+                hint = input_name(role) + " have a row for each token: transposed, " +
+                       to_string(Shape{x.back(), found}) + ", they would fit";
+        }
         fail(t.tensor.pointer, "is " + to_string(s) + ", and " + input + ": " + wanted, hint);
     }
     Projection& p = of(role);

@@ -20,7 +20,8 @@ struct Slots {
 
 /// \throws Error where two names are for the same.
 Slots sort_by_role(NamedWeights& set);
-/// The name for `role` in the style of the names that are there: k_proj.weight beside q_proj.weight.
+/// The weight for `role` in the style of the names that are there: k_proj.weight beside q_proj.weight or
+/// k_proj.bias; the packed weight of the family where it has no other.
 std::string sibling_name(const Slots& slots, WeightRole role);
 
 /// Reads weights into the projections of a plan. Internal to the room.

@@ -209,6 +209,20 @@ class Sorter {
 
 std::span<const std::string_view> map_names() { return names_of_maps; }
 
+std::string hint_by_maps(std::string_view name) {
+    for (const NameRow& row : rows)
+        if (row.name == name) return "did you mean \"" + std::string(info_of(row.stage).name) + "\"?";
+    return {};
+}
+
+std::string stage_hint(std::string_view name) {
+    const std::string mapped = hint_by_maps(name);
+    if (!mapped.empty()) return mapped;
+    std::vector<std::string_view> names;
+    for (const StageInfo& s : all_stages()) names.push_back(s.name);
+    return did_you_mean(name, names);
+}
+
 SplitName split_name(std::string_view name) {
     SplitName out;
     std::size_t from = 0;

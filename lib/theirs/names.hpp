@@ -39,6 +39,11 @@ struct Layer {
 /// array without a name is left out: take_lone(). \throws Error (exit 3): two arrays of a layer are one stage
 std::vector<Layer> understand(std::vector<Dump>& dumps, NameMap map, std::span<const Stage> order);
 
+/// "did you mean "weights"?" for what another system calls a stage ("attn_weights", with any map), or "".
+std::string hint_by_maps(std::string_view name);
+/// The same, and for what a name looks like.
+std::string stage_hint(std::string_view name);
+
 /// The name without its layer ("attn.hook_pattern"), and the layer's ("blocks.3") with its number.
 struct SplitName {
     std::string layer, stage;

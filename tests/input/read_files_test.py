@@ -128,7 +128,7 @@ class Tests:
             self.report.equal(f"{arguments}", found["stages"], whole)
             self.report.matches(f"{arguments}: the plan says so", found["plan"]["weights"]["from"], r"weights of model\.\w+, below .*not used: rotary_emb.inv_freq")
         self.report.matches("a wrong prefix", self.call("none.json", "--weights", "model.npz", "--prefix", "h.0.").said,
-                            r"error: model\.npz: the file has no weight whose name begins with \"h\.0\.\"(.|\n)*model\.layers\.0\.self_attn\.")
+                            r"error: model\.npz: the file has no tensor whose name begins with \"h\.0\.\"(.|\n)*model\.layers\.0\.self_attn\.")
 
     def test_not_finite(self):
         for value in (np.nan, np.inf, -np.inf):

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "lib/input/choices.hpp"
 #include "lib/render/numbers/number.hpp"
 #include "lib/text.hpp"
 #include "lib/version.hpp"
@@ -30,9 +31,7 @@ std::string selection(const Plan& plan) {
 }
 
 std::string mask(const Plan& plan) {
-    constexpr std::array<const char*, 3> places{"scaled_scores", "scores", "weights"};
-    JsonMembers m{{"at", quoted(places[static_cast<std::size_t>(plan.mask_at)])},
-                  {"rules", json_strings(plan.mask_words)}};
+    JsonMembers m{{"at", quoted(choice_name(plan.mask_at))}, {"rules", json_strings(plan.mask_words)}};
     if (plan.causal || plan.window) m.emplace_back("offset", json_indices(plan.offsets));
     return json_object(m);
 }
@@ -46,21 +45,21 @@ std::string numbers(const std::vector<double>& list) {
 /// What was asked for between the projections and the softmax, only where it was.
 void options(const Plan& plan, JsonMembers& m) {
     if (plan.kv_heads != plan.heads)
-        m.emplace_back("kv_heads",
-                       json_object({{"count", std::to_string(plan.kv_heads)},
-                                    {"order", quoted(plan.kv_interleaved ? "interleave" : "tile")}}));
+        m.emplace_back(
+            "kv_heads",
+            json_object({{"count", std::to_string(plan.kv_heads)},
+                         {"order", quoted(choice_name(plan.kv_interleaved ? KvHeadOrder::interleave
+                                                                          : KvHeadOrder::tile))}}));
     if (plan.past > 0) m.emplace_back("cached_keys", std::to_string(plan.past));
     if (plan.has_appended()) m.emplace_back("appended_keys", std::to_string(plan.keys - plan.given_keys()));
     if (plan.qk_norm) {
-        constexpr std::array<const char*, 3> types{"rms", "layer", "l2"};
-        m.emplace_back("qk_norm",
-                       json_object({{"type", quoted(types[static_cast<std::size_t>(plan.qk_norm->type)])},
-                                    {"eps", json_number(plan.qk_norm->eps)},
-                                    {"over", quoted(plan.qk_norm->over_width ? "width" : "head")}}));
+        m.emplace_back("qk_norm", json_object({{"type", quoted(choice_name(plan.qk_norm->type))},
+                                               {"eps", json_number(plan.qk_norm->eps)},
+                                               {"over", quoted(norm_over_names[plan.qk_norm->over_width])}}));
     }
     if (plan.rope) {
         JsonMembers r{{"dims", std::to_string(plan.rope->dims)},
-                      {"pairs", quoted(plan.rope->interleaved ? "interleaved" : "half")}};
+                      {"pairs", quoted(rope_pair_names[plan.rope->interleaved])}};
         if (!plan.rope->cos) {
             r.emplace_back("base", json_number(plan.rope->base));
             r.emplace_back("query_positions", numbers(plan.rope->query_positions));
@@ -69,42 +68,35 @@ void options(const Plan& plan, JsonMembers& m) {
         m.emplace_back("rope", json_object(r));
     }
     if (plan.state) {
-        constexpr std::array<const char*, 3> maps{"elu1", "relu", "identity"};
-        JsonMembers state{{"rule", quoted(plan.state->delta ? "delta" : "sum")},
+        JsonMembers state{{"rule", quoted(state_rule_names[plan.state->delta])},
                           {"causal", plan.causal ? "true" : "false"}};
         if (plan.causal) state.emplace_back("offset", json_indices(plan.offsets));
         if (plan.state->feature_map)
-            state.emplace_back("feature_map",
-                               quoted(maps[static_cast<std::size_t>(*plan.state->feature_map)]));
+            state.emplace_back("feature_map", quoted(choice_name(*plan.state->feature_map)));
         state.emplace_back("normalizer", plan.state->normalizer ? "true" : "false");
-        state.emplace_back("begins", quoted(plan.state->past ? "past_state" : "zeros"));
+        state.emplace_back("begins", quoted(state_begin_names[plan.state->past.has_value()]));
         m.emplace_back("state", json_object(state));
     }
     if (plan.softcap) m.emplace_back("softcap", json_number(*plan.softcap));
     if (!plan.alibi.empty()) m.emplace_back("alibi", numbers(plan.alibi));
     if (!plan.sinks.empty()) m.emplace_back("sinks", numbers(plan.sinks));
     if (plan.gate)
-        m.emplace_back("gate",
-                       json_object({{"activation", quoted(plan.gate->silu ? "silu" : "sigmoid")},
-                                    {"norm", plan.gate->norm ? quoted("rms") : "false"},
-                                    {"from", quoted(plan.gate->from_queries ? "queries" : "weights")}}));
+        m.emplace_back("gate", json_object({{"activation", quoted(gate_activation_names[plan.gate->silu])},
+                                            {"norm", plan.gate->norm ? quoted("rms") : "false"},
+                                            {"from", quoted(gate_source_names[plan.gate->from_queries])}}));
 }
 
 std::string dropout(const DropoutInput& d) {
-    constexpr std::array<const char*, 3> kinds{"torch", "torch-mkl", "given"};
-    JsonMembers m{{"p", json_number(d.p)}, {"generator", quoted(kinds[static_cast<std::size_t>(d.kind)])}};
-    if (d.kind != DropoutKind::given)
-        m.emplace_back("seed", std::to_string(static_cast<std::int64_t>(d.seed)));
+    JsonMembers m{{"p", json_number(d.p)}, {"generator", quoted(choice_name(d.kind))}};
+    if (d.kind != DropoutKind::given) m.emplace_back("seed", std::to_string(d.seed));
     return json_object(m);
 }
 
 std::string weights(const Plan& plan) {
     JsonMembers m;
     if (plan.init) {
-        constexpr std::array<const char*, 3> names{"torch.nn.Linear", "torch.rand",
-                                                   "torch.nn.MultiheadAttention"};
-        m.emplace_back("init", quoted(names[static_cast<std::size_t>(plan.init->kind)]));
-        m.emplace_back("seed", std::to_string(static_cast<std::int64_t>(plan.init->seed)));
+        m.emplace_back("init", quoted(choice_name(plan.init->kind)));
+        m.emplace_back("seed", std::to_string(plan.init->seed));
     }
     if (!plan.weights_from.empty()) m.emplace_back("from", quoted(plan.weights_from));
     std::string read = "[";
@@ -147,8 +139,6 @@ std::string json_number(double value) {
 }
 
 JsonMembers plan_members(const Plan& plan) {
-    constexpr std::array<const char*, 3> normalize{"softmax", "sum", "sigmoid"};
-    constexpr std::array<const char*, 3> empty_rows{"zero", "nan", "uniform"};
     JsonMembers m;
     if (!plan.inferred_because.empty()) m.emplace_back("inferred", quoted(plan.inferred_because));
     m.emplace_back("dtype", quoted(name_of(plan.dtype)));
@@ -161,8 +151,8 @@ JsonMembers plan_members(const Plan& plan) {
     m.emplace_back("scale", plan.scaled ? json_number(plan.scale) : "\"none\"");
     options(plan, m);
     if (plan.masked) m.emplace_back("mask", mask(plan));
-    m.emplace_back("normalize", quoted(normalize[static_cast<std::size_t>(plan.normalize)]));
-    m.emplace_back("empty_rows", quoted(empty_rows[static_cast<std::size_t>(plan.empty_rows)]));
+    m.emplace_back("normalize", quoted(choice_name(plan.normalize)));
+    m.emplace_back("empty_rows", quoted(choice_name(plan.empty_rows)));
     if (plan.dropout) m.emplace_back("dropout", dropout(*plan.dropout));
     if (plan.init || !plan.weight_notes.empty()) m.emplace_back("weights", weights(plan));
     return m;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 
+#include "lib/input/choices.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
 
@@ -18,12 +19,9 @@ std::string counted(Index n, const std::string& one, const std::string& many) {
 std::vector<std::string> weight_parts(const Plan& plan) {
     std::vector<std::string> parts;
     if (plan.init) {
-        constexpr std::array<const char*, 3> names{"torch.nn.Linear", "torch.rand",
-                                                   "torch.nn.MultiheadAttention"};
         const bool bias = !plan.projection(WeightRole::query).bias.empty();
-        parts.push_back(std::string("weights drawn: ") + names[static_cast<std::size_t>(plan.init->kind)] +
-                        ", seed " + std::to_string(static_cast<std::int64_t>(plan.init->seed)) +
-                        (bias ? ", with bias" : ", no bias"));
+        parts.push_back("weights drawn: " + std::string(choice_name(plan.init->kind)) + ", seed " +
+                        std::to_string(plan.init->seed) + (bias ? ", with bias" : ", no bias"));
         if (plan.has_output) parts.emplace_back("output projection");
         return parts;
     }
@@ -62,9 +60,7 @@ std::vector<std::string> main_parts(const Plan& plan) {
     if (plan.bias_k) parts.emplace_back("bias_k and bias_v appended");
     if (plan.zero_key) parts.emplace_back("a key of zeros appended");
     if (plan.qk_norm) {
-        constexpr std::array<const char*, 3> norms{"rms", "layer", "l2"};
-        parts.push_back(std::string(norms[static_cast<std::size_t>(plan.qk_norm->type)]) +
-                        " norm of queries and keys over " +
+        parts.push_back(std::string(choice_name(plan.qk_norm->type)) + " norm of queries and keys over " +
                         (plan.qk_norm->over_width ? "the width" : "each head"));
     }
     if (plan.rope)
@@ -73,10 +69,8 @@ std::vector<std::string> main_parts(const Plan& plan) {
                         (plan.rope->cos ? ", given cos and sin" : ", base " + short_number(plan.rope->base)));
     parts.push_back(plan.scaled ? "scale " + plan.scale_text : "no scale");
     if (plan.state) {
-        constexpr std::array<const char*, 3> maps{"elu + 1", "relu", "identity"};
         if (plan.state->feature_map)
-            parts.push_back(std::string("feature map ") +
-                            maps[static_cast<std::size_t>(*plan.state->feature_map)]);
+            parts.push_back("feature map " + std::string(choice_words(*plan.state->feature_map)));
         if (plan.state->normalizer) parts.emplace_back("normalised");
         parts.emplace_back(plan.causal ? "each query reads the state after its token"
                                        : "each query reads the last state");
@@ -104,8 +98,7 @@ std::vector<std::string> main_parts(const Plan& plan) {
         parts.push_back("dropout " + short_number(d.p) +
                         (d.kind == DropoutKind::given
                              ? std::string(" by a given mask")
-                             : ", seed " + std::to_string(static_cast<std::int64_t>(d.seed)) +
-                                   (d.kind == DropoutKind::torch ? ", torch" : ", torch-mkl")));
+                             : ", seed " + std::to_string(d.seed) + ", " + std::string(choice_name(d.kind))));
     }
     parts.emplace_back(name_of(plan.dtype));
     return parts;

@@ -1,0 +1,16 @@
+#pragma once
+#include <string_view>
+#include <vector>
+
+namespace attn {
+
+/// A key of a document, and what its value may be as a JSON Schema; "#/$defs/..." are in app/schema_texts.cpp
+/// and lib/input/choices.hpp.
+struct KeySchema {
+    std::string_view name, schema;
+};
+
+/// The keys of THE TABLE of keys (read_problem.cpp), in its order.
+std::vector<KeySchema> all_keys();
+
+}  // namespace attn
