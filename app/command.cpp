@@ -26,7 +26,8 @@ constexpr std::array explain_formats{
     CommandFormat{Format::json, obeys_nonfinite | obeys_compact | obeys_precision},
     CommandFormat{Format::md, obeys_precision},
     CommandFormat{Format::tex, obeys_precision | obeys_standalone}};
-constexpr std::array diff_formats{CommandFormat{Format::text, text_form}, CommandFormat{Format::json, 0}};
+constexpr std::array diff_formats{CommandFormat{Format::text, text_form},
+                                  CommandFormat{Format::json, obeys_compact}};
 constexpr std::array blindspots_formats{CommandFormat{Format::text, obeys_width},
                                         CommandFormat{Format::json, 0}};
 constexpr std::array probe_formats{CommandFormat{Format::json, 0}, CommandFormat{Format::npz, 0},
@@ -111,8 +112,8 @@ Names and shapes stay; what is lost is said on standard error.)",
   attn-calc diff hooks.json my.json --map tlens
   attn-calc diff theirs.json my.json -q       exit status alone: 0 equal, 1 not
   attn-calc diff THEIRS/ OURS/ -f json        folders, paired by file name)",
-     .about = R"(THEIRS: a trace of attn-calc (JSON, NDJSON, CSV), a JSON object of nested
-arrays by the names of stages, one array, or rows of numbers.
+     .about = R"(THEIRS: a trace of attn-calc in any format, a JSON object of nested arrays by
+the names of stages, one array, a printed tensor, or rows of numbers.
 OURS: a trace, or an input document, which is computed: then the mistake that
 makes theirs is looked for.)",
      .writes = diff_formats,

@@ -36,6 +36,7 @@ enum Id {
     map_of_names,
     layout,
     layer,
+    ignore_unknown,
     dtype,
     weights,
     prefix,

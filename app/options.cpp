@@ -188,6 +188,7 @@ DiffAsk read_diff(const Parsed& parsed) {
     constexpr std::array<std::string_view, 3> layouts{"any", "heads-first", "tokens-first"};
     if (given(layout))
         ask.compare.layout = static_cast<Layout>(choice_value("--layout", last(layout), layouts));
+    ask.compare.ignore_unknown = parsed.counts[ignore_unknown] != 0;
     if (given(layer)) ask.layer = integer_value("--layer", last(layer), 0, 1'000'000);
     for (const std::string& text : parsed.values[stages]) append_stages(text, ask.compare.only);
     for (const std::string& name : ask.compare.only)

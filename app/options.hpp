@@ -11,6 +11,7 @@
 #include "lib/mistakes/probe.hpp"
 #include "lib/plan/plan.hpp"
 #include "lib/render/render.hpp"
+#include "lib/theirs/dump.hpp"
 
 namespace attn {
 

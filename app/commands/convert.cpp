@@ -24,8 +24,16 @@ FileTensors read_tensors(const std::string& file) {
         if (file.ends_with(".npy")) out.tensors.front().name = stem_of(file);
         return out;
     }
-    const Source source = read_source(file, SIZE_MAX / 2);
-    return file.ends_with(".csv") ? read_csv_tensors(source) : read_json_tensors(source);
+    Source source = read_source(file, SIZE_MAX / 2);
+    if (!file.ends_with(".csv")) return read_json_tensors(std::move(source));
+    FileTensors out = read_csv_tensors(source);
+    for (const FileTensor& t : out.tensors)
+        if (t.document != out.tensors.front().document) {
+            Error error(Exit::input, {}, "holds several documents, expected one");
+            error.place.file = file;
+            throw error;
+        }
+    return out;
 }
 
 /// Those that are asked for, in that order.

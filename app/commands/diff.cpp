@@ -3,17 +3,21 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
+#include "lib/diff/cut.hpp"
 #include "lib/diff/explained.hpp"
 #include "lib/diff/ours.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/mistakes/causes.hpp"
+#include "lib/plan/selection.hpp"
 #include "lib/replay/replayed.hpp"
 #include "lib/text.hpp"
+#include "lib/theirs/dump.hpp"
 
 namespace attn {
 namespace {
@@ -39,7 +43,7 @@ struct Side {
     std::vector<Dump> dumps;
 };
 
-void open_side(Side& side, const std::string& name, const Options& options) {
+void open_side(Side& side, const std::string& name, TextSide which, const Options& options) {
     if (names_tensor_file(name)) {
         side.file = name;
         side.dumps.push_back(of_file(name, [&] { return dump_of(*open_tensor_file(name)); }));
@@ -49,20 +53,36 @@ void open_side(Side& side, const std::string& name, const Options& options) {
     Source source = read_source(name, most_source_bytes(options.request));
     side.text = read_text(std::move(source));
     side.file = side.text.source.name;
-    side.input = form_of(side.text) == TextForm::input;
-    if (!side.input) side.dumps = read_dumps(side.text, options.diff.digits);
+    side.input = form_of(side.text, which) == TextForm::input;
+    if (side.input)
+        read_as_input(side.text);
+    else
+        side.dumps = read_dumps(side.text, options.diff.digits);
 }
+
+/// The flag and the request of each axis that may be cut.
+struct CutFlag {
+    std::string_view axis;
+    AxisWords words;
+    std::optional<std::string> Request::*text;
+};
+constexpr std::array<CutFlag, 4> cut_flags{
+    {{"batch", {"--batch", "batch item", "batch items"}, &Request::batch},
+     {"head", {"--heads", "head", "heads"}, &Request::heads},
+     {"query", {"--rows", "row", "query rows"}, &Request::rows},
+     {"key", {"--cols", "column", "keys"}, &Request::cols}}};
 
 /// Our side as layers: documents to compute, or layers of a trace.
 class OurSide {
   public:
     OurSide(const std::string& name, const Options& options) : options_(options) {
-        open_side(side_, name, options);
+        open_side(side_, name, TextSide::ours, options);
         if (side_.input) return;
         std::vector<Stage> all;
         for (const StageInfo& s : all_stages()) all.push_back(s.stage);
-        layers_ = understand(side_.dumps, NameMap::own, all);
+        layers_ = understand(side_.dumps, options.diff.map, all);
         for (Layer& layer : layers_) place_lone(layer);
+        numbers_.resize(layers_.size());
     }
 
     const std::string& file() const { return side_.file; }
@@ -79,36 +99,36 @@ class OurSide {
     /// The stages of a layer, in order.
     std::vector<Stage> order(std::size_t k) const {
         if (side_.input) return order_of(plan(k, {}, {}));
-        return traced(layers_[k]).order;
+        return order_of(layers_[k]);
     }
 
-    DiffPart compare_with(const Layer& theirs, std::size_t k, const Diagnostics& diagnostics) const {
+    DiffPart compare_with(const Layer& theirs, std::size_t k, const Diagnostics& diagnostics) {
         DiffPart part;
         if (!side_.input) {
-            const Ours ours = traced(layers_[k]);
+            const Ours& ours = numbers(k);
             part.our_type = ours.type;
             part.comparison = compare(theirs, ours, options_.diff.compare);
             judge_errors(part.comparison, ours, {});
-            if (!part.comparison.equal())
+            if (part.comparison.first)
                 part.causes.findings =
                     findings_of(part.comparison.theirs, ours.stages, part.comparison.tolerance);
             return part;
         }
-        const auto& selection = theirs.dump->selection;
-        const Plan planned = plan(k, wanted(theirs, order(k)), selection);
+        const Plan whole = plan(k, {}, {});
+        const Selection& said = theirs.dump->selection;
+        const Plan planned = plan(k, wanted(theirs, order_of(whole)),
+                                  said.empty() ? selection_by_places(theirs, whole) : said);
         std::vector<std::string> warnings;
         const Ours ours = computed(planned, warnings);
         for (const std::string& warning : warnings) diagnostics.warning(side_.file, warning);
         part.our_type = ours.type;
         part.comparison = compare(theirs, ours, options_.diff.compare);
-        if (!selection.empty()) {
-            part.comparison.notes.push_back(
-                "theirs is a part of a trace: causes are looked for in whole ones");
+        if (!ours.selection.empty()) {
+            part.comparison.notes.push_back(part_note(ours.selection));
             judge_errors(part.comparison, ours, {});
-        } else if (part.comparison.equal()) {
+        } else if (!part.comparison.first) {
             judge_errors(part.comparison, ours, {});
         } else {
-            const Plan whole = plan(k, {}, {});
             judge_errors(part.comparison, ours, replayer(whole));
             part.causes = find_causes(whole, part.comparison.theirs, part.comparison.tolerance);
             mark_explained(part.comparison, part.causes);
@@ -123,29 +143,79 @@ class OurSide {
             if (!a.array->name.empty()) continue;
             a.stage = a.array->shape.size() > 3 ? Stage::context : Stage::output;
             if (!options_.diff.compare.only.empty())
-                a.stage = *stage_named(options_.diff.compare.only.front());
+                a.stage = *stage_named(options_.diff.compare.only.back());
         }
     }
 
-    Plan plan(std::size_t k, std::vector<std::string> stages,
-              const std::vector<std::pair<std::string, std::string>>& selection) const {
+    /// The numbers of a layer, cut as the flags say.
+    const Ours& numbers(std::size_t k) {
+        if (numbers_[k]) return *numbers_[k];
+        Ours& ours = numbers_[k].emplace(traced(layers_[k]));
+        Selection asked;
+        for (const CutFlag& flag : cut_flags) {
+            const auto& text = options_.request.*flag.text;
+            if (!text) continue;
+            const AxisSelection indices = select_axis(text, length_of(ours, flag.axis), nullptr, flag.words);
+            if (!indices.all) asked.push_back({std::string(flag.axis), indices.indices});
+        }
+        cut(ours, asked);
+        return ours;
+    }
+
+    /// How long an axis is in a trace: as the first stage has it that has it.
+    static Index length_of(const Ours& ours, std::string_view axis) {
+        for (const WholeStage& s : ours.stages) {
+            const StageShape family = info_of(s.stage).shape;
+            if (axis == "batch") return s.shape[0];
+            if (axis == "head" && has_heads(family) && row_kind(family) == RowKind::queries)
+                return s.shape[1];
+            if (axis == "query" && row_kind(family) == RowKind::queries) return s.shape[2];
+            if (axis == "key" && family == StageShape::query_key) return s.shape[3];
+            if (axis == "key" && family == StageShape::all_key_dim) return s.shape[2];
+        }
+        return 0;
+    }
+
+    static std::string part_note(const Selection& selection) {
+        std::string axes;
+        for (const AxisPart& part : selection)
+            axes += (axes.empty() ? "" : ", ") + part.axis + " " + clip(ranges_of(part.indices), 40);
+        return "compared with a part of ours (" + axes + "): causes are looked for in whole ones";
+    }
+
+    Plan plan(std::size_t k, std::vector<std::string> stages, const Selection& selection) const {
         Request request = options_.request;
         request.stages = std::move(stages);
-        for (const auto& [axis, text] : selection)
-            (axis == "batch"  ? request.batch
-             : axis == "head" ? request.heads
-             : axis == "key"  ? request.cols
-                              : request.rows) = text;
+        for (const AxisPart& part : selection)
+            for (const CutFlag& flag : cut_flags)
+                if (flag.axis == part.axis && !(request.*flag.text))
+                    request.*flag.text = comma_list(part.indices);
         return plan_document(side_.text.source, side_.text.documents[k], options_, request);
     }
 
-    /// Those that theirs has; all but the ones on request where an array has no name.
+    static std::string comma_list(const std::vector<Index>& indices) {
+        std::string out;
+        for (const Index n : indices) out += (out.empty() ? "" : ",") + std::to_string(n);
+        return out;
+    }
+
+    /// Those that theirs has; all but the ones on request where an array has no name. Weights may turn out to
+    /// be a mean over heads: of the last ones.
     static std::vector<std::string> wanted(const Layer& theirs, const std::vector<Stage>& order) {
-        std::vector<std::string> names;
+        const auto is_weights = [](Stage s) {
+            return info_of(s).shape == StageShape::query_key && s >= Stage::weights;
+        };
+        bool weights = std::any_of(theirs.left_out.begin(), theirs.left_out.end(),
+                                   [](const LeftOut& l) { return l.name == "mean_weights"; });
         for (const NamedArray& a : theirs.arrays) {
             if (a.array->name.empty()) return {};
-            if (std::find(order.begin(), order.end(), a.stage) != order.end())
-                names.emplace_back(info_of(a.stage).name);
+            weights = weights || is_weights(a.stage);
+        }
+        std::vector<std::string> names;
+        for (const Stage s : order) {
+            const bool given = std::any_of(theirs.arrays.begin(), theirs.arrays.end(),
+                                           [&](const NamedArray& a) { return a.stage == s; });
+            if (given || (weights && is_weights(s))) names.emplace_back(info_of(s).name);
         }
         return names;
     }
@@ -158,6 +228,7 @@ class OurSide {
     const Options& options_;
     Side side_;
     std::vector<Layer> layers_;
+    std::vector<std::optional<Ours>> numbers_;
 };
 
 /// Which of ours stands beside each of theirs; none: it is missing.
@@ -190,11 +261,11 @@ std::vector<std::optional<std::size_t>> pair_layers(const std::vector<Layer>& th
 DiffReport compare_files(const std::string& their_name, const std::string& our_name, const std::string& name,
                          const Options& options, const Diagnostics& diagnostics) {
     Side side;
-    open_side(side, their_name, options);
+    open_side(side, their_name, TextSide::theirs, options);
     if (side.input)
         refuse(side.file, "is an input, and nothing in it is computed: THEIRS are somebody's numbers",
                "attn-calc diff THEIRS OURS: the input stands last; attn-calc run -o writes a trace");
-    const OurSide ours(our_name, options);
+    OurSide ours(our_name, options);
     if (ours.size() == 0) refuse(ours.file(), "holds no numbers that have the name of a stage");
     std::vector<Layer> theirs = understand(side.dumps, options.diff.map, ours.order(0));
     if (const auto& layer = options.diff.layer) {
@@ -203,10 +274,13 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
         if (theirs.empty()) refuse(side.file, "has no layer " + std::to_string(*layer));
     }
     // What stands beside the layers, and is none: an array of the whole model.
+    std::vector<std::string> beside;
     if (theirs.size() > 1)
-        theirs.erase(
-            std::remove_if(theirs.begin(), theirs.end(), [](const Layer& l) { return l.arrays.empty(); }),
-            theirs.end());
+        std::erase_if(theirs, [&](const Layer& l) {
+            if (!l.arrays.empty()) return false;
+            for (const LeftOut& left : l.left_out) beside.push_back(visible(left.array->name));
+            return true;
+        });
     if (theirs.empty()) refuse(side.file, "holds no numbers");
 
     DiffReport report;
@@ -220,6 +294,11 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
         }
         met[*pairs[i]] = true;
         report.parts.push_back(ours.compare_with(theirs[i], *pairs[i], diagnostics));
+    }
+    const CompareOptions& how = options.diff.compare;
+    if (!report.parts.empty() && !how.ignore_unknown && how.only.empty()) {
+        auto& list = report.parts.front().comparison.not_compared;
+        list.insert(list.end(), beside.begin(), beside.end());
     }
     for (std::size_t k = 0; k < ours.size() && !options.diff.layer; ++k)
         if (!met[k]) report.missing.push_back(ours.name(k) + " of ours is not in theirs");
@@ -271,11 +350,26 @@ Reports compare_folders(const Options& options, const Diagnostics& diagnostics) 
     return out;
 }
 
+/// Where nothing else is printed: a difference that is one of names is told all the same.
+void tell_not_compared(const Options& options, const Reports& out, const Diagnostics& diagnostics) {
+    for (const DiffReport& report : out.reports)
+        for (const DiffPart& part : report.parts) {
+            std::string names;
+            for (const std::string& name : part.comparison.not_compared)
+                names += (names.empty() ? "" : ", ") + name;
+            if (names.empty()) continue;
+            Error error(Exit::difference, {}, "has names that are not compared: " + clip(names, 200),
+                        "--stages NAMES compares these only; --ignore-unknown takes it as no difference");
+            error.place.file = report.name.empty() ? options.words[0] : report.name;
+            diagnostics.error(error);
+        }
+}
+
 void write_reports(const Options& options, const Reports& out) {
     write_targets(targets_of(options), [&](const Target& t, Output& output) {
-        output.write(*t.format == Format::json
-                         ? diff_json(out.reports, out.missing)
-                         : diff_text(out.reports, out.missing, render_form(options, t.path == "-")));
+        const RenderOptions form = render_form(options, t.path == "-");
+        output.write(*t.format == Format::json ? diff_json(out.reports, out.missing, form)
+                                               : diff_text(out.reports, out.missing, form));
     });
 }
 
@@ -293,6 +387,7 @@ Exit diff_command(const Options& options, const Diagnostics& diagnostics) {
     } else {
         out.reports.push_back(compare_files(options.words[0], options.words[1], {}, options, diagnostics));
     }
+    if (options.quiet) tell_not_compared(options, out, diagnostics);
     // A reader that leaves early has no say in what was found.
     try {
         write_reports(options, out);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lib/diff/cut.hpp"
 #include "lib/error.hpp"
 #include "lib/run/run.hpp"
 #include "lib/text.hpp"
@@ -30,43 +31,56 @@ Ours computed(const Plan& plan, std::vector<std::string>& warnings) {
     ours.order = order_of(plan);
     ours.type = plan.dtype == DType::float32 ? Element::float32 : Element::float64;
     ours.heads = plan.heads_shown.all ? plan.heads : static_cast<Index>(plan.heads_shown.indices.size());
-    for (const auto& [name, recorded] : recorder.stages()) {
+    for (auto& [name, recorded] : recorder.take_stages()) {
         GivenArray array;
-        array.shape = recorded.shape;
-        array.values = recorded.values;
-        if (auto stage = own_stage(array, *stage_named(name))) ours.stages.push_back(std::move(*stage));
+        array.shape = std::move(recorded.shape);
+        array.values = std::move(recorded.values);
+        if (auto stage = own_stage(std::move(array), *stage_named(name)))
+            ours.stages.push_back(std::move(*stage));
     }
+    ours.selection = selection_of(plan);
+    ours.axes = {plan.kv_interleaved, plan.past};
     sort(ours.stages);
     return ours;
 }
 
+std::vector<Stage> order_of(const Layer& layer) {
+    std::vector<Stage> stages;
+    for (const NamedArray& a : layer.arrays) stages.push_back(a.stage);
+    if (!layer.dump || layer.dump->order.empty()) return stages;
+    const auto& order = layer.dump->order;
+    const auto place = [&](Stage s) { return std::find(order.begin(), order.end(), info_of(s).name); };
+    std::stable_sort(stages.begin(), stages.end(), [&](Stage a, Stage b) { return place(a) < place(b); });
+    return stages;
+}
+
 Ours traced(const Layer& layer) {
     Ours ours;
+    ours.order = order_of(layer);
     ours.type = Element::float64;
-    bool narrow = false, known = true;
     for (const NamedArray& a : layer.arrays) {
-        auto stage = own_stage(*a.array, a.stage);
+        const Shape shape = a.array->shape;
+        ours.decimals = ours.decimals || (a.array->as_ours && !a.array->type);
+        if (a.array->type != Element::float64) ours.type = Element::float32;
+        auto stage = own_stage(std::move(*a.array), a.stage);
         if (!stage) {
+            std::string axes;
+            for (const std::string& name : names_by_axes(a.stage)) axes += (axes.empty() ? "" : ", ") + name;
             Error error(Exit::input, {},
-                        visible(a.array->name) + " is " + to_string(a.array->shape) + ", which no " +
-                            std::string(info_of(a.stage).name) + " is");
+                        "has " + std::string(info_of(a.stage).name) + " of the shape " + to_string(shape) +
+                            ", expected [" + axes + "]");
             if (layer.dump) error.place.file = layer.dump->file;
             throw error;
         }
-        known = known && a.array->type.has_value();
-        narrow = narrow || a.array->type != Element::float64;
         if (has_heads(info_of(a.stage).shape) && row_kind(info_of(a.stage).shape) == RowKind::queries)
             ours.heads = std::max(ours.heads, stage->shape[1]);
         ours.stages.push_back(std::move(*stage));
-        ours.order.push_back(a.stage);
     }
-    if (narrow || !known) ours.type = Element::float32;
+    for (const LeftOut& left : layer.left_out) ours.others.push_back(left.array);
     sort(ours.stages);
-    if (layer.dump && !layer.dump->order.empty()) {
-        const auto& order = layer.dump->order;
-        const auto place = [&](Stage s) { return std::find(order.begin(), order.end(), info_of(s).name); };
-        std::stable_sort(ours.order.begin(), ours.order.end(),
-                         [&](Stage a, Stage b) { return place(a) < place(b); });
+    if (layer.dump) {
+        ours.selection = layer.dump->selection;
+        ours.axes = layer.dump->axes;
     }
     return ours;
 }

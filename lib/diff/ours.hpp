@@ -14,7 +14,11 @@ std::vector<Stage> order_of(const Plan& plan);
 /// Computes what the plan shows. Memory: 8 bytes for each number of it.
 Ours computed(const Plan& plan, std::vector<std::string>& warnings);
 
-/// A layer of a trace in our own names. \throws Error (exit 3): a shape that is not a stage's
+/// The stages of a layer of a trace, in its order.
+std::vector<Stage> order_of(const Layer& layer);
+
+/// A layer of a trace in our own names; its numbers are moved out of it. \throws Error (exit 3): a shape that
+/// is not a stage's
 Ours traced(const Layer& layer);
 
 }  // namespace attn

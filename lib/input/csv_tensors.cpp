@@ -1,44 +1,57 @@
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
+#include <limits>
 #include <map>
+#include <numeric>
 
 #include "lib/input/file_tensors.hpp"
+#include "lib/input/words.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
 
 constexpr std::string_view csv_header = "stage,batch,head,row,column,row_token,column_token,value";
-constexpr std::size_t cells = 8, axes = 4;
+constexpr std::size_t csv_axes = 4;
+
+/// What a column holds.
+enum class Column { stage, batch, head, row, column, row_token, column_token, value, document, other };
+constexpr std::size_t column_count = 10;
+constexpr std::array<std::string_view, column_count - 1> column_names{
+    "stage", "batch", "head", "row", "column", "row_token", "column_token", "value", "document"};
+
+Column column_named(std::string_view name) {
+    const auto found = std::find(column_names.begin(), column_names.end(), name);
+    return static_cast<Column>(found - column_names.begin());
+}
 
 /// The cells of one line after another (RFC 4180: quoted cells may hold line ends).
 class Lines {
   public:
-    explicit Lines(const Source& source) : source_(source), left_(source.text) {
+    Lines(std::string name, std::string_view text) : name_(std::move(name)), left_(text) {
         if (left_.starts_with("\xEF\xBB\xBF")) left_.remove_prefix(3);
     }
 
-    std::array<std::string, cells> cell;
+    std::vector<std::string> cell;
+    std::size_t count = 0;  ///< of the cells of this line
 
     bool next() {
         if (left_.empty()) return false;
         line_ = next_line_;
-        std::size_t k = 0;
-        for (;; ++k) {
-            if (k == cells) refuse("has more than 8 cells");
-            const bool more = read(cell[k]);
-            if (!more) break;
-        }
-        if (k + 1 != cells) refuse("has " + std::to_string(k + 1) + " cells, expected 8");
+        count = 0;
+        do {
+            if (count == cell.size()) cell.emplace_back();
+        } while (read(cell[count++]));
         return true;
     }
+    std::int64_t line() const { return line_; }
 
-    [[noreturn]] void refuse(const std::string& message) const {
-        Error error(Exit::input, {}, message, "the columns of a CSV trace are " + std::string(csv_header));
-        error.place.file = source_.name;
-        error.place.line = line_;
+    [[noreturn]] void refuse(std::string message, std::string hint = {}, std::int64_t line = 0) const {
+        if (hint.empty()) hint = "the columns of a CSV trace are " + std::string(csv_header);
+        Error error(Exit::input, {}, std::move(message), std::move(hint));
+        error.place.file = name_;
+        error.place.line = line > 0 ? line : line_;
         error.place.column = 1;
         throw error;
     }
@@ -72,56 +85,96 @@ class Lines {
         return false;
     }
 
-    const Source& source_;
+    std::string name_;
     std::string_view left_;
     std::int64_t line_ = 1, next_line_ = 1;
 };
 
-struct Column {
+/// What each cell of a line is; nothing where the line is not the header of a trace.
+std::optional<std::vector<Column>> columns_of(const Lines& lines) {
+    std::vector<Column> out;
+    std::array<int, column_count> met{};
+    for (std::size_t k = 0; k < lines.count; ++k) {
+        out.push_back(column_named(lines.cell[k]));
+        ++met[static_cast<std::size_t>(out.back())];
+    }
+    for (const Column c :
+         {Column::stage, Column::batch, Column::head, Column::row, Column::column, Column::value})
+        if (met[static_cast<std::size_t>(c)] == 0) return std::nullopt;
+    for (std::size_t c = 0; c + 1 < column_count; ++c)
+        if (met[c] > 1) lines.refuse("has the column " + std::string(column_names[c]) + " twice");
+    return out;
+}
+
+/// The lines of one stage.
+struct Cells {
     std::string name;
-    std::array<std::vector<Index>, axes> places;  ///< empty: the axis is not there
+    std::optional<Index> document;
+    std::array<std::vector<Index>, csv_axes> places;  ///< empty: the axis is not there
     std::vector<double> values;
+    std::vector<std::int64_t> lines;
 };
 
+/// A whole number from 0 on, also as a program writes it that holds all numbers as floating (0.0, 1e+05).
 Index read_place(const Lines& lines, const std::string& text) {
-    Index v = 0;
+    Index whole = 0;
     const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, v);
-    if (error != std::errc{} || stop != end || v < 0)
-        lines.refuse("has \"" + text + "\" where a number of an axis stands");
-    return v;
+    if (const auto [stop, error] = std::from_chars(text.data(), end, whole);
+        error == std::errc{} && stop == end && whole >= 0)
+        return whole;
+    constexpr double most = 9007199254740992;  // 2^53
+    const auto number = number_of_text(text);
+    if (!number || !(*number >= 0) || *number > most || *number != std::floor(*number))
+        lines.refuse("has \"" + clip(visible(text), 40) + "\" where a number of an axis stands");
+    return static_cast<Index>(*number);
 }
 
-void read_value(const Lines& lines, Column& out) {
-    const std::string& text = lines.cell[cells - 1];
-    char* end = nullptr;
-    const bool odd = text.empty() || text.find_first_not_of("+-.0123456789eEInfityNa") != std::string::npos;
-    const double v = odd ? 0 : std::strtod(text.c_str(), &end);
-    if (odd || *end != '\0') lines.refuse("has \"" + text + "\" where a value stands");
-    out.values.push_back(v);
+/// Nothing, or what R and pandas write for nothing.
+bool is_nothing(std::string_view text) { return text.empty() || text == "NA" || text == "NaN"; }
+
+void read_value(const Lines& lines, const std::string& text, Cells& out) {
+    const auto number = number_of_text(text);
+    if (!number && (text.empty() || text == "NA" || text == "null"))
+        lines.refuse("has " + std::string(text.empty() ? "nothing" : text) + " where a value stands",
+                     "it may be any of NaN, Inf and -Inf: write which (pandas: to_csv(na_rep=\"NaN\"); "
+                     "attn-calc without --nonfinite null)");
+    if (!number) lines.refuse("has \"" + clip(visible(text), 40) + "\" where a value stands");
+    out.values.push_back(*number);
+    out.lines.push_back(lines.line());
 }
 
-void read_line(const Lines& lines, Column& out) {
-    for (std::size_t a = 0; a < axes; ++a) {
-        const std::string& text = lines.cell[1 + a];
-        const bool had = !out.places[a].empty();
-        if (!out.values.empty() && had == text.empty())
+void read_line(const Lines& lines, const std::array<std::string, column_count>& cell, Cells& out) {
+    for (std::size_t a = 0; a < csv_axes; ++a) {
+        const std::string& text = cell[static_cast<std::size_t>(Column::batch) + a];
+        const bool had = !out.places[a].empty(), empty = is_nothing(text);
+        if (!out.values.empty() && had == empty)
             lines.refuse("has " + std::string(had ? "no number" : "a number") +
                          " where the first line of this stage has " + (had ? "one" : "none"));
-        if (!text.empty()) out.places[a].push_back(read_place(lines, text));
+        if (!empty) out.places[a].push_back(read_place(lines, text));
     }
-    read_value(lines, out);
+    read_value(lines, cell[static_cast<std::size_t>(Column::value)], out);
+}
+
+/// The place of a cell in words: "[0, 0, 1, 2]".
+std::string place_words(const Cells& cells, std::size_t k) {
+    Shape at;
+    for (const std::vector<Index>& numbers : cells.places)
+        if (!numbers.empty()) at.push_back(numbers[k]);
+    return to_string(at);
 }
 
 /// Puts the numbers in order, where they stand in another one.
-FileTensor finished(const Source& source, Column&& column) {
-    const std::size_t count = column.values.size();
+FileTensor finished(const Lines& lines, Cells&& cells) {
+    const std::size_t count = cells.values.size();
     FileTensor out;
-    out.name = column.name;
+    out.name = cells.name;
+    out.document = cells.document;
     std::vector<std::size_t> place(count, 0);
-    for (const std::vector<Index>& numbers : column.places) {
+    for (std::size_t a = 0; a < csv_axes; ++a) {
+        const std::vector<Index>& numbers = cells.places[a];
         if (numbers.empty()) continue;
-        std::vector<Index> all = numbers;
+        std::vector<Index>& all = out.places[a];
+        all = numbers;
         std::sort(all.begin(), all.end());
         all.erase(std::unique(all.begin(), all.end()), all.end());
         out.shape.push_back(static_cast<Index>(all.size()));
@@ -130,47 +183,72 @@ FileTensor finished(const Source& source, Column&& column) {
                 place[k] * all.size() +
                 static_cast<std::size_t>(std::lower_bound(all.begin(), all.end(), numbers[k]) - all.begin());
     }
-    std::vector<bool> seen(count);
-    bool full = element_count(out.shape) == static_cast<Index>(count);
-    for (std::size_t k = 0; k < count && full; ++k) {
-        full = !seen[place[k]];
-        seen[place[k]] = true;
+    const auto whole = element_count(out.shape);
+    constexpr std::size_t none = SIZE_MAX;
+    std::vector<std::size_t> seen(
+        whole && *whole <= static_cast<Index>(count) ? static_cast<std::size_t>(*whole) : 0, none);
+    for (std::size_t k = 0; k < count && !seen.empty(); ++k) {
+        if (seen[place[k]] != none)
+            lines.refuse("has the cell " + visible(cells.name) + place_words(cells, k) +
+                             " again, which stands in line " + std::to_string(cells.lines[seen[place[k]]]),
+                         "keep one of them", cells.lines[k]);
+        seen[place[k]] = k;
     }
-    if (!full) {
-        Error error(Exit::input, {},
-                    "stage " + column.name + " has " + std::to_string(count) +
-                        " lines, expected one for each cell of " + to_string(out.shape));
-        error.place.file = source.name;
-        throw error;
-    }
+    if (whole != static_cast<Index>(count))
+        lines.refuse("has stage " + visible(cells.name) + " with " + std::to_string(count) +
+                         " lines, expected one for each cell of " + to_string(out.shape),
+                     "cells are missing: it was cut, or lines were left out", cells.lines.front());
     std::vector<double> values(count);
-    for (std::size_t k = 0; k < count; ++k) values[place[k]] = column.values[k];
+    for (std::size_t k = 0; k < count; ++k) values[place[k]] = cells.values[k];
     out.numbers = Numbers(std::move(values));
     return out;
 }
 
 }  // namespace
 
+bool is_csv_trace(std::string_view text) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    if (std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '"') % 2 != 0) return false;
+    Lines lines({}, text.substr(0, end));
+    return lines.next() && columns_of(lines).has_value();
+}
+
 FileTensors read_csv_tensors(const Source& source) {
-    Lines lines(source);
-    std::string found;
-    if (lines.next())
-        for (const std::string& c : lines.cell) found += (&c == lines.cell.data() ? "" : ",") + c;
-    if (found != csv_header) lines.refuse("is not the first line of a CSV trace");
-    std::vector<Column> columns;
-    std::map<std::string, std::size_t, std::less<>> by_name;
+    Lines lines(source.name, source.text);
+    if (!lines.next()) lines.refuse("is empty");
+    const auto columns = columns_of(lines);
+    if (!columns) lines.refuse("is not the first line of a CSV trace");
+    FileTensors out;
+    for (std::size_t k = 0; k < lines.count; ++k)  // R and pandas number the lines in a first column
+        if ((*columns)[k] == Column::other && !(k == 0 && is_nothing(lines.cell[0])))
+            out.besides.push_back("the column " + visible(lines.cell[k]));
+    std::vector<Cells> stages;
+    std::map<std::pair<Index, std::string>, std::size_t, std::less<>> by_name;
     bool tokens = false;
     std::size_t last = 0;
+    std::array<std::string, column_count> cell;
+    const auto at = [&](Column c) -> std::string& { return cell[static_cast<std::size_t>(c)]; };
     while (lines.next()) {
-        if (columns.empty() || columns[last].name != lines.cell[0]) {
-            last = by_name.try_emplace(lines.cell[0], columns.size()).first->second;
-            if (last == columns.size()) columns.emplace_back().name = lines.cell[0];
+        if (lines.count == 1 && lines.cell[0].empty()) continue;
+        if (lines.count != columns->size())
+            lines.refuse("has " + std::to_string(lines.count) + " cells, expected " +
+                         std::to_string(columns->size()));
+        for (std::size_t k = 0; k < lines.count; ++k) at((*columns)[k]).swap(lines.cell[k]);
+        std::optional<Index> document;
+        if (!is_nothing(at(Column::document))) document = read_place(lines, at(Column::document));
+        const std::string& name = at(Column::stage);
+        if (stages.empty() || stages[last].name != name || stages[last].document != document) {
+            last = by_name.try_emplace({document.value_or(-1), name}, stages.size()).first->second;
+            if (last == stages.size()) {
+                stages.emplace_back().name = name;
+                stages.back().document = document;
+            }
         }
-        read_line(lines, columns[last]);
-        tokens = tokens || !lines.cell[5].empty() || !lines.cell[6].empty();
+        read_line(lines, cell, stages[last]);
+        tokens = tokens || !at(Column::row_token).empty() || !at(Column::column_token).empty();
+        for (std::size_t k = 0; k < lines.count; ++k) at((*columns)[k]).swap(lines.cell[k]);
     }
-    FileTensors out;
-    for (Column& c : columns) out.tensors.push_back(finished(source, std::move(c)));
+    for (Cells& s : stages) out.tensors.push_back(finished(lines, std::move(s)));
     if (tokens) out.besides.emplace_back("tokens");
     return out;
 }

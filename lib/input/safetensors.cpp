@@ -177,6 +177,7 @@ SafetensorsHeader read_safetensors_header(std::span<const std::byte> file) {
         if (m.name == "__metadata__") {
             read_metadata(m.value);
             out.has_metadata = true;
+            for (const Member& said : m.value.members) out.metadata.emplace_back(said.name, said.value.text);
             continue;
         }
         SafetensorsEntry& entry = out.entries.emplace_back();

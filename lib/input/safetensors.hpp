@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/input/numbers.hpp"
@@ -22,6 +23,7 @@ struct SafetensorsEntry {
 struct SafetensorsHeader {
     std::vector<SafetensorsEntry> entries;  ///< in the order of the header
     bool has_metadata = false;
+    std::vector<std::pair<std::string, std::string>> metadata;  ///< names and texts of __metadata__
 };
 
 /// A tensor whose type is only listed is asked for. \throws Error (exit 3)

@@ -15,6 +15,7 @@ namespace attn {
 namespace {
 
 using Bytes = std::span<const std::byte>;
+constexpr std::string_view trace_name = "attn_calc.json";
 
 class Npy : public TensorFile {
   public:
@@ -39,6 +40,7 @@ class Npz : public TensorFile {
         for (ZipEntry& e : read_zip(bytes)) {
             if (!e.name.ends_with(".npy")) {
                 besides_.push_back(shown(e.name));
+                if (e.name == trace_name) about_ = e;
                 continue;
             }
             const std::string name = e.name.substr(0, e.name.size() - 4);
@@ -50,6 +52,11 @@ class Npz : public TensorFile {
     std::string_view format() const override { return "npz"; }
     const std::vector<StoredTensor>& tensors() const override { return tensors_; }
     std::vector<std::string> besides() const override { return besides_; }
+    std::string about() const override {
+        if (!about_) return {};
+        const ZipBytes entry = attn::take(*about_, keeper_, bytes_);
+        return {reinterpret_cast<const char*>(entry.bytes.data()), entry.bytes.size()};  // NOLINT
+    }
     Numbers take(std::size_t k) const override {
         const ZipBytes entry = attn::take(entries_[k], keeper_, bytes_);
         return npy_numbers(headers_[k], entry.keeper, entry.bytes, entry.is_mapped);
@@ -72,6 +79,7 @@ class Npz : public TensorFile {
     std::shared_ptr<const void> keeper_;
     Bytes bytes_;
     std::vector<ZipEntry> entries_;
+    std::optional<ZipEntry> about_;
     std::vector<NpyHeader> headers_;
     std::vector<StoredTensor> tensors_;
     std::vector<std::string> besides_;
@@ -88,6 +96,11 @@ class Safetensors : public TensorFile {
     const std::vector<StoredTensor>& tensors() const override { return tensors_; }
     std::vector<std::string> besides() const override {
         return header_.has_metadata ? std::vector<std::string>{"__metadata__"} : std::vector<std::string>{};
+    }
+    std::string about() const override {
+        for (const auto& [name, text] : header_.metadata)
+            if (name == trace_name) return text;
+        return {};
     }
     Numbers take(std::size_t k) const override {
         const SafetensorsEntry& e = header_.entries[k];

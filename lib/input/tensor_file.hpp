@@ -35,6 +35,9 @@ class TensorFile {
     virtual const std::vector<StoredTensor>& tensors() const = 0;
     /// What the file holds besides tensors, in words.
     virtual std::vector<std::string> besides() const { return {}; }
+    /// What a trace of attn-calc says of itself: the text of attn_calc.json (npz: an entry; safetensors: a
+    /// member of __metadata__). Empty: the file has none.
+    virtual std::string about() const { return {}; }
     /// The numbers of tensor k, row-major. \throws Error as open_tensor_file
     virtual Numbers take(std::size_t k) const = 0;
 };

@@ -1,3 +1,5 @@
+#include "lib/plan/selection.hpp"
+
 #include <algorithm>
 #include <charconv>
 
@@ -12,10 +14,6 @@ std::optional<Index> whole_number(std::string_view text) {
     if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
     return n;
 }
-
-struct AxisWords {
-    std::string_view flag, one, many;
-};
 
 /// One part of a selection: "3", "0:8", "2:", or a token.
 void add_part(std::string_view part, Index n, const std::vector<std::string>* tokens, const AxisWords& w,
@@ -60,32 +58,6 @@ void add_part(std::string_view part, Index n, const std::vector<std::string>* to
                did_you_mean(part, names));
 }
 
-AxisSelection select(const std::optional<std::string>& asked, Index n, const std::vector<std::string>* tokens,
-                     const AxisWords& w) {
-    AxisSelection s;
-    if (!asked) {
-        s.indices = counted(n);
-        return s;
-    }
-    s.asked = true;
-    const bool is_token = tokens && std::find(tokens->begin(), tokens->end(), *asked) != tokens->end();
-    if (is_token && !whole_number(*asked)) {
-        add_part(*asked, n, tokens, w, s.indices);
-    } else {
-        std::size_t from = 0;
-        while (true) {
-            const std::size_t comma = asked->find(',', from);
-            add_part(std::string_view(*asked).substr(from, comma - from), n, tokens, w, s.indices);
-            if (comma == std::string::npos) break;
-            from = comma + 1;
-        }
-    }
-    std::sort(s.indices.begin(), s.indices.end());
-    s.indices.erase(std::unique(s.indices.begin(), s.indices.end()), s.indices.end());
-    s.all = static_cast<Index>(s.indices.size()) == n;
-    return s;
-}
-
 void choose_stages(Plan& plan, const std::vector<std::string>& asked) {
     if (asked.empty()) {
         for (PlannedStage& s : plan.stages) s.shown = !info_of(s.stage).on_request;
@@ -113,20 +85,47 @@ void choose_stages(Plan& plan, const std::vector<std::string>& asked) {
 
 }  // namespace
 
+AxisSelection select_axis(const std::optional<std::string>& asked, Index n,
+                          const std::vector<std::string>* tokens, const AxisWords& w) {
+    AxisSelection s;
+    if (!asked) {
+        s.indices = counted(n);
+        return s;
+    }
+    s.asked = true;
+    const bool is_token = tokens && std::find(tokens->begin(), tokens->end(), *asked) != tokens->end();
+    if (is_token && !whole_number(*asked)) {
+        add_part(*asked, n, tokens, w, s.indices);
+    } else {
+        std::size_t from = 0;
+        while (true) {
+            const std::size_t comma = asked->find(',', from);
+            add_part(std::string_view(*asked).substr(from, comma - from), n, tokens, w, s.indices);
+            if (comma == std::string::npos) break;
+            from = comma + 1;
+        }
+    }
+    std::sort(s.indices.begin(), s.indices.end());
+    s.indices.erase(std::unique(s.indices.begin(), s.indices.end()), s.indices.end());
+    s.all = static_cast<Index>(s.indices.size()) == n;
+    return s;
+}
+
 void resolve_selection(Builder& b) {
     Plan& plan = b.plan;
     const Request& r = b.request;
     choose_stages(plan, r.stages);
-    plan.batch_shown = select(r.batch, plan.batch, nullptr, {"--batch", "batch item", "batch items"});
-    plan.heads_shown = select(r.heads, plan.heads, nullptr, {"--heads", "head", "heads"});
+    plan.batch_shown = select_axis(r.batch, plan.batch, nullptr, {"--batch", "batch item", "batch items"});
+    plan.heads_shown = select_axis(r.heads, plan.heads, nullptr, {"--heads", "head", "heads"});
     plan.kv_heads_shown.asked = plan.heads_shown.asked;
     for (const Index h : plan.heads_shown.indices) plan.kv_heads_shown.indices.push_back(plan.kv_head_of(h));
     auto& kv = plan.kv_heads_shown.indices;
     std::sort(kv.begin(), kv.end());
     kv.erase(std::unique(kv.begin(), kv.end()), kv.end());
     plan.kv_heads_shown.all = static_cast<Index>(kv.size()) == plan.kv_heads;
-    plan.queries_shown = select(r.rows, plan.queries, &plan.query_tokens, {"--rows", "row", "query rows"});
-    plan.keys_shown = select(r.cols, plan.keys, &plan.key_tokens, {"--cols", "column", "keys"});
+    plan.queries_shown =
+        select_axis(r.rows, plan.queries, &plan.query_tokens, {"--rows", "row", "query rows"});
+    plan.keys_shown = select_axis(r.cols, plan.keys, &plan.key_tokens, {"--cols", "column", "keys"});
     plan.new_keys_shown.asked = plan.keys_shown.asked;
     for (const Index j : plan.keys_shown.indices)
         if (j >= plan.past && j < plan.given_keys()) plan.new_keys_shown.indices.push_back(j - plan.past);

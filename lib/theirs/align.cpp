@@ -109,8 +109,8 @@ bool exchanges(const Groups& groups) {
 }
 
 template <class T>
-std::vector<T> moved(const std::vector<T>& theirs, const std::vector<std::size_t>& order, const Axes& axes) {
-    if (theirs.empty() || std::is_sorted(order.begin(), order.end())) return theirs;
+std::vector<T> moved(std::vector<T>&& theirs, const std::vector<std::size_t>& order, const Axes& axes) {
+    if (theirs.empty() || std::is_sorted(order.begin(), order.end())) return std::move(theirs);
     std::array<Index, 4> stride{};
     for (std::size_t axis = 4, n = 1; axis-- > 0;) {
         stride[axis] = static_cast<Index>(n);
@@ -131,32 +131,48 @@ std::vector<T> moved(const std::vector<T>& theirs, const std::vector<std::size_t
     return out;
 }
 
+struct FoundOrder {
+    Groups groups;
+    std::vector<std::size_t> order;
+    std::string other;
+};
+
+std::optional<FoundOrder> find_order(const GivenArray& theirs, const WholeStage& ours, const Axes& axes,
+                                     Layout layout) {
+    const StageShape family = info_of(ours.stage).shape;
+    std::vector<Groups> orders = orders_of(family);
+    if (layout == Layout::tokens_first && has_heads(family) && family != StageShape::query_key)
+        std::swap(orders[0], orders[1]);
+    const Shape found = family == StageShape::states ? ours.shape : theirs.shape;
+    if (theirs.values.size() != ours.values.size()) return std::nullopt;
+    std::optional<FoundOrder> taken;
+    for (Groups& groups : orders) {
+        if (squeezed(shape_of(groups, axes)) != squeezed(found)) continue;
+        std::vector<std::size_t> order = order_of(groups, axes);
+        if (!taken)
+            taken = FoundOrder{std::move(groups), std::move(order), {}};
+        else if (order != taken->order && taken->other.empty() && !exchanges(groups))
+            taken->other = words_of(groups, axes);
+    }
+    return taken;
+}
+
 bool is_merged(Stage stage) { return !has_heads(info_of(stage).shape); }
 
 }  // namespace
 
-std::optional<Aligned> align(const GivenArray& theirs, const WholeStage& ours, Index heads, Layout layout) {
-    const StageShape family = info_of(ours.stage).shape;
+bool fits(const GivenArray& theirs, const WholeStage& ours, Index heads, Layout layout) {
+    return find_order(theirs, ours, axes_of_stage(ours, heads), layout).has_value();
+}
+
+std::optional<Aligned> align(GivenArray theirs, const WholeStage& ours, Index heads, Layout layout) {
     const Axes axes = axes_of_stage(ours, heads);
-    std::vector<Groups> orders = orders_of(family);
-    if (layout == Layout::tokens_first && has_heads(family) && family != StageShape::query_key)
-        std::swap(orders[0], orders[1]);
-    const Shape found = family == StageShape::states ? Shape{ours.shape} : theirs.shape;
-    if (theirs.values.size() != ours.values.size()) return std::nullopt;
-    const Groups* taken = nullptr;
-    std::vector<std::size_t> order;
+    auto found = find_order(theirs, ours, axes, layout);
+    if (!found) return std::nullopt;
+    const std::vector<std::size_t>& order = found->order;
     Aligned out;
-    for (const Groups& groups : orders) {
-        if (squeezed(shape_of(groups, axes)) != squeezed(found)) continue;
-        std::vector<std::size_t> other = order_of(groups, axes);
-        if (!taken) {
-            taken = &groups;
-            order = std::move(other);
-        } else if (other != order && out.other.empty() && !exchanges(groups)) {
-            out.other = words_of(groups, axes);
-        }
-    }
-    if (!taken) return std::nullopt;
+    out.other = std::move(found->other);
+    const Groups* taken = &found->groups;
     const bool merged_columns = std::any_of(taken->begin(), taken->end(), [&](const auto& group) {
         Index real = 0;
         for (const std::size_t axis : group) real += axes.lengths[axis] != 1;
@@ -166,12 +182,12 @@ std::optional<Aligned> align(const GivenArray& theirs, const WholeStage& ours, I
         out.said = "read as " + words_of(*taken, axes);
     out.stage.stage = ours.stage;
     out.stage.shape = ours.shape;
-    out.stage.values = moved(theirs.values, order, axes);
-    out.stage.half_unit = moved(theirs.half_unit, order, axes);
+    out.stage.values = moved(std::move(theirs.values), order, axes);
+    out.stage.half_unit = moved(std::move(theirs.half_unit), order, axes);
     return out;
 }
 
-std::optional<WholeStage> own_stage(const GivenArray& array, Stage stage) {
+std::optional<WholeStage> own_stage(GivenArray array, Stage stage) {
     const StageShape family = info_of(stage).shape;
     const auto names = axes_of(family);
     Shape shape = array.shape;
@@ -196,8 +212,16 @@ std::optional<WholeStage> own_stage(const GivenArray& array, Stage stage) {
     WholeStage out;
     out.stage = stage;
     out.shape = four_axes(shape);
-    out.values = array.values;
+    out.values = std::move(array.values);
     return out;
+}
+
+std::vector<std::string> names_by_axes(Stage stage) {
+    const StageShape family = info_of(stage).shape;
+    if (family == StageShape::states) return {"batch", "head", "key*dim", "dim"};
+    std::vector<std::string> names;
+    for (const Axis axis : axes_of(family)) names.emplace_back(name_of(axis));
+    return names;
 }
 
 Shape shape_by_axes(const WholeStage& stage) {

@@ -18,10 +18,17 @@ struct Aligned {
 /// taken: as ours; heads after tokens (first where `layout` says so); heads merged into columns; batch and
 /// head merged; tokens before the batch; rows and columns exchanged. Axes of length 1 may be missing or more.
 /// `heads`: of queries, for stages whose columns hold them side by side. Nothing: no order fits.
-std::optional<Aligned> align(const GivenArray& theirs, const WholeStage& ours, Index heads, Layout layout);
+/// Their numbers are moved where no axis has to be.
+std::optional<Aligned> align(GivenArray theirs, const WholeStage& ours, Index heads, Layout layout);
+
+/// Whether some order fits: align() without the numbers.
+bool fits(const GivenArray& theirs, const WholeStage& ours, Index heads, Layout layout);
 
 /// A stage from a trace that is our own: whole, [batch, head, row, column] or without the head.
-std::optional<WholeStage> own_stage(const GivenArray& array, Stage stage);
+std::optional<WholeStage> own_stage(GivenArray array, Stage stage);
+
+/// The names of shape_by_axes(): "batch", "head", "query", "key", "dim"; rows of states are "key*dim".
+std::vector<std::string> names_by_axes(Stage stage);
 
 /// The shape as the stage's own axes have it: no head axis where there is none.
 Shape shape_by_axes(const WholeStage& stage);

@@ -1,16 +1,16 @@
 #include "lib/theirs/dump.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "lib/input/read_tensor.hpp"
+#include "lib/plan/stage.hpp"
 #include "lib/theirs/events.hpp"
+#include "lib/theirs/printed.hpp"
 
 namespace attn {
 namespace {
 
-constexpr TensorRule any_numbers{1, 5, Elements::additive, "nested arrays of numbers"};
 /// Decimals of float32 and wider that are written in full have more digits.
 constexpr int most_printed = 6, least_printed = 2;
 
@@ -40,8 +40,7 @@ class Reader {
             for (std::size_t k = 0; k < value.items.size(); ++k)
                 read(value.items[k], joined(name, std::to_string(k)), child(pointer, static_cast<Index>(k)));
         } else if (value.kind == Value::Kind::object) {
-            const Value* data = value.find("data");
-            if (data && is_list(*data)) return tensor(value, *data, name, pointer);
+            if (const Value* data = data_of(value)) return add(value, *data, name, pointer);
             for (const Member& m : value.members)
                 if (!is_ignored(m.name)) read(m.value, joined(name, m.name), child(pointer, m.name));
         }
@@ -52,26 +51,15 @@ class Reader {
         return prefix.empty() ? name : prefix + "." + name;
     }
 
-    void tensor(const Value& value, const Value& data, const std::string& name, const std::string& pointer) {
-        const bool flat = value.find("shape") && data.kind == Value::Kind::row && value.members.size() == 2;
-        std::optional<Element> type;
-        if (const Value* said = value.find("dtype"); said && said->kind == Value::Kind::string)
-            type = type_named(said->text);
-        add(flat ? value : data, data, name, flat ? pointer : child(pointer, "data"), type);
-        GivenArray& array = dump_.arrays.back();
-        if (const Value* axes = value.find("axes"); axes && axes->kind == Value::Kind::array)
-            for (const Value& axis : axes->items) array.axes.push_back(axis.text);
-    }
-
-    void add(const Value& value, const Value& data, const std::string& name, const std::string& pointer,
-             std::optional<Element> type = {}) {
+    void add(const Value& value, const Value& data, const std::string& name, const std::string& pointer) {
         GivenArray array;
         array.name = name;
-        array.type = type;
         try {
-            TensorSource source = read_tensor(value, pointer, any_numbers);
-            array.shape = source.shape;
-            copy_as(type, source.numbers, array.values);
+            FileTensor tensor = read_json_tensor(value, pointer);
+            array.shape = tensor.shape.empty() ? Shape{1} : std::move(tensor.shape);
+            array.type = tensor.said;
+            array.axes = std::move(tensor.axes);
+            copy_as(array.type, tensor.numbers, array.values);
         } catch (Error& error) {
             if (error.message.starts_with("is null") && error.hint.empty())
                 error.hint = R"(null may be any of "NaN", "Infinity" and "-Infinity": write which)";
@@ -87,21 +75,8 @@ class Reader {
     std::vector<Digits> digits_;
 };
 
-void read_selection(const Value& root, Dump& dump) {
-    const Value* selection = root.find("selection");
-    if (!selection || selection->kind != Value::Kind::object) return;
-    for (const Member& m : selection->members) {
-        std::string text;
-        for (Index k = 0; k < m.value.row.numbers.size(); ++k)
-            text += (text.empty() ? "" : ",") + std::to_string(static_cast<Index>(m.value.row.numbers[k]));
-        if (!text.empty()) dump.selection.emplace_back(m.name, text);
-    }
-}
-
 void read_trace(const Value& root, Dump& dump) {
-    if (const Value* order = root.find("order"); order && order->kind == Value::Kind::array)
-        for (const Value& name : order->items) dump.order.push_back(name.text);
-    read_selection(root, dump);
+    read_about(root, dump);
     if (const Value* stages = root.find("stages")) Reader(dump).read(*stages, {}, "/stages");
 }
 
@@ -110,8 +85,6 @@ bool is_trace(const Value& root) {
     return root.kind == Value::Kind::object && schema && schema->kind == Value::Kind::string &&
            schema->text.starts_with("attn-calc/trace/");
 }
-
-bool is_event(const Value& root) { return root.kind == Value::Kind::object && root.find("event"); }
 
 /// Few digits may be all there are: a binary number with so many decimals is a multiple of 2^-digits.
 bool is_exact(const GivenArray& array) {
@@ -132,8 +105,8 @@ void settle_digits(std::vector<Dump>& dumps, PrintedDigits asked) {
         }
     for (Dump& dump : dumps) {
         for (GivenArray& array : dump.arrays) {
-            const bool printed =
-                !exact && most <= most_printed && array.digits >= least_printed && !array.type;
+            const bool printed = !exact && most <= most_printed && array.digits >= least_printed &&
+                                 (array.printed || !array.type);
             if (asked && *asked > 0) {
                 const double rescale = std::pow(10.0, array.digits - *asked);
                 if (array.half_unit.empty())
@@ -150,61 +123,7 @@ void settle_digits(std::vector<Dump>& dumps, PrintedDigits asked) {
     }
 }
 
-/// Bare NaN, Infinity and -Infinity, which Python writes, become strings.
-std::string with_quoted_words(std::string_view text) {
-    std::string out;
-    bool inside = false;
-    for (std::size_t k = 0; k < text.size(); ++k) {
-        const std::string_view rest = text.substr(k);
-        if (inside && rest[0] == '\\' && rest.size() > 1) {
-            out += rest.substr(0, 2);
-            ++k;
-            continue;
-        }
-        if (rest[0] == '"') inside = !inside;
-        std::string_view word;
-        for (const std::string_view w : {"NaN", "Infinity", "-Infinity"})
-            if (!inside && rest.starts_with(w)) word = w;
-        if (word.empty()) {
-            out += rest[0];
-        } else {
-            out += '"' + std::string(word) + '"';
-            k += word.size() - 1;
-        }
-    }
-    return out;
-}
-
 }  // namespace
-
-std::optional<Element> type_named(std::string_view name) {
-    constexpr std::array types{Element::float64, Element::float32, Element::float16, Element::bfloat16};
-    for (const Element type : types)
-        if (name_of(type) == name) return type;
-    return std::nullopt;
-}
-
-void copy_as(std::optional<Element> type, const Numbers& numbers, std::vector<double>& out) {
-    out.resize(static_cast<std::size_t>(numbers.size()));
-    if (type != Element::float32) return numbers.copy(std::span<double>(out));
-    std::vector<float> narrow(out.size());
-    numbers.copy(std::span<float>(narrow));
-    std::copy(narrow.begin(), narrow.end(), out.begin());
-}
-
-void mark_digits(GivenArray& array, const std::vector<Digits>& digits) {
-    array.digits = 0;
-    bool exponents = false;
-    for (const Digits& d : digits) {
-        array.digits = std::max<int>(array.digits, d.decimals);
-        exponents = exponents || d.exponent != 0;
-        array.padded = array.padded || d.padded;
-    }
-    const double half = 0.5 * std::pow(10.0, -array.digits);
-    array.half_unit.assign(array.values.size(), static_cast<float>(half));
-    for (std::size_t k = 0; exponents && k < digits.size(); ++k)
-        array.half_unit[k] = static_cast<float>(half * std::pow(10.0, digits[k].exponent));
-}
 
 TextFile read_text(Source source) {
     TextFile file;
@@ -212,18 +131,41 @@ TextFile read_text(Source source) {
     const bool json = first == std::string::npos || source.text[first] == '{' || source.text[first] == '[';
     file.source = std::move(source);
     if (!json) return file;
-    if (file.source.text.find("NaN") != std::string::npos ||
-        file.source.text.find("Infinity") != std::string::npos)
-        file.source = Source(file.source.name, with_quoted_words(file.source.text));
-    file.documents = parse_documents(file.source, {DType::float64, true});
+    try {
+        JsonText read = read_json_text(file.source, {DType::float64, true});
+        if (read.source.text.data() != file.source.text.data()) file.as_written = std::move(file.source);
+        file.source = std::move(read.source);
+        file.documents = std::move(read.documents);
+    } catch (const Error&) {
+        // numpy prints an array in brackets without commas, Python a dict of tensors in braces.
+        if (!is_bracketed_print(file.source.text)) throw;
+    }
     return file;
 }
 
-TextForm form_of(const TextFile& file) {
+void read_as_input(TextFile& file) {
+    if (!file.as_written) return;
+    file.source = std::move(*file.as_written);
+    file.as_written.reset();
+    file.documents = parse_documents(file.source, {DType::float64, true});
+}
+
+TextForm form_of(const TextFile& file, TextSide side) {
     if (file.documents.empty()) return TextForm::dump;
     const Value& root = file.documents.front().root;
     if (root.kind != Value::Kind::object || is_trace(root) || is_event(root)) return TextForm::dump;
+    const auto is_key = [&](const Member& m) {
+        return is_ignored(m.name) || stage_named(m.name).has_value();
+    };
     const Value* weights = root.find("weights");
+    const bool numbers = !weights || is_numbers(*weights) || data_of(*weights);  // else those of a projection
+    if (numbers && std::all_of(root.members.begin(), root.members.end(), is_key)) {
+        const auto given = std::count_if(root.members.begin(), root.members.end(),
+                                         [](const Member& m) { return !is_ignored(m.name); });
+        const bool computable =
+            given == 3 && root.find("queries") && root.find("keys") && root.find("values");
+        return side == TextSide::ours && computable ? TextForm::input : TextForm::dump;
+    }
     const bool results = root.find("scores") || root.find("context") || root.find("output") ||
                          (weights && is_numbers(*weights));
     return (root.find("embeddings") || root.find("queries")) && !results ? TextForm::input : TextForm::dump;
@@ -232,9 +174,9 @@ TextForm form_of(const TextFile& file) {
 std::vector<Dump> read_dumps(const TextFile& file, PrintedDigits digits) {
     std::vector<Dump> dumps;
     if (file.documents.empty()) {
-        dumps.push_back(read_rows(file.source));
+        dumps = read_plain(file.source);
     } else if (is_event(file.documents.front().root)) {
-        dumps = read_events(file);
+        dumps = read_events(file.source, file.documents);
     } else {
         for (const Document& document : file.documents) {
             Dump& dump = dumps.emplace_back();
@@ -266,6 +208,9 @@ Dump dump_of(const TensorFile& file) {
         array.type = type_named(name_of(t.element));
         copy_as(std::nullopt, file.take(k), array.values);
     }
+    if (const std::string about = file.about(); !about.empty())
+        for (const Document& document : parse_documents(Source("attn_calc.json", about)))
+            read_about(document.root, dump);
     return dump;
 }
 

@@ -2,16 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <charconv>
-#include <cmath>
-#include <cstdlib>
-#include <limits>
 #include <map>
 #include <set>
 
 #include "lib/input/read_tensor.hpp"
-#include "lib/input/scan.hpp"
 
 namespace attn {
 namespace {
@@ -59,6 +53,7 @@ struct Begun {
     Dump dump;
     std::optional<Element> type;
     std::vector<std::pair<std::string, Assembly>> stages;
+    bool ended = false;
 
     Assembly& stage(const std::string& name) {
         for (auto& [other, assembly] : stages)
@@ -71,14 +66,32 @@ void begin(const Value& event, Begun& begun) {
     const Value* plan = event.find("plan");
     const Value* type = plan && plan->kind == Value::Kind::object ? plan->find("dtype") : nullptr;
     if (type && type->kind == Value::Kind::string) begun.type = type_named(type->text);
-    const Value* selection = event.find("selection");
-    if (!selection || selection->kind != Value::Kind::object) return;
-    for (const Member& m : selection->members) {
-        std::string text;
-        for (Index k = 0; k < m.value.row.numbers.size(); ++k)
-            text += (text.empty() ? "" : ",") + std::to_string(static_cast<Index>(m.value.row.numbers[k]));
-        if (!text.empty()) begun.dump.selection.emplace_back(m.name, text);
+    read_about(event, begun.dump);
+}
+
+void end(const Value& event, Begun& begun) {
+    begun.ended = true;
+    const Value* count = event.find("stages");
+    const auto found = static_cast<Index>(begun.stages.size());
+    if (count && count->kind == Value::Kind::integer && count->integer != found)
+        fail("/stages", "says " + std::to_string(count->integer) + " stages, but " + std::to_string(found) +
+                            " came before it");
+}
+
+/// The rows that an event says: [first, end] are as many as its numbers, and so is "shape".
+Index first_row(const Value& event, const Shape& shape, Index count) {
+    if (const Value* said = event.find("shape")) {
+        const Shape whole = read_integers(*said, "/shape", 0, "[rows, columns]");
+        if (whole != shape && whole != Shape{count, shape.back()})
+            fail("/shape", "says " + to_string(whole) + ", but the data is " + to_string(shape));
     }
+    const Value* rows = event.find("rows");
+    if (!rows) return 0;
+    const std::vector<Index> range = read_integers(*rows, "/rows", 0, "[first, end]");
+    if (range.size() != 2 || range[1] - range[0] != count)
+        fail("/rows", "says " + to_string(range) + ", but the data has " + std::to_string(count) +
+                          (count == 1 ? " row" : " rows"));
+    return range[0];
 }
 
 void add_rows(const Value& event, Begun& begun) {
@@ -86,10 +99,8 @@ void add_rows(const Value& event, Begun& begun) {
     const TensorSource block = read_tensor(need(event, {}, "data", "the numbers"), "/data", a_block);
     std::vector<double> values;
     copy_as(begun.type, block.numbers, values);
-    Index first = 0;
-    if (const Value* rows = event.find("rows"))
-        first = read_integers(*rows, "/rows", 0, "[first, end]").front();
     const Index count = block.shape.size() == 2 ? block.shape[0] : 1;
+    const Index first = first_row(event, block.shape, count);
     const auto columns = static_cast<std::ptrdiff_t>(block.shape.back());
     for (Index k = 0; k < count; ++k) {
         const Assembly::Spot spot{integer_of(event, "batch"), integer_of(event, "head"),
@@ -101,166 +112,56 @@ void add_rows(const Value& event, Begun& begun) {
     }
 }
 
-[[noreturn]] void refuse(const Source& source, std::size_t line, std::string message, std::string hint = {}) {
+[[noreturn]] void refuse_trace(const Source& source, std::string message, std::string hint = {}) {
     Error error(Exit::input, {}, std::move(message), std::move(hint));
     error.place.file = source.name;
-    error.place.line = static_cast<std::int64_t>(line);
-    error.place.column = 1;
     throw error;
 }
 
-void finish(const Source& source, std::vector<std::pair<std::string, Assembly>>& stages, Dump& dump) {
-    for (auto& [name, assembly] : stages) {
-        GivenArray& array = dump.arrays.emplace_back();
+void finish(const Source& source, Begun& part, bool several) {
+    const std::string of = several ? " of document " + std::to_string(part.dump.number.value_or(0)) : "";
+    if (!part.ended)
+        refuse_trace(source, "lacks the last event, \"end\"" + of + ": the trace was cut short",
+                     "run it again: every event is a line, and \"end\" is the last one");
+    const bool ordered = !part.dump.order.empty();
+    for (auto& [name, assembly] : part.stages) {
+        GivenArray& array = part.dump.arrays.emplace_back();
         array.name = name;
-        if (!assembly.finish(array)) {
-            Error error(Exit::input, {},
-                        "lacks rows of " + name + ": it was cut, or only a part was written");
-            error.place.file = source.name;
-            throw error;
-        }
-        dump.order.push_back(name);
+        array.type = part.type;
+        if (!assembly.finish(array))
+            refuse_trace(source, "lacks rows of " + name + ": it was cut, or only a part was written");
+        if (!ordered) part.dump.order.push_back(name);
     }
-}
-
-/// The cells of a line; quoted ones keep their commas.
-std::vector<std::string> cells_of(std::string_view line, std::string_view separators) {
-    std::vector<std::string> cells(1);
-    bool quoted = false;
-    for (const char c : line) {
-        if (c == '"')
-            quoted = !quoted;
-        else if (!quoted && separators.find(c) != std::string_view::npos)
-            cells.emplace_back();
-        else
-            cells.back() += c;
-    }
-    return cells;
-}
-
-bool number_of(std::string_view text, double& out) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    if (text.starts_with('+')) text.remove_prefix(1);
-    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-    return !text.empty() && error != std::errc::invalid_argument && stop == text.data() + text.size();
-}
-
-struct Line {
-    std::size_t number;
-    std::string_view text;
-};
-
-std::vector<Line> lines_of(std::string_view text) {
-    std::vector<Line> lines;
-    if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-    for (std::size_t number = 1; !text.empty(); ++number) {
-        const std::size_t end = std::min(text.find('\n'), text.size());
-        std::string_view line = text.substr(0, end);
-        text.remove_prefix(std::min(end + 1, text.size()));
-        while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
-        while (!line.empty() && line.front() == ' ') line.remove_prefix(1);
-        if (!line.empty() && line.front() != '#') lines.push_back({number, line});
-    }
-    return lines;
-}
-
-Dump read_long(const Source& source, const std::vector<Line>& lines) {
-    std::vector<std::pair<std::string, Assembly>> stages;
-    std::map<std::string, std::map<Assembly::Spot, std::map<Index, double>>> cells;
-    std::vector<std::string> order;
-    for (std::size_t k = 1; k < lines.size(); ++k) {
-        const std::vector<std::string> row = cells_of(lines[k].text, ",");
-        if (row.size() != 8)
-            refuse(source, lines[k].number, "has " + std::to_string(row.size()) + " cells, expected 8");
-        std::array<Index, 4> places{};  // batch, head, row, column
-        for (std::size_t c = 0; c < 4; ++c) {
-            const std::string& text = row[c + 1];
-            const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), places[c]);
-            if (!text.empty() && (error != std::errc{} || stop != text.data() + text.size()))
-                refuse(source, lines[k].number, "\"" + text + "\" is no whole number");
-        }
-        double value = 0;
-        if (!number_of(row[7], value)) refuse(source, lines[k].number, "\"" + row[7] + "\" is no number");
-        if (!cells.contains(row[0])) order.push_back(row[0]);
-        cells[row[0]][{places[0], places[1], 0, places[2]}].emplace(places[3], value);
-    }
-    Dump dump;
-    for (const std::string& name : order) {
-        Assembly& assembly = stages.emplace_back(name, Assembly{}).second;
-        for (const auto& [spot, row] : cells[name]) {
-            std::vector<double> values;
-            for (const auto& [column, value] : row) values.push_back(value);
-            if (!assembly.add(spot, std::move(values)))
-                refuse(source, lines.front().number, "lacks cells of " + name);
-        }
-    }
-    finish(source, stages, dump);
-    for (GivenArray& array : dump.arrays) array.as_ours = true;
-    return dump;
 }
 
 }  // namespace
 
-std::vector<Dump> read_events(const TextFile& file) {
+bool is_event(const Value& root) { return root.kind == Value::Kind::object && root.find("event"); }
+
+std::vector<Dump> read_events(const Source& source, std::span<const Document> documents) {
     std::map<Index, Begun> begun;
-    for (const Document& document : file.documents) {
+    for (const Document& document : documents) {
         try {
             const Value& event = document.root;
             const Value* kind = event.find("event");
-            if (!kind || kind->kind != Value::Kind::string) fail("", "is no event of a trace");
+            if (!kind || kind->kind != Value::Kind::string) fail("", "is not an event of a trace");
             Begun& part = begun[integer_of(event, "document")];
             if (event.find("document")) part.dump.number = integer_of(event, "document");
             if (kind->text == "begin") begin(event, part);
             if (kind->text == "stage") add_rows(event, part);
+            if (kind->text == "end") end(event, part);
         } catch (Error& error) {
-            error.place.file = file.source.name;
-            locate(error, file.source, document);
+            error.place.file = source.name;
+            locate(error, source, document);
             throw;
         }
     }
     std::vector<Dump> dumps;
     for (auto& [number, part] : begun) {
-        finish(file.source, part.stages, part.dump);
-        for (GivenArray& array : part.dump.arrays) array.type = part.type;
+        finish(source, part, begun.size() > 1);
         dumps.push_back(std::move(part.dump));
     }
     return dumps;
-}
-
-Dump read_rows(const Source& source) {
-    const std::vector<Line> lines = lines_of(source.text);
-    if (lines.empty()) refuse(source, 1, "is empty");
-    if (lines.front().text.starts_with("stage,batch,head,row,column,")) return read_long(source, lines);
-    Dump dump;
-    GivenArray& array = dump.arrays.emplace_back();
-    std::vector<Digits> digits;
-    std::size_t columns = 0;
-    for (const Line& line : lines) {
-        std::string text(line.text);
-        if (text.find_first_of(",;\t") == std::string::npos)  // columns are aligned with any number of spaces
-            text.erase(
-                std::unique(text.begin(), text.end(), [](char a, char b) { return a == ' ' && b == ' '; }),
-                text.end());
-        const bool spaces = text.find_first_of(",;\t") == std::string::npos;
-        const std::vector<std::string> cells = cells_of(text, spaces ? " " : ",;\t");
-        if (columns != 0 && cells.size() != columns)
-            refuse(source, line.number,
-                   "has " + std::to_string(cells.size()) + " numbers, but the line before has " +
-                       std::to_string(columns));
-        columns = cells.size();
-        for (const std::string& cell : cells) {
-            double value = 0;
-            if (!number_of(cell, value))
-                refuse(source, line.number, "\"" + cell.substr(0, 40) + "\" is no number",
-                       "expected JSON, a trace as CSV, or rows of numbers");
-            array.values.push_back(value);
-            digits.push_back(digits_of(cell));
-        }
-    }
-    array.shape = {static_cast<Index>(lines.size()), static_cast<Index>(columns)};
-    mark_digits(array, digits);
-    return dump;
 }
 
 }  // namespace attn

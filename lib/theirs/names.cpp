@@ -173,11 +173,11 @@ class Sorter {
         if (const NameRow* row = row_of(map_, split.stage)) {
             const std::optional<Stage> stage = stage_of(*row, order_);
             if (!stage) {
-                l.notes.push_back(visible(array.name) +
-                                  (row->means == Means::before_scale
-                                       ? " is masked before the scale, and ours is after it: not compared "
-                                         "(\"mask_at\": \"scores\" masks there)"
-                                       : ": ours has no such stage"));
+                l.left_out.push_back({&array, split.stage,
+                                      row->means == Means::before_scale
+                                          ? "masked before the scale, and ours is after it: \"mask_at\": "
+                                            "\"scores\" masks there"
+                                          : "ours has no such stage"});
                 return;
             }
             named.stage = *stage;
@@ -185,8 +185,7 @@ class Sorter {
         } else if (const auto stage = stage_named(split.stage)) {
             named.stage = *stage;
         } else {
-            const std::string hint = hint_for(split.stage, map_);
-            l.unknown.push_back(visible(array.name) + (hint.empty() ? "" : " (" + hint + ")"));
+            l.left_out.push_back({&array, split.stage, hint_for(split.stage, map_)});
             return;
         }
         for (const NamedArray& other : l.arrays) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lib/plan/stage.hpp"
-#include "lib/theirs/dump.hpp"
+#include "lib/theirs/given_array.hpp"
 
 namespace attn {
 
@@ -24,13 +24,19 @@ struct NamedArray {
     Layout layout = Layout::unknown;
 };
 
+/// An array that no stage is called by.
+struct LeftOut {
+    GivenArray* array = nullptr;
+    std::string name;  ///< without the layer's
+    std::string why;   ///< what may be meant, or why it has no place; may be empty
+};
+
 /// Arrays that belong together: one document, or one layer of it.
 struct Layer {
     std::string name;  ///< "blocks.3", "document 3"; empty: there is only one
     std::optional<Index> number;
-    std::vector<NamedArray> arrays;    ///< in the order of the stages, no stage twice
-    std::vector<std::string> unknown;  ///< names that were not understood, each with what may be meant
-    std::vector<std::string> notes;
+    std::vector<NamedArray> arrays;  ///< in the order of the stages, no stage twice
+    std::vector<LeftOut> left_out;
     const Dump* dump = nullptr;
 };
 

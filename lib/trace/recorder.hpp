@@ -23,6 +23,8 @@ class Recorder : public Sink {
 
     explicit Recorder(bool one_stage_after_another = false) : stage_by_stage_(one_stage_after_another) {}
     const std::map<std::string, Recorded, std::less<>>& stages() const { return stages_; }
+    /// The same for keeps: nothing is left here.
+    std::map<std::string, Recorded, std::less<>> take_stages() { return std::move(stages_); }
     const std::vector<std::string>& warnings() const { return warnings_; }
 
   private:

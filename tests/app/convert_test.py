@@ -174,9 +174,9 @@ class Tests:
             self.report.check(said in made.said, f"{name}: message", said, made.said)
         header = "stage,batch,head,row,column,row_token,column_token,value\n"
         for name, text, said in (
-                ("no header", "a,b\n", "w.csv:1:1: the document has 2 cells"), ("another header", header.replace("head", "h"), "first line"),
-                ("a hole", header + "x,,,0,0,,,1\nx,,,1,1,,,1\n", "stage x has 2 lines, expected one for each cell of [2, 2]"),
-                ("twice", header + "x,,,,0,,,1\nx,,,,0,,,1\nx,,,,1,,,1\n", "stage x has 3 lines"),
+                ("no header", "a,b\n", "first line"), ("another header", header.replace("head", "h"), "first line"),
+                ("a hole", header + "x,,,0,0,,,1\nx,,,1,1,,,1\n", "has stage x with 2 lines, expected one for each cell of [2, 2]"),
+                ("twice", header + "x,,,,0,,,1\nx,,,,0,,,1\nx,,,,1,,,1\n", "w.csv:3:1: the document has the cell x[0] again, which stands in line 2"),
                 ("no number", header + "x,,,,0,,,one\n", 'w.csv:2:1: the document has "one"'),
                 ("an axis that goes", header + "x,,,0,0,,,1\nx,,,,1,,,1\n", "w.csv:3:1"),
                 ("an axis below 0", header + "x,,,,-1,,,1\n", 'has "-1"'),

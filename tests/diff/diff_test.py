@@ -274,7 +274,10 @@ def names(b):
     tlens = {"blocks.0.attn.hook_q": s["queries"].transpose(0, 2, 1, 3), "blocks.0.attn.hook_attn_scores": s["masked_scores"],
              "blocks.0.attn.hook_pattern": s["weights"], "blocks.0.attn.hook_z": z, "blocks.0.hook_attn_out": s["output"],
              "blocks.0.hook_resid_pre": s["output"]}
-    found = b.same("TransformerLens", tlens, ours, "--map", "tlens")
+    found = b.diff(b.arrays("t.json", tlens), ours, "--map", "tlens", status=1)
+    b.report.equal("an array that is not compared is a difference", (found["equal"], found["first"], found["not_compared"]),
+                   (False, None, ["blocks.0.hook_resid_pre"]))
+    found = b.same("TransformerLens", tlens, ours, "--map", "tlens", "--ignore-unknown")
     b.report.equal("hook_attn_scores is scaled and masked", stage(found, "masked_scores").get("equal"), True)
     b.report.check(any("hook_resid_pre" in n for n in found["notes"]), "what is unknown is named", "", found["notes"])
     onnx = {"Q": s["queries"], "qk_matmul_output": s["scaled_scores"], "qk_matmul_output_mode_1": s["scaled_scores"], "Y": s["context"]}
@@ -286,8 +289,9 @@ def names(b):
     tutorial = {"attn_scores": s["scores"], "attn_weights": s["weights"], "context_vec": s["concat"]}
     b.same("the tutorial", tutorial, ours, "--map", "tutorial")
     masked = np.where(np.isinf(s["masked_scores"]), -np.inf, s["scores"])
-    found = b.same("masked before the scale is not ours", {**tutorial, "masked": masked}, ours, "--map", "tutorial")
-    b.report.check(any("mask_at" in n for n in found["notes"]), "and why is said", "mask_at", found["notes"])
+    found = b.diff(b.arrays("t.json", {**tutorial, "masked": masked}), ours, "--map", "tutorial", status=1)
+    b.report.check(len(found["not_compared"]) == 1 and "mask_at" in found["not_compared"][0], "masked before the scale is not ours, and why is said",
+                   "mask_at", found["not_compared"])
     b.write("before.json", {**document, "mask_at": "scores"})
     found = b.same("masked", {"masked": masked}, "before.json", "--map", "tutorial")
     b.report.equal("masked is masked_scores", stage(found, "masked_scores").get("equal"), True)
@@ -296,6 +300,276 @@ def names(b):
         b.report.check(done.status == 3 and hint in done.said, f"unknown name: {hint}", hint, f"{done.status} {done.said}")
     done = b.run("diff", b.arrays("t.json", {"a.weights": s["weights"], "b.weights": s["weights"]}), ours)
     b.report.check(done.status == 3 and "a.weights and b.weights are both weights" in done.said, "one name twice", 3, done.said)
+
+
+def uncompared(b):
+    """What stands in THEIRS and beside nothing is a difference, and said."""
+    document, s = problem()
+    ours = b.write("my.json", document)
+    b.run("run", ours, "-o", "mine.json")
+    off = {"scores": s["scores"], "weights": s["weights"] + 0.5, "output": s["output"] + 1}
+    name = b.arrays("off.json", off)
+    for chosen, status in (("scores,weights", 1), ("weights,scores", 1), ("scores", 0), ("output,scores", 1), ("scores,scaled_scores", 0)):
+        for beside in (ours, "mine.json"):
+            found = b.diff(name, beside, "--stages", chosen, status=status)
+            b.report.equal(f"--stages {chosen}: nothing else is compared", {x["name"] for x in found["stages"]} <= set(chosen.split(",")), True)
+    b.write("lone.json", nested(s["weights"]))
+    found = b.diff("lone.json", ours, "--stages", "scores,weights", status=0)
+    b.report.equal("a lone array among two stages", stage(found, "weights").get("equal"), True)
+    given = {"weights": s["weights"], "contexts": s["context"]}
+    for beside in (ours, "mine.json"):
+        found = b.diff(b.arrays("t.json", given), beside, status=1)
+        b.report.equal("a name that is mistyped", (found["equal"], found["first"], found["not_compared"]), (False, None, ["contexts (did you mean context?)"]))
+        b.diff("t.json", beside, "--ignore-unknown", status=0)
+        b.diff("t.json", beside, "--stages", "weights", status=0)
+        done = b.run("diff", "t.json", beside, "-q")
+        b.report.check(done.status == 1 and done.out == b"" and "contexts" in done.said, "-q names it", "contexts", done.said)
+        done = b.run("diff", "t.json", beside)
+        b.report.matches("and the report", done.text, r"(?m)^not compared: contexts \(did you mean context\?\)$")
+    simple = b.write("simple.json", {"embeddings": [[1, 2], [3, 4]], "dtype": "float64"})
+    b.run("run", simple, "-o", "simple_trace.json")
+    for beside in (simple, "simple_trace.json"):
+        found = b.diff(b.arrays("t.json", {"queries": np.array([[1., 2], [3, 4]]), "output": np.full((2, 2), 9.)}), beside, status=1)
+        b.report.equal("a stage that ours does not have", (found["equal"], stage(found, "output").get("missing_in_ours")), (False, True))
+    # Names that no stage has, in both.
+    b.write("foo.json", {"foo": [[1, 2], [3, 4]], "weights": [[1.0]]})
+    b.diff(b.write("t.json", {"foo": [[1, 2], [3, 4]]}), "foo.json", status=0)
+    found = b.diff(b.write("t.json", {"foo": [[1, 2], [3, 5]], "weights": [[1.0]]}), "foo.json", status=1)
+    b.report.equal("the same name on both sides", (found["first"], stage(found, "foo")["first_at"], stage(found, "foo")["outside"]), ("foo", [1, 1], 1))
+    b.diff(b.write("t.json", {"foo": [[1, 2, 3], [3, 5, 6]], "weights": [[1.0]]}), "foo.json", status=1)
+    # Layers: what stands beside them.
+    layered = {f"layers.{k}.weights": s["weights"] for k in range(2)}
+    b.write("two.json", json.dumps(document) + json.dumps(document))
+    b.diff(b.arrays("t.json", layered), "two.json", status=0)
+    found = b.diff(b.arrays("t.json", {**layered, "final_norm": s["output"]}), "two.json", status=1)
+    b.report.check("final_norm" in json.dumps(found), "an array of the whole model", "final_norm", found)
+
+
+def where(b):
+    """The first difference in order, the largest, and the pattern."""
+    document, s = problem(tokens=6)
+    ours = b.write("my.json", document)
+    weights = s["weights"].copy()
+    weights[0, 1, 3:] += 0.25
+    weights[0, 1, 4, 2] += 0.5
+    found = stage(b.diff(b.arrays("t.json", {"weights": weights}), ours, status=1), "weights")
+    b.report.equal("first and largest", (found["first_at"], found["at"], found["outside"]), ([0, 1, 3, 0], [0, 1, 4, 2], 18))
+    b.report.equal("the numbers of the first", (found["first_theirs"], abs(found["first_ours"] - s["weights"][0, 1, 3, 0]) < 1e-12), (weights[0, 1, 3, 0], True))
+    b.report.equal("as flags take it", found["differ_in"], {"head": "1", "query": "3:6"})
+    b.report.equal("in words", found["where"], ["head 1 alone", "rows 0-2 agree, 3-5 differ"])
+    text = b.run("diff", "t.json", ours).text
+    b.report.matches("text: first", text, r"first difference: weights\[0,1,3,0\]: theirs ")
+    b.report.matches("text: largest", text, r"  the largest: weights\[0,1,4,2\]: theirs ")
+    b.report.matches("text: pattern", text, r"  head 1 alone; rows 0-2 agree, 3-5 differ")
+    for name, change, words in (("columns", np.s_[..., [1, 3, 5]], ["every second column, 1 to 5"]), ("all but one", np.s_[:, [0, 2]], ["all heads but 1"]),
+                                ("one number", np.s_[0, 0, 2, 1], None)):
+        changed = s["weights"].copy()
+        changed[change] += 0.25
+        found = stage(b.diff(b.arrays("t.json", {"weights": changed}), ours, status=1), "weights")
+        b.report.equal(f"pattern: {name}", found.get("where"), words)
+    future = s["weights"] + np.triu(np.full((6, 6), 0.1), 1)
+    found = stage(b.diff(b.arrays("t.json", {"weights": future}), ours, status=1), "weights")
+    b.report.check("only right of the diagonal" in found["where"], "the future", "right", found["where"])
+    done = b.run("diff", "t.json", ours, "-f", "json", "--compact")
+    b.report.equal("--compact: one line, the same", (done.text.count("\n"), json_values(done.out)[0]), (1, b.diff("t.json", ours)))
+
+
+def parts(b):
+    """A part of a trace equals the whole, in every format, beside the input and beside a trace of every format."""
+    document, s = problem(batch=2, tokens=6)
+    document["num_kv_heads"] = 1
+    document["weights"] = {k: [r[:2] for r in v] if k in ("W_key", "W_value") else v for k, v in document["weights"].items()}
+    b.write("my.json", document)
+    formats = ("json", "ndjson", "csv", "npz", "safetensors")
+    for f in formats:
+        b.run("run", "my.json", "-o", f"whole.{f}")
+    for flags in (("--rows", "1,3"), ("--rows", "0:2", "--heads", "2"), ("--cols", "1:4"), ("--batch", "1", "--rows", "5"), ("--heads", "0", "--cols", "2,5")):
+        for f in formats:
+            b.run("run", "my.json", *flags, "-o", f"part.{f}")
+            for beside in ("my.json", *(f"whole.{g}" for g in formats)):
+                b.diff(f"part.{f}", beside, "--atol", "0", "--rtol", "0", status=0)
+        b.diff("part.csv", "part.json", status=0)
+    # The decimals of a CSV file read back as float32 on either side.
+    b.write("narrow.json", {**document, "dtype": "float32"})
+    for f in formats:
+        b.run("run", "narrow.json", "-o", f"narrow_trace.{f}")
+    for one in formats:
+        for other in formats:
+            b.diff(f"narrow_trace.{one}", f"narrow_trace.{other}", "--atol", "0", "--rtol", "0", status=0)
+    # Arrays that do not say what they are a part of.
+    rows = b.arrays("rows.json", {"weights": np.ones((2, 3, 2, 6)) / 6})
+    b.diff(rows, "my.json", status=1)
+    b.run("run", "my.json", "-o", "weights.json", "--stages", "weights")
+    with open(os.path.join(b.folder, "weights.json"), encoding="utf-8") as file:
+        weights = np.array(json.load(file)["stages"]["weights"]["data"])
+    rows = b.arrays("rows.json", {"weights": weights[:, :, 1:3]})
+    for beside in ("my.json", "whole.json", "whole.csv"):
+        b.diff(rows, beside, "--rows", "1:3", status=0)
+        b.diff(rows, beside, "--rows", "2:4", status=1)
+        b.report.equal("a row that is not there", b.run("diff", rows, beside, "--rows", "7").status, 2)
+    wrong = weights[:, :, 1:3] + 0.5
+    b.diff(b.arrays("rows.json", {"weights": wrong}), "my.json", "--rows", "1:3", status=1)
+
+
+def broken(b):
+    """What is cut short, stands twice or lies about itself is refused."""
+    document, s = problem()
+    b.write("my.json", document)
+    b.run("run", "my.json", "-f", "ndjson", "-o", "t.ndjson")
+    b.run("run", "my.json", "-o", "t.json", "-o", "t.csv")
+    read = lambda name: open(os.path.join(b.folder, name), encoding="utf-8").read()
+    events = read("t.ndjson").splitlines(True)
+    trace = json.loads(read("t.json"))
+    lines = read("t.csv").splitlines(True)
+
+    def lying(**more):
+        trace_again = json.loads(json.dumps(trace))
+        trace_again["stages"]["weights"].update(more)
+        return json.dumps(trace_again)
+
+    event = next(k for k, e in enumerate(events) if '"weights"' in e and '"stage"' in e)
+    changed = lambda old, new: "".join(events[:event] + [events[event].replace(old, new)] + events[event + 1:])
+    for name, text, said in (
+            ("an NDJSON trace without its end", "".join(events[:-1]), '"end"'),
+            ("an end that counts other stages", "".join(events[:-1]) + events[-1].replace('"stages": 10', '"stages": 11'), "/stages says 11"),
+            ("rows that lie", changed('"rows": [0, 5]', '"rows": [0, 4]'), "/rows says [0, 4]"),
+            ("a block's shape that lies", changed('"shape": [5, 5]', '"shape": [5, 6]'), "/shape says [5, 6]"),
+            ("a shape that lies", lying(shape=[1, 3, 5, 6]), "/stages/weights/shape says [1, 3, 5, 6]"),
+            ("a shape that is exchanged", lying(shape=[3, 1, 5, 5]), "/stages/weights/shape"),
+            ("a flat one", lying(data=trace["stages"]["weights"]["data"][0][0][0]), "has 5 numbers, but the shape [1, 3, 5, 5] needs 75"),
+            ("a cell that stands twice", "".join(lines + [lines[7]]), f":{len(lines) + 1}:1: the document has the cell queries"),
+            ("a cell that is missing", "".join(lines[:9] + lines[10:]), "has stage queries with 29 lines"),
+            ("a value that is missing", "".join(lines[:9] + [lines[9].rsplit(",", 1)[0] + ",\n"] + lines[10:]), "nothing where a value stands")):
+        done = b.run("diff", b.write("w.txt", text), "my.json")
+        b.report.check(done.status == 3 and said in done.said and not done.died, name, f"3, {said}", f"{done.status} {done.said}")
+        done = b.run("diff", "t.json", b.write("w.txt", text))
+        b.report.equal(f"{name}, as OURS", done.status, 3)
+
+
+def averaged(b):
+    document, s = problem(batch=2)
+    ours = b.write("my.json", document)
+    b.run("run", ours, "-o", "mine.npz")
+    mean = s["weights"].mean(1)
+    for beside in (ours, "mine.npz"):
+        found = b.diff(b.arrays("t.json", {"weights": mean, "output": s["output"]}), beside, status=0)
+        b.report.equal("weights as nn.MultiheadAttention returns them", stage(found, "mean_weights").get("equal"), True)
+        b.report.check(any("mean" in n for n in found["notes"]), "it is said", "mean_weights", found["notes"])
+    b.diff(b.arrays("t.json", {"mean_weights": mean}), ours, status=0)
+    found = b.diff(b.arrays("t.json", {"weights": mean + 0.1}), ours, status=1)
+    b.report.equal("a mean that differs", found["first"], "mean_weights")
+    one = b.write("one.json", {**document, "embeddings": document["embeddings"][0]})
+    b.diff(b.arrays("t.json", {"weights": mean[0]}), one, status=0)
+    b.diff(b.arrays("t.json", {"weights": s["weights"][0, 0]}), one, status=1)
+
+
+def torch_text(array, name="tensor", comma=", "):
+    """Nested brackets, four digits, as torch.Tensor prints them."""
+    inner = lambda a: "[" + comma.join(map(inner, a)) + "]" if a.ndim else ("-inf" if a == -np.inf else f"{a:.4f}")
+    return name + "(" + inner(array) + ")"
+
+
+def prints(b):
+    """What people paste: prints of tensors, tables, objects of other languages."""
+    for batch in (1, 2):
+        document, s = problem(batch=batch)
+        document["tokens"] = ["Your", "jour|ney", "x y", "2024", "nan"]
+        if batch == 1:
+            document["embeddings"] = document["embeddings"][0]
+        ours = b.write("my.json", document)
+        w, t = s["weights"], lambda text: b.write("t.txt", text)
+        for form in ("text", "md", "torch"):
+            for flags in ((), ("--ascii",), ("-p", "2")):
+                if form == "torch" and flags:
+                    continue
+                printed = b.run("run", ours, "-f", form, *(() if form == "torch" else ("--width", "200")), *flags)
+                found = b.diff(t(printed.text), ours, status=0)
+                b.report.check(len(found.get("stages", [])) == 10 and all(x["present"] for x in found["stages"]), f"-f {form} {flags}: all stages", 10, found)
+        changed = b.run("run", ours, "-f", "text", "--stages", "weights").text
+        number = next(word for word in changed.split() if word.startswith("0.") and word != "0.0000")
+        found = b.diff(t(changed.replace(number, "0.9876")), ours, status=1)
+        b.report.equal("a number of a table", stage(found, "weights")["outside"], 1)
+        with np.printoptions(linewidth=75):
+            for name, text in {"numpy": str(w), "numpy repr": repr(w), "named": f"weights:\n{w}\noutput = {s['output']!r}",
+                               "a dict": str({"weights": w, "output": s["output"]}), "a prompt": f">>> weights\n{w!r}\n>>> output\n{s['output']!r}\n",
+                               "IPython": f"In [3]: weights\nOut[3]: \n{w!r}", "a size beside it": f"torch.Size([2, 3])\nweights {torch_text(w)}"}.items():
+                b.diff(t(text), ours, status=0)
+            found = b.diff(t(repr(w).replace("0.", "0.1", 1) if "0." in repr(w) else ""), ours, status=1)
+        tails = torch_text(w, "weights = tensor", ",\n   ")[:-1] + ", device='cuda:0', dtype=torch.float64,\n       grad_fn=<SoftmaxBackward0>)\n"
+        b.diff(t(tails + torch_text(s["output"], "output = tensor")), ours, status=0)
+        b.diff(t("Parameter containing:\n" + torch_text(s["output"])[:-1] + ", requires_grad=True)"), ours, status=0)
+        for text in (str(np.arange(3000.)), "tensor([[0.1, 0.2, ..., 0.3]])", "0.1 0.2 ... 0.3\n", "weights = tensor([[0.1, 0.2],\n ...,\n [0.1, 0.2]])",
+                     b.run("run", ours, "-f", "text", "--width", "30").text if batch == 1 else "[1. ... 2.]"):
+            done = b.run("diff", t(text), ours)
+            b.report.check(done.status == 3 and "leaves numbers out" in done.said, "a summarised print is refused", 3, f"{text[:60]}: {done.status} {done.said}")
+        flat = w.ravel().tolist()
+        for key in ("shape", "dims"):
+            for more in ({}, {"dtype": "float64"}, {"type": "float64", "size": w.size, "dataLocation": "cpu"}):
+                for data in (flat, {str(k): x for k, x in enumerate(flat)}):
+                    found = b.diff(t(json.dumps({"weights": {key: list(w.shape), "data": data, **more}})), ours, status=0)
+                    b.report.equal(f"{key}, {sorted(more)}", stage(found, "weights")["shape"], list(w.shape))
+        merged = lambda a: a.transpose(0, 2, 1, 3).reshape(batch, TOKENS, -1)
+        for names_of in (("queries", "keys"), ("queries", "keys", "values"), ("queries",), ("queries", "concat")):
+            for form in (lambda a: a, lambda a: merged(a) if a.ndim == 4 else a):
+                b.same(f"{names_of} alone", {n: form(s[n]) for n in names_of}, ours)
+    b.report.equal("queries, keys and values as OURS are computed", b.run("diff", b.arrays("t.json", {"context": s["context"]}),
+                   b.arrays("qkv.json", {n: s[n] for n in ("queries", "keys", "values")}), "-q").status, 1)  # not causal: it differs
+    # A matrix as a table.
+    document, s = problem(heads=1)
+    document["embeddings"] = document["embeddings"][0]
+    ours = b.write("my.json", document)
+    rows = [[format(x, ".9f") for x in row] for row in s["output"][0]]
+    tokens, header = ["Your", "journey", "starts", "with", "one"], list("abcdef")
+    for separator in (",", ";", "\t", " ", "   "):
+        join = lambda cells, by=separator: by.join(cells) + "\n"
+        for name, text in {"rows": "".join(map(join, rows)), "a token before each": "".join(join([t, *r]) for t, r in zip(tokens, rows)),
+                           "a header": join(header) + "".join(map(join, rows)), "both": join(header) + "".join(join([t, *r]) for t, r in zip(tokens, rows)),
+                           "row numbers": join(list("012345")) + "".join(join([str(k), *r]) for k, r in enumerate(rows)),
+                           "a corner": join(["token", *header]) + "".join(join([t, *r]) for t, r in zip(tokens, rows))}.items():
+            b.report.equal(f"{name}, {separator!r}", b.run("diff", b.write("t.txt", text), ours, "-q").status, 0)
+    for text in ("| | a | b |\n| --- | ---: | ---: |\n", ""):
+        b.report.equal("no numbers", b.run("diff", b.write("t.txt", text), ours).status, 3)
+    table = "| | " + " | ".join(header) + " |\n|---" * 1 + "|---" * 6 + "|\n" + "".join(f"| {t} | {' | '.join(r)} |\n" for t, r in zip(tokens, rows))
+    b.report.equal("Markdown", b.run("diff", b.write("t.txt", table), ours, "-q").status, 0)
+
+
+def words(b):
+    """Words for what is not finite, and files that other programs made of ours; convert reads them alike."""
+    document, s = problem()
+    ours = b.write("my.json", document)
+    b.run("run", ours, "-o", "t.csv", "-o", "t.json")
+    read = lambda name: open(os.path.join(b.folder, name), encoding="utf-8").read()
+    csv, trace = read("t.csv").replace("\r", ""), read("t.json")
+    lines = [line.split(",") for line in csv.splitlines()]
+    r_lines = "\n".join(",".join(([f'"{k}"'] if k else ['""']) + [f'"{c}"' if k == 0 or j in (0, 5, 6) else c or "NA" for j, c in enumerate(line)])
+                        for k, line in enumerate(lines)) + "\n"
+    floats = "\n".join(",".join(f"{c}.0" if k and 1 <= j <= 4 and c else c for j, c in enumerate(line)) for k, line in enumerate(lines)) + "\n"
+    texts = {"csv": csv, "R": r_lines.replace("-Infinity", "-Inf").replace("-inf", "-Inf"), "pandas": "\n".join(("" if k == 0 else str(k - 1)) + "," + x for k, x in enumerate(floats.splitlines())),
+             "columns in another order": "\n".join(",".join(line[::-1]) for line in lines) + "\n"}
+    minus = "-Infinity" if "-Infinity" in csv else "-inf"
+    for word in ("-Infinity", "-inf", "-Inf", "-INF", '"-Inf"', '"-Infinity"'):
+        texts[f"csv {word}"] = csv.replace(minus, word)
+    for name, text in texts.items():
+        b.diff(b.write("w.csv", text), ours, "--atol", "0", "--rtol", "0", status=0)
+        done = b.run("convert", "w.csv", "-q", "-o", "w.npz")
+        b.report.equal(f"convert: {name}", (done.status, done.said), (0, ""))
+        if done.status == 0:
+            b.diff("w.npz", ours, status=0)
+    bare = b.run("run", ours, "-f", "json", "--nonfinite", "bare").text
+    for word in ("-Infinity", '"-Infinity"', "-Inf", "-inf", '"-Inf"', '"-inf"'):
+        for name, text in (("a trace", bare.replace("-Infinity", word)), ("arrays", '{"masked_scores": ' + json.dumps(s["masked_scores"].tolist()).replace("-Infinity", word) + "}")):
+            b.diff(b.write("w.json", text), ours, status=0)
+            b.run("convert", "w.json", "-q", "-o", "w.npz")
+            b.diff("w.npz", ours, status=0)
+    # A document has only our own words, and may have tokens that are called so.
+    b.write("tokens.json", {"embeddings": [[1, 2], [3, 4]], "tokens": ["nan", "Inf"]})
+    b.run("run", "tokens.json", "--rows", "Inf", "-o", "part.json")
+    b.diff("part.json", "tokens.json", "--rows", "Inf", status=0)
+    b.write("w.json", '{"embeddings": [[1, 2]], "mask": {"add": [[-Inf]]}}')
+    b.report.equal("a document with other words", b.run("diff", "part.json", "w.json").status, 3)
+    for word in ("NaN", "nan", '"nan"', '"NaN"'):
+        b.write("w.json", '{"weights": [[[%s]]]}' % word)
+        b.report.equal(f"{word} is a number", b.diff("w.json", b.write("one.json", {"embeddings": [[1, 2]]}), status=1)["first"], "weights")
 
 
 def many(b):
@@ -348,7 +622,7 @@ def command_line(b):
     for words, status in (((good, ours), 0), ((bad, ours), 1), ((good,), 2), ((good, ours, good), 2), (("-", "-"), 2), (("none.json", ours), 3),
                           ((ours, ours), 3), ((good, ours, "--atol", "-1"), 2), ((good, ours, "--atol", "x"), 2), ((good, ours, "--map", "tlenz"), 2),
                           ((good, ours, "--stages", "wieghts"), 2), ((good, ours, "-f", "csv"), 2), ((good, ours, "--ulp", "1", "--atol", "1"), 2),
-                          ((good, ours, "--rows", "1"), 2), ((bad, ours, "--stages", "weights"), 0), ((bad, ours, "--atol", "1.1"), 0)):
+                          ((good, ours, "--rows", "9"), 2), ((good, ours, "--rows", "1"), 1), ((bad, ours, "--stages", "weights"), 0), ((bad, ours, "--atol", "1.1"), 0)):
         done = b.run("diff", *words)
         b.report.check(done.status == status and not done.died, f"exit of {' '.join(words)}", status, f"{done.status} {done.said}")
     for name, status in ((good, 0), (bad, 1)):
@@ -378,7 +652,7 @@ def command_line(b):
     b.report.check(done.status == 3 and "/weights/1" in done.said, "ragged rows", 3, done.said)
 
 
-PARTS = (forms, alignments, comparisons, printed, judgements, names, many, command_line)
+PARTS = (forms, alignments, comparisons, printed, judgements, names, uncompared, where, parts, broken, averaged, prints, words, many, command_line)
 
 
 def main():

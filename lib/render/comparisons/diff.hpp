@@ -28,7 +28,9 @@ struct DiffReport {
 std::string diff_text(const std::vector<DiffReport>& reports, const std::vector<std::string>& missing,
                       const RenderOptions& options);
 
-/// As JSON: one comparison by itself; with several, {"equal", "first", "missing", "layers" or "files"}.
-std::string diff_json(const std::vector<DiffReport>& reports, const std::vector<std::string>& missing);
+/// As JSON: one comparison by itself; with several, {"equal", "first", "missing", "layers" or "files"}. In
+/// one line where `options` say compact.
+std::string diff_json(const std::vector<DiffReport>& reports, const std::vector<std::string>& missing,
+                      const RenderOptions& options);
 
 }  // namespace attn

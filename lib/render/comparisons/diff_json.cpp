@@ -1,4 +1,5 @@
 // A comparison as JSON.
+#include <algorithm>
 #include <cmath>
 
 #include "lib/render/comparisons/diff.hpp"
@@ -37,9 +38,25 @@ std::string strings(const std::vector<std::string>& texts) {
     return "[" + out + "]";
 }
 
+/// Where numbers differ: the first in order, and rows, heads, columns, items as flags take them.
+std::string differing(const StageComparison& c, const DiffPart& part) {
+    std::string out = ", \"first_at\": " + to_string(c.first_at) + ", \"first_theirs\": " +
+                      number(c.first_theirs, c.their_type.value_or(Element::float64)) +
+                      ", \"first_ours\": " + number(c.first_ours, part.our_type);
+    std::string axes;
+    for (const WhereOnAxis& w : c.where.axes) {
+        const std::string name = w.axis < c.axes.size() ? c.axes[w.axis] : "axis " + std::to_string(w.axis);
+        axes += (axes.empty() ? "" : ", ") + json_string(name) + ": " + json_string(ranges_of(w.indices));
+    }
+    if (!axes.empty()) out += ", \"differ_in\": {" + axes + "}";
+    const std::vector<std::string> words = where_words(c.where, c.shape, c.axes);
+    if (!words.empty()) out += ", \"where\": " + strings(words);
+    return out;
+}
+
 std::string stage_json(const StageComparison& c, const DiffPart& part) {
-    std::string out = "{\"name\": " + json_string(info_of(c.stage).name) +
-                      ", \"present\": " + (c.present ? "true" : "false");
+    std::string out =
+        "{\"name\": " + json_string(c.name) + ", \"present\": " + (c.present ? "true" : "false");
     if (!c.present) return out + "}";
     if (c.missing)
         return out + ", \"missing_in_ours\": true, \"their_shape\": " + to_string(c.their_shape) + "}";
@@ -54,6 +71,7 @@ std::string stage_json(const StageComparison& c, const DiffPart& part) {
     if (part.comparison.tolerance.ulp) out += ", \"needed_ulp\": " + or_null(c.needed_ulp);
     out += ", \"new_error\": " + or_null(c.new_error) + ", \"shape\": " + to_string(c.shape) +
            ", \"outside\": " + std::to_string(c.outside);
+    if (!c.equal) out += differing(c, part);
     if (c.again) out += ", \"equal_again\": true";
     if (c.digits > 0) out += ", \"digits\": " + std::to_string(c.digits);
     return out + "}";
@@ -86,19 +104,22 @@ std::string members(const DiffPart& part, const std::string& indent) {
     for (const StageComparison& s : c.stages) stages.push_back(stage_json(s, part));
     for (const Cause& cause : part.causes.causes) causes.push_back(cause_json(cause));
     out += indent + "\"stages\": " + list_of(stages, indent) + ",\n";
-    out += indent + "\"first\": " +
-           (c.first ? json_string(info_of(c.stages[*c.first].stage).name) : std::string("null")) + ",\n";
+    out += indent + "\"first\": " + (c.first ? json_string(c.stages[*c.first].name) : std::string("null")) +
+           ",\n";
     out += indent + "\"causes\": " + list_of(causes, indent) + ",\n";
     out += indent + "\"tried\": " + std::to_string(part.causes.tried) + ",\n";
     out += indent + "\"findings\": " + strings(part.causes.findings) + ",\n";
+    out += indent + "\"not_compared\": " + strings(c.not_compared) + ",\n";
     return out + indent + "\"notes\": " + strings(c.notes) + "\n";
 }
 
 std::string first_of(const DiffReport& report) {
-    for (const DiffPart& part : report.parts)
-        if (!part.comparison.equal())
-            return "{\"layer\": " + json_string(part.comparison.name) + ", \"stage\": " +
-                   json_string(info_of(part.comparison.stages[*part.comparison.first].stage).name) + "}";
+    for (const DiffPart& part : report.parts) {
+        const Comparison& c = part.comparison;
+        if (c.equal()) continue;
+        return "{\"layer\": " + json_string(c.name) +
+               ", \"stage\": " + (c.first ? json_string(c.stages[*c.first].name) : std::string("null")) + "}";
+    }
     return "null";
 }
 
@@ -115,6 +136,21 @@ std::string report_members(const DiffReport& report, const std::string& indent) 
     return out + indent + "]\n";
 }
 
+/// JSON with its line ends and indents left out.
+std::string in_one_line(const std::string& json) {
+    std::string out;
+    for (std::size_t k = 0; k < json.size(); ++k) {
+        if (json[k] != '\n') {
+            out += json[k];
+            continue;
+        }
+        const std::size_t next = std::min(json.find_first_not_of(' ', k + 1), json.size());
+        if (json[k - 1] == ',' && next < json.size()) out += ' ';
+        k = next - 1;
+    }
+    return out + "\n";
+}
+
 }  // namespace
 
 bool DiffReport::equal() const {
@@ -123,7 +159,13 @@ bool DiffReport::equal() const {
     return missing.empty();
 }
 
-std::string diff_json(const std::vector<DiffReport>& reports, const std::vector<std::string>& missing) {
+std::string diff_json(const std::vector<DiffReport>& reports, const std::vector<std::string>& missing,
+                      const RenderOptions& options) {
+    if (options.compact) {
+        RenderOptions wide = options;
+        wide.compact = false;
+        return in_one_line(diff_json(reports, missing, wide));
+    }
     if (reports.size() == 1 && reports[0].name.empty())
         return "{\n" + report_members(reports[0], "  ") + "}\n";
     bool equal = missing.empty();

@@ -37,15 +37,16 @@ std::string shape_text(const Shape& shape) {
 
 /// "head 1, q 4, k 3": axes of length 1 left out.
 std::string place_text(const StageComparison& c) {
-    const auto axes = axes_of(info_of(c.stage).shape);
-    if (axes.size() != c.at.size()) return to_string(c.at);
+    if (c.axes.size() != c.at.size()) return to_string(c.at);
     std::string out;
-    for (std::size_t k = 0; k < axes.size(); ++k) {
+    for (std::size_t k = 0; k < c.axes.size(); ++k) {
         if (c.shape[k] == 1) continue;
-        const std::string_view name = axes[k] == Axis::query ? "q"
-                                      : axes[k] == Axis::key ? "k"
-                                                             : name_of(axes[k]);
-        out += (out.empty() ? "" : ", ") + std::string(name) + " " + std::to_string(c.at[k]);
+        const std::string& name = c.axes[k];
+        out += (out.empty() ? "" : ", ") +
+               (name == "query" ? "q"
+                : name == "key" ? "k"
+                                : name) +
+               " " + std::to_string(c.at[k]);
     }
     return out.empty() ? to_string(c.at) : out;
 }
@@ -57,7 +58,7 @@ std::string index_text(const Shape& at) {
 }
 
 Row row_of(const StageComparison& c, const Tolerance& t, bool words) {
-    Row row{std::string(info_of(c.stage).name)};
+    Row row{c.name};
     if (!c.present || c.missing) {
         row[1] = c.missing ? "not in ours" : "not given";
         return row;
@@ -138,24 +139,32 @@ class Lines {
 
 std::string value_text(double value) { return significant(value, std::abs(value) < 1e5 ? 7 : 9); }
 
+std::string values_text(double theirs, double ours) {
+    return "theirs " + value_text(theirs) + ", ours " + value_text(ours);
+}
+
 void say_first(const Comparison& c, Lines& lines) {
     const StageComparison& f = c.stages[*c.first];
-    const std::string name(info_of(f.stage).name);
     if (!f.fits) {
-        lines.add("first difference: " + name + " is " + shape_text(f.their_shape) + ", ours " +
+        lines.add("first difference: " + f.name + " is " + shape_text(f.their_shape) + ", ours " +
                   shape_text(f.shape) + ": no order of axes fits");
     } else {
-        std::string text = "first difference: " + name + index_text(f.at) + ": theirs " +
-                           value_text(f.theirs) + ", ours " + value_text(f.ours);
+        std::string text = "first difference: " + f.name + index_text(f.first_at) + ": " +
+                           values_text(f.first_theirs, f.first_ours);
         if (f.outside < f.count)
             text += " (" + std::to_string(f.outside) + " of " + std::to_string(f.count) + " numbers differ)";
         lines.add(text);
+        if (f.first_at != f.at)
+            lines.add("the largest: " + f.name + index_text(f.at) + ": " + values_text(f.theirs, f.ours), 2);
+        std::string pattern;
+        for (const std::string& words : where_words(f.where, f.shape, f.axes))
+            pattern += (pattern.empty() ? "" : "; ") + words;
+        if (!pattern.empty()) lines.add(pattern, 2);
     }
     std::string inherited, made, again;
     for (std::size_t k = 0; k < c.stages.size(); ++k) {
         const StageComparison& s = c.stages[k];
-        const std::string word(info_of(s.stage).name);
-        const auto append = [&](std::string& to) { to += (to.empty() ? "" : ", ") + word; };
+        const auto append = [&](std::string& to) { to += (to.empty() ? "" : ", ") + s.name; };
         if (s.again) append(again);
         if (s.equal || k == *c.first || !s.new_error || s.by_cause) continue;
         append(*s.new_error ? made : inherited);
@@ -199,7 +208,13 @@ std::string part_text(const DiffPart& part, const RenderOptions& options) {
         say_first(c, lines);
         say_causes(part.causes, lines);
     } else {
-        lines.add("equal: " + tolerance_text(c.tolerance));
+        lines.add((c.equal() ? "equal: " : "what is compared is equal: ") + tolerance_text(c.tolerance));
+    }
+    if (!c.not_compared.empty()) {
+        std::string names;
+        for (const std::string& name : c.not_compared) names += (names.empty() ? "" : ", ") + name;
+        lines.add("not compared: " + names);
+        lines.add("--stages chooses what is compared; --ignore-unknown takes this as no difference", 2);
     }
     for (const std::string& note : c.notes) lines.add("note: " + note);
     return table_of(c, options) + lines.take();
@@ -240,8 +255,8 @@ std::string diff_text(const std::vector<DiffReport>& reports, const std::vector<
             if (s.present && s.fits && !(s.largest <= largest)) largest = s.largest;
         }
         Row row{visible(item.name), std::to_string(count), c.equal() ? "yes" : "NO", largest_text(largest)};
-        if (c.first) {
-            row[4] = info_of(c.stages[*c.first].stage).name;
+        if (!c.equal()) {
+            row[4] = c.first ? c.stages[*c.first].name : "not compared: " + c.not_compared.front();
             ++differ;
             if (!first) first = &item;
         }

@@ -1,0 +1,199 @@
+#include "lib/diff/cut.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "lib/error.hpp"
+
+namespace attn {
+namespace {
+
+using List = std::vector<Index>;
+
+const List* find_axis(const Selection& selection, std::string_view axis) {
+    for (const AxisPart& part : selection)
+        if (part.axis == axis) return &part.indices;
+    return nullptr;
+}
+
+/// How the numbers of one axis of a stage come from those of a selection's axis.
+enum class Counted { as_said, kv_heads, new_keys };
+
+struct StageAxis {
+    const char* name = nullptr;  ///< of the selection's axis; null: it is never cut
+    Counted counted = Counted::as_said;
+};
+
+/// The axes batch, head, row, column of a stage.
+std::array<StageAxis, 4> axes_of_selection(StageShape family) {
+    std::array<StageAxis, 4> out;
+    out[0] = {"batch"};
+    if (has_heads(family) && family != StageShape::shared_keys)
+        out[1] = {"head", has_kv_heads(family) ? Counted::kv_heads : Counted::as_said};
+    switch (row_kind(family)) {
+        case RowKind::queries:
+            out[2] = {"query"};
+            break;
+        case RowKind::new_keys:
+            out[2] = {"key", Counted::new_keys};
+            break;
+        case RowKind::all_keys:
+            out[2] = {"key"};
+            break;
+        case RowKind::whole:
+            break;
+    }
+    if (has_key_columns(family))
+        out[3] = {"key", family == StageShape::per_key ? Counted::new_keys : Counted::as_said};
+    return out;
+}
+
+/// The numbers of a stage's axis that a selection of the axis leaves.
+List numbers_left(const List& selected, Counted counted, const Ours& ours, Index length) {
+    List out;
+    for (const Index k : selected) {
+        if (counted == Counted::as_said) {
+            out.push_back(k);
+        } else if (counted == Counted::kv_heads) {
+            const Index group = std::max<Index>(ours.heads / std::max<Index>(length, 1), 1);
+            out.push_back(ours.axes.kv_interleaved ? k / group : k % std::max<Index>(length, 1));
+        } else if (k >= ours.axes.cached_keys && k - ours.axes.cached_keys < length) {
+            out.push_back(k - ours.axes.cached_keys);
+        }
+    }
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+}
+
+/// Places of `wanted` among `have`; nothing where one is not there.
+std::optional<List> places_among(const List& wanted, const List& have) {
+    List out;
+    for (const Index k : wanted) {
+        const auto found = std::lower_bound(have.begin(), have.end(), k);
+        if (found == have.end() || *found != k) return std::nullopt;
+        out.push_back(static_cast<Index>(found - have.begin()));
+    }
+    return out;
+}
+
+WholeStage taken(const WholeStage& stage, const std::array<List, 4>& places) {
+    WholeStage out;
+    out.stage = stage.stage;
+    for (const List& axis : places) out.shape.push_back(static_cast<Index>(axis.size()));
+    const auto append = [&](auto& to, const auto& from) {
+        for (const Index b : places[0])
+            for (const Index h : places[1])
+                for (const Index r : places[2])
+                    for (const Index c : places[3])
+                        to.push_back(from[static_cast<std::size_t>(
+                            ((b * stage.shape[1] + h) * stage.shape[2] + r) * stage.shape[3] + c)]);
+    };
+    append(out.values, stage.values);
+    if (!stage.half_unit.empty()) append(out.half_unit, stage.half_unit);
+    return out;
+}
+
+/// `wanted` of each axis: the numbers to keep; nothing: all.
+std::optional<WholeStage> cut_by(const WholeStage& stage, const Ours& ours,
+                                 const std::array<std::optional<List>, 4>& wanted) {
+    const auto axes = axes_of_selection(info_of(stage.stage).shape);
+    std::array<List, 4> places;
+    bool whole = true;
+    for (std::size_t a = 0; a < 4; ++a) {
+        const Index length = stage.shape[a];
+        const List* part = axes[a].name ? find_axis(ours.selection, axes[a].name) : nullptr;
+        const bool numbered = !part || axes[a].counted == Counted::as_said;
+        const List have = part && numbered ? *part : counted(length);
+        if (static_cast<Index>(have.size()) != length) return std::nullopt;
+        // Which kv heads or new keys a part of ours holds is not known: as many are taken for the same ones.
+        if (!wanted[a] || *wanted[a] == have ||
+            (!numbered && static_cast<Index>(wanted[a]->size()) == length)) {
+            places[a] = counted(length);
+            continue;
+        }
+        if (!numbered) return std::nullopt;
+        auto found = places_among(*wanted[a], have);
+        if (!found) return std::nullopt;
+        places[a] = std::move(*found);
+        whole = false;
+    }
+    if (whole) return std::nullopt;
+    return taken(stage, places);
+}
+
+std::array<std::optional<List>, 4> wanted_of(const WholeStage& stage, const Ours& ours,
+                                             const Selection& selection) {
+    std::array<std::optional<List>, 4> wanted;
+    const auto axes = axes_of_selection(info_of(stage.stage).shape);
+    for (std::size_t a = 0; a < 4; ++a) {
+        const List* part = axes[a].name ? find_axis(selection, axes[a].name) : nullptr;
+        if (!part) continue;
+        const List* have = find_axis(ours.selection, axes[a].name);
+        if (have && *have == *part) continue;  // ours is that part already
+        wanted[a] = numbers_left(*part, axes[a].counted, ours, stage.shape[a]);
+    }
+    return wanted;
+}
+
+}  // namespace
+
+std::optional<WholeStage> cut_alike(const WholeStage& stage, const Ours& ours, const GivenArray& theirs,
+                                    const Selection& selection) {
+    std::array<std::optional<List>, 4> wanted = wanted_of(stage, ours, selection);
+    const bool placed = std::any_of(theirs.places.begin(), theirs.places.end(),
+                                    [](const List& places) { return !places.empty(); });
+    for (std::size_t a = 0; placed && a < 4; ++a)
+        if (!theirs.places[a].empty()) wanted[a] = theirs.places[a];
+    return cut_by(stage, ours, wanted);
+}
+
+void cut(Ours& ours, const Selection& selection) {
+    for (WholeStage& stage : ours.stages)
+        if (auto part = cut_by(stage, ours, wanted_of(stage, ours, selection))) stage = std::move(*part);
+    if (const List* heads = find_axis(selection, "head")) ours.heads = static_cast<Index>(heads->size());
+    for (const AxisPart& part : selection)
+        if (!find_axis(ours.selection, part.axis)) ours.selection.push_back(part);
+}
+
+Selection selection_by_places(const Layer& theirs, const Plan& plan) {
+    struct PlanAxis {
+        const char* name;
+        Index length;
+        const List* places = nullptr;
+    };
+    std::array<PlanAxis, 4> axes{
+        {{"batch", plan.batch}, {"head", plan.heads}, {"query", plan.queries}, {"key", plan.keys}}};
+    for (const NamedArray& a : theirs.arrays) {
+        if (a.array->name.empty()) continue;
+        const auto of_stage = axes_of_selection(info_of(a.stage).shape);
+        for (std::size_t k = 0; k < 4; ++k) {
+            const List& places = a.array->places[k];
+            if (places.empty() || !of_stage[k].name || of_stage[k].counted != Counted::as_said) continue;
+            for (PlanAxis& axis : axes) {
+                if (std::string_view(axis.name) != of_stage[k].name) continue;
+                if (places.back() >= axis.length || (axis.places && *axis.places != places)) return {};
+                axis.places = &places;
+            }
+        }
+    }
+    Selection out;
+    for (const PlanAxis& axis : axes)
+        if (axis.places && static_cast<Index>(axis.places->size()) < axis.length)
+            out.push_back({axis.name, *axis.places});
+    return out;
+}
+
+Selection selection_of(const Plan& plan) {
+    Selection out;
+    const auto add = [&](const char* name, const AxisSelection& s) {
+        if (!s.all) out.push_back({name, s.indices});
+    };
+    add("batch", plan.batch_shown);
+    add("head", plan.heads_shown);
+    add("query", plan.queries_shown);
+    add("key", plan.keys_shown);
+    return out;
+}
+
+}  // namespace attn
