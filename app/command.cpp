@@ -17,15 +17,15 @@ Exit done(const Options& options, const Diagnostics& diagnostics) {
 
 constexpr unsigned text_form = obeys_width | obeys_ascii;
 constexpr std::array check_formats{CommandFormat{Format::text, obeys_width | obeys_ascii},
-                                   CommandFormat{Format::json, obeys_compact}};
+                                   CommandFormat{Format::json, obeys_compact | obeys_ascii}};
 constexpr std::array convert_formats{CommandFormat{Format::json, 0}, CommandFormat{Format::csv, 0},
                                      CommandFormat{Format::npz, 0}, CommandFormat{Format::npy, 0},
                                      CommandFormat{Format::safetensors, 0}};
 constexpr std::array explain_formats{
     CommandFormat{Format::text, text_form | obeys_precision},
     CommandFormat{Format::json, obeys_nonfinite | obeys_compact | obeys_precision},
-    CommandFormat{Format::md, obeys_precision},
-    CommandFormat{Format::tex, obeys_precision | obeys_standalone}};
+    CommandFormat{Format::md, obeys_precision | obeys_ascii},
+    CommandFormat{Format::tex, obeys_precision | obeys_ascii | obeys_standalone}};
 constexpr std::array diff_formats{CommandFormat{Format::text, text_form},
                                   CommandFormat{Format::json, obeys_compact}};
 constexpr std::array blindspots_formats{CommandFormat{Format::text, obeys_width},

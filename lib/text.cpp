@@ -194,6 +194,12 @@ std::string significant(double value, int digits) {
     return text.data();
 }
 
+std::string fixed(double value, int digits) {
+    std::array<char, 400> text{};  // 309 digits before the point
+    std::snprintf(text.data(), text.size(), "%.*f", std::min(digits, 40), value);
+    return text.data();
+}
+
 std::string json_string(std::string_view utf8) {
     std::string out = "\"";
     out.reserve(utf8.size() + 2);

@@ -44,6 +44,8 @@ std::string shown(std::string_view name);
 
 /// A number with so many significant digits, as printf's %g; NaN, inf, -inf.
 std::string significant(double value, int digits);
+/// A number with so many digits after the point, as printf's %f.
+std::string fixed(double value, int digits);
 
 /// A JSON string with its quotes: escaped is what RFC 8259 demands, and U+007F-9F, bidirectional marks and
 /// line separators. Invalid UTF-8 becomes U+FFFD.

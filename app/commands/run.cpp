@@ -102,9 +102,21 @@ void compute(std::vector<Destination>& destinations, const PlannedDocument& docu
     if (options.verbose) say_more(document, time.count(), diagnostics);
 }
 
+/// Whether nothing is written but tables: then rows that they leave out are not computed.
+bool writes_tables_only(const Options& options) {
+    const auto is_cut = [&](const std::optional<Format>& f) {
+        return row_of(f.value_or(options.standard_format())).cut;
+    };
+    return std::all_of(options.targets.begin(), options.targets.end(),
+                       [&](const Target& t) { return is_cut(t.format); }) &&
+           ((!options.targets.empty() && !options.format) || is_cut(options.format));
+}
+
 }  // namespace
 
-void run_command(const Options& options, const Diagnostics& diagnostics) {
+void run_command(const Options& asked, const Diagnostics& diagnostics) {
+    Options options = asked;
+    if (writes_tables_only(options)) options.request.cut_rows = table_rows;
     const std::vector<PlannedDocument> documents = plan_all(options);
     if (options.list_stages) return list_stages(documents);
     std::vector<Destination> destinations = open_destinations(options, documents);

@@ -1,23 +1,16 @@
 #include "lib/mistakes/probe.hpp"
 
-#include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "lib/error.hpp"
 #include "lib/input/value.hpp"
 #include "lib/random/torch.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
 
 constexpr std::uint64_t most_seeds = 60;
-
-std::string number(double x) {
-    std::array<char, 40> text{};
-    std::snprintf(text.data(), text.size(), "%.4f", x);
-    return text.data();
-}
 
 /// Normal numbers of four digits, row by row.
 class Writer {
@@ -28,7 +21,7 @@ class Writer {
         std::vector<float> x(static_cast<std::size_t>(n));
         torch::normal(generator_, x, 0, size);
         std::string out = "[";
-        for (const float v : x) out += (out.size() > 1 ? ", " : "") + number(static_cast<double>(v));
+        for (const float v : x) out += (out.size() > 1 ? ", " : "") + fixed(static_cast<double>(v), 4);
         return out + "]";
     }
     std::string matrix(Index rows, Index columns, double size, const std::string& indent) {
@@ -59,7 +52,7 @@ void write_document(const ProbeAsk& ask, std::uint64_t seed, Probe& probe) {
     out += "  \"causal\": " +
            (ask.causal == "true" || ask.causal == "false" ? ask.causal : "\"" + ask.causal + "\"") + ",\n";
     if (ask.window) out += "  \"window\": {\"left\": " + std::to_string(*ask.window) + "},\n";
-    if (ask.softcap) out += "  \"softcap\": " + number(*ask.softcap) + ",\n";
+    if (ask.softcap) out += "  \"softcap\": " + fixed(*ask.softcap, 4) + ",\n";
     if (ask.rope) out += "  \"rope\": {\"base\": 10000, \"pairs\": \"half\"},\n";
     const auto array = [&](const std::string& indent, const std::string& name, const std::string& numbers) {
         arrays += (arrays.empty() ? "{\"" : ",\n\"") + name + "\": " + numbers;

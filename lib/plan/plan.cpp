@@ -1,9 +1,9 @@
 #include "lib/plan/plan.hpp"
 
-#include <array>
 #include <cmath>
 
 #include "lib/plan/builder.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
@@ -35,9 +35,7 @@ void choose_scale(Builder& b) {
     plan.scaled = true;
     if (b.problem.scale) {
         plan.scale = *b.problem.scale;
-        std::array<char, 40> text{};
-        std::snprintf(text.data(), text.size(), "%.9g", plan.scale);
-        plan.scale_text = text.data();
+        plan.scale_text = significant(plan.scale, 9);
         if (plan.dtype == DType::float32 && !std::isfinite(static_cast<float>(plan.scale)))
             fail("/scale", "is " + plan.scale_text + ", above the largest float32",
                  "use \"dtype\": \"float64\"");
@@ -63,10 +61,7 @@ void check_ranges(const Plan& plan) {
         for (Index k = 0; k < t.numbers.size(); ++k) {
             const double v = t.numbers[k];
             if (!std::isfinite(v) || std::isfinite(static_cast<float>(v))) continue;
-            std::array<char, 40> text{};
-            std::snprintf(text.data(), text.size(), "%.9g", v);
-            fail(t.pointer,
-                 "holds " + std::string(text.data()) + ", above the largest float32 (3.4028235e+38)",
+            fail(t.pointer, "holds " + significant(v, 9) + ", above the largest float32 (3.4028235e+38)",
                  "use \"dtype\": \"float64\"");
         }
     }

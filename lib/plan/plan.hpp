@@ -56,6 +56,11 @@ struct Variant {
 
 std::span<const Variant> all_variants();
 
+/// How many query rows a table shows: all, or of more than `most` the first and the last ones.
+struct RowCut {
+    Index most, first, last;
+};
+
 /// What the command line asks of a run, as typed; names are resolved against the document while planning.
 struct Request {
     std::vector<std::string> stages;                      ///< empty: all that are not on request
@@ -63,6 +68,7 @@ struct Request {
     std::optional<DType> dtype;
     std::optional<Index> max_memory;  ///< bytes
     int threads = 0;                  ///< 0: what the machine offers
+    std::optional<RowCut> cut_rows;   ///< no other rows are needed, unless `rows` asks for some
 };
 
 /// A piece of a weight matrix or bias: rows (outputs) of one source tensor that land at columns of the whole.
@@ -105,6 +111,7 @@ struct AxisSelection {
     bool all = true;
     bool asked = false;          ///< by the command line, be it for all of them
     std::vector<Index> indices;  ///< always filled, sorted, no index twice
+    Index left_out = 0;          ///< of query rows: those that Request::cut_rows leaves out, not computed
 };
 
 struct MaskRule {

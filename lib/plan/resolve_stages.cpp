@@ -1,18 +1,12 @@
 #include <algorithm>
 #include <array>
-#include <cstdio>
 
 #include "lib/input/choices.hpp"
 #include "lib/plan/builder.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
-
-std::string number(double v) {
-    std::array<char, 40> text{};
-    std::snprintf(text.data(), text.size(), "%.9g", v);
-    return text.data();
-}
 
 /// "embeddings · W_query + b_query", or the input's own name where nothing projects it.
 std::string projected(const Builder& b, WeightRole r, const std::string& input, std::string_view role) {
@@ -98,7 +92,7 @@ std::string add_scores(Builder& b, const std::string& queries, const std::string
     };
     const auto cap_and_bias = [&] {
         if (plan.softcap) {
-            const std::string c = number(*plan.softcap);
+            const std::string c = significant(*plan.softcap, 9);
             add(Stage::capped_scores, c + " · tanh(" + last + " / " + c + ")");
             last = "capped_scores";
         }
@@ -127,8 +121,9 @@ std::string add_scores(Builder& b, const std::string& queries, const std::string
         last = "renormalized_weights";
     }
     if (plan.dropout) {
-        add(Stage::dropped_weights,
-            plan.dropout->p == 1 ? "0 · " + last : last + " · keep / (1 - " + number(plan.dropout->p) + ")");
+        add(Stage::dropped_weights, plan.dropout->p == 1
+                                        ? "0 · " + last
+                                        : last + " · keep / (1 - " + significant(plan.dropout->p, 9) + ")");
         last = "dropped_weights";
     }
     add(Stage::context, last + " · " + b.values_name);

@@ -58,6 +58,20 @@ void add_part(std::string_view part, Index n, const std::vector<std::string>* to
                did_you_mean(part, names));
 }
 
+/// Below this many pairs of query and key all rows are computed, also those that no table shows: that takes
+/// no time that is noticed, and warnings speak of all of them.
+constexpr double worth_leaving_out = 1e6;
+
+void leave_out(const Plan& plan, const RowCut& cut, AxisSelection& rows) {
+    const double pairs = static_cast<double>(plan.batch_shown.indices.size()) *
+                         static_cast<double>(plan.heads_shown.indices.size()) *
+                         static_cast<double>(plan.queries) * static_cast<double>(plan.keys);
+    if (plan.queries <= cut.most || pairs < worth_leaving_out) return;
+    rows.all = false;
+    rows.left_out = plan.queries - cut.first - cut.last;
+    rows.indices.erase(rows.indices.begin() + cut.first, rows.indices.end() - cut.last);
+}
+
 void choose_stages(Plan& plan, const std::vector<std::string>& asked) {
     if (asked.empty()) {
         for (PlannedStage& s : plan.stages) s.shown = !info_of(s.stage).on_request;
@@ -125,6 +139,7 @@ void resolve_selection(Builder& b) {
     plan.kv_heads_shown.all = static_cast<Index>(kv.size()) == plan.kv_heads;
     plan.queries_shown =
         select_axis(r.rows, plan.queries, &plan.query_tokens, {"--rows", "row", "query rows"});
+    if (r.cut_rows && !r.rows) leave_out(plan, *r.cut_rows, plan.queries_shown);
     plan.keys_shown = select_axis(r.cols, plan.keys, &plan.key_tokens, {"--cols", "column", "keys"});
     plan.new_keys_shown.asked = plan.keys_shown.asked;
     for (const Index j : plan.keys_shown.indices)

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/render/escape.hpp"
 #include "lib/render/render.hpp"
 #include "lib/run/pool.hpp"
 
@@ -13,7 +14,8 @@ namespace attn {
 /// Bytes on their way to an output, handed over in large pieces.
 class Bytes {
   public:
-    explicit Bytes(Output& output) : output_(output) {}
+    /// `ascii`: JSON, whose strings get \u escapes for what is not ASCII.
+    explicit Bytes(Output& output, bool ascii = false) : output_(output), ascii_(ascii) {}
 
     std::string text;  ///< append here, then call pass()
 
@@ -44,7 +46,8 @@ class Bytes {
                 const Index first = from + job * each;
                 for (Index i = first; i < std::min(first + each, end); ++i) write(out, i);
             });
-            for (Index job = 0; job < jobs; ++job) output_.write(texts_[static_cast<std::size_t>(job)]);
+            for (Index job = 0; job < jobs; ++job)
+                output_.write(texts_[static_cast<std::size_t>(job)]);  // numbers
         }
     }
 
@@ -52,7 +55,7 @@ class Bytes {
         if (text.size() >= piece) pass_all();
     }
     void pass_all() {
-        output_.write(text);
+        output_.write(ascii_ ? json_in_ascii(text) : text);
         text.clear();
     }
     void flush() {
@@ -66,6 +69,7 @@ class Bytes {
     static constexpr Index numbers_of_a_job = 1 << 13;
     static constexpr std::size_t jobs_of_a_worker = 4;
     Output& output_;
+    bool ascii_;
     int threads_ = 1;
     std::unique_ptr<Pool> pool_;
     std::vector<std::string> texts_;

@@ -47,6 +47,9 @@ const FormatRow& row_of(Format format);
 inline std::string_view name_of(Format format) { return row_of(format).name; }
 inline bool is_binary(Format format) { return row_of(format).binary; }
 
+/// Which query rows formats show that are cut.
+constexpr RowCut table_rows{24, 8, 4};
+
 /// Where bytes go: a file, standard output, a string.
 class Output {
   public:
@@ -62,11 +65,11 @@ class Output {
 
 /// How a result is written. Which formats obey which of the first members: FormatRow::obeys.
 struct RenderOptions {
-    NonFinite nonfinite = NonFinite::string;
-    bool squeeze = false;  ///< axes of length 1 are left out
-    bool compact = false;  ///< JSON: one line; LaTeX: a bmatrix, without labels
+    NonFinite nonfinite = NonFinite::string;  ///< CSV as in_csv() says
+    bool squeeze = false;                     ///< axes of length 1 are left out
+    bool compact = false;                     ///< JSON: one line; LaTeX: a bmatrix, without labels
     bool colour = false;
-    bool ascii = false;             ///< our own marks in ASCII, other characters escaped
+    bool ascii = false;             ///< no byte above 127: our own marks spelled, other characters escaped
     int width = 80;                 ///< columns of a table
     int precision = 4;              ///< digits after the point
     std::optional<int> top;         ///< the largest weights of each row

@@ -12,18 +12,6 @@ std::string padding(std::string_view utf8, int columns) {
     return std::string(static_cast<std::size_t>(std::max(0, columns - display_width(utf8))), ' ');
 }
 
-bool begins_formula(std::string_view utf8) {
-    for (std::size_t at = 0; at < utf8.size();) {
-        const CodePoint point = decode_utf8(utf8, at);
-        if (std::u32string_view(U"=+-@\t\r＝＋－＠").find(point.value) != std::u32string_view::npos)
-            return true;
-        if (std::u32string_view(U" \n\u00A0\u3000").find(point.value) == std::u32string_view::npos)
-            return false;
-        at += point.size;
-    }
-    return false;
-}
-
 }  // namespace
 
 std::string pad_left(std::string_view utf8, int columns) { return padding(utf8, columns).append(utf8); }
@@ -31,14 +19,26 @@ std::string pad_right(std::string_view utf8, int columns) {
     return std::string(utf8) + padding(utf8, columns);
 }
 
-std::string csv_cell(std::string_view utf8) {
-    std::string cell = harmless(utf8);
-    if (begins_formula(utf8)) cell.insert(cell.begin(), '\'');
-    const bool spaced = !cell.empty() && (cell.front() == ' ' || cell.back() == ' ');
-    if (!spaced && cell.find_first_of(",;\"") == std::string::npos) return cell;
-    std::string quoted = "\"";
-    for (const char c : cell) quoted.append(c == '"' ? 2 : 1, c);
-    return quoted += '"';
+std::vector<std::string> lines_of_words(std::string_view text, int columns, int first) {
+    std::vector<std::string> out;
+    std::string line;
+    while (!text.empty()) {
+        // Spaces at the front of the text belong to its first word.
+        const std::size_t begin = out.empty() && line.empty() ? text.find_first_not_of(' ') : 0;
+        const std::size_t space = std::min(text.find(' ', begin), text.size());
+        const std::string word(text.substr(0, space));
+        text.remove_prefix(std::min(space + 1, text.size()));
+        const std::string more = line.empty() ? word : line + " " + word;
+        const bool is_short = out.empty() && first < columns;
+        if ((!line.empty() || is_short) && display_width(more) > (out.empty() ? first : columns)) {
+            out.push_back(std::move(line));
+            line = word;
+        } else {
+            line = more;
+        }
+    }
+    if (!line.empty() || out.empty()) out.push_back(std::move(line));
+    return out;
 }
 
 }  // namespace attn

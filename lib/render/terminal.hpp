@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace attn {
 
@@ -13,9 +14,8 @@ constexpr std::string_view bold = "\x1b[1m", dim = "\x1b[2m", red = "\x1b[1;31m"
 std::string pad_left(std::string_view utf8, int columns);
 std::string pad_right(std::string_view utf8, int columns);
 
-/// A cell of CSV (RFC 4180): harmless(), in quotes where it needs them. A cell that a spreadsheet could take
-/// for a formula (it begins with = + - @, a tab or a carriage return, full-width forms and leading spaces
-/// included) gets a ' in front.
-std::string csv_cell(std::string_view utf8);
+/// The words of a text in lines of at most `columns` terminal columns, the first one of at most `first`. A
+/// longer word stands alone; one that does not fit into a shorter first line leaves that empty.
+std::vector<std::string> lines_of_words(std::string_view text, int columns, int first);
 
 }  // namespace attn

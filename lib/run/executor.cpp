@@ -106,7 +106,35 @@ std::vector<std::string> Executor<T>::run(Sink& sink) {
     } else {
         pass(sink, shown);
     }
+    look_at_rows_left_out();
     return findings_.warnings();
+}
+
+/// Rows that no table shows are not computed; which of them see no key is known from the masks.
+template <class T>
+void Executor<T>::look_at_rows_left_out() {
+    if (plan_.queries_shown.left_out == 0 || !plan_.masked || !wants(Stage::weights, Stage::output) ||
+        plan_.has_appended())
+        return;
+    const auto by_head = [&](const MaskRule& m) {
+        const Shape& shape = plan_.tensors[m.tensor].shape;
+        return shape.size() > 2 && shape[shape.size() - 3] > 1;
+    };
+    const bool differ = std::any_of(plan_.masks.begin(), plan_.masks.end(), by_head);
+    const auto& heads = plan_.heads_shown.indices;
+    std::vector<Index> rows;
+    for (const Index b : plan_.batch_shown.indices)
+        for (const Index h : heads) {
+            if (h == heads.front() || differ) {
+                rows.clear();
+                for (Index i = 0; i < plan_.queries; ++i)
+                    if (mask_.hides_all(b, h, i)) rows.push_back(i);
+            }
+            for (const Index i : rows)
+                if (!std::binary_search(plan_.queries_shown.indices.begin(),
+                                        plan_.queries_shown.indices.end(), i))
+                    findings_.empty_row_left_out(b, h, i);
+        }
 }
 
 /// Computes what `shown` needs, and pushes those stages.

@@ -65,6 +65,7 @@ class Executor {
                         const std::vector<RowBlock>& blocks);
     void trace_in_order(Sink& sink, const std::vector<const PlannedStage*>& shown, Stage last,
                         const std::vector<RowBlock>& blocks);
+    void look_at_rows_left_out();
     void take_block(const RowBlock& block, Stage last, const TraceSpace<T>& w, Findings& findings);
     void emit_source(Sink& sink, const PlannedStage& stage);
     void emit_per_key(Sink& sink, const PlannedStage& stage);

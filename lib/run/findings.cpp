@@ -18,15 +18,23 @@ bool may_hold_minus_infinity(const Plan& plan, Stage stage) {
 }  // namespace
 
 void Findings::start() {
-    empty_count_ = most_empty_ = 0;
+    empty_count_ = most_empty_ = empty_left_out_ = 0;
     first_empty_.reset();
     first_nonfinite_.reset();
 }
 
-void Findings::empty_row(Index batch, Index head, Index query) {
-    const std::array<Index, 3> place{batch, head, query};
+void Findings::take_first(const std::array<Index, 3>& place) {
     if (!first_empty_ || place < *first_empty_) first_empty_ = place;
+}
+
+void Findings::empty_row(Index batch, Index head, Index query) {
+    take_first({batch, head, query});
     most_empty_ = std::max(most_empty_, ++empty_count_);
+}
+
+void Findings::empty_row_left_out(Index batch, Index head, Index query) {
+    take_first({batch, head, query});
+    ++empty_left_out_;
 }
 
 void Findings::look_at(const Rows& rows) {
@@ -57,8 +65,7 @@ void Findings::look_at(const Rows& rows) {
 void Findings::merge(const Findings& other) {
     const auto& place = other.first_nonfinite_;
     if (place && (!first_nonfinite_ || place->at < first_nonfinite_->at)) first_nonfinite_ = place;
-    if (other.first_empty_ && (!first_empty_ || *other.first_empty_ < *first_empty_))
-        first_empty_ = other.first_empty_;
+    if (other.first_empty_) take_first(*other.first_empty_);
     empty_count_ += other.empty_count_;
     most_empty_ = std::max(most_empty_, empty_count_);
 }
@@ -67,7 +74,8 @@ std::vector<std::string> Findings::warnings() const {
     std::vector<std::string> out;
     if (first_empty_) {
         const auto& [b, h, q] = *first_empty_;
-        const std::string rows = most_empty_ == 1 ? "1 row has" : std::to_string(most_empty_) + " rows have";
+        const Index count = most_empty_ + empty_left_out_;
+        const std::string rows = count == 1 ? "1 row has" : std::to_string(count) + " rows have";
         const char* result = plan_.empty_rows == EmptyRows::zero  ? "weights and context are 0"
                              : plan_.empty_rows == EmptyRows::nan ? "weights and context are NaN"
                                                                   : "weights are 1/keys";
@@ -88,7 +96,8 @@ std::vector<std::string> Findings::warnings() const {
         }
         const std::string value = std::isnan(p.value) ? "NaN" : p.value > 0 ? "Infinity" : "-Infinity";
         out.push_back(std::string(info_of(static_cast<Stage>(p.at[0])).name) + at + "] is " + value +
-                      ": the first number that is not finite");
+                      ": the first number that is not finite" +
+                      (plan_.queries_shown.left_out > 0 ? ", of the rows that are shown" : ""));
     }
     return out;
 }

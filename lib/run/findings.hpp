@@ -20,6 +20,8 @@ class Findings {
     void start();
     void start_pass() { empty_count_ = 0; }
     void empty_row(Index batch, Index head, Index query);
+    /// The same of a row that is not computed: counted once, beside those of the fullest pass.
+    void empty_row_left_out(Index batch, Index head, Index query);
     /// Looks for numbers that are not finite where the stage should have none.
     void look_at(const Rows& rows);
     /// What another worker has found in the same pass.
@@ -28,7 +30,8 @@ class Findings {
 
   private:
     const Plan& plan_;
-    Index empty_count_ = 0, most_empty_ = 0;
+    void take_first(const std::array<Index, 3>& place);
+    Index empty_count_ = 0, most_empty_ = 0, empty_left_out_ = 0;
     std::optional<std::array<Index, 3>> first_empty_;
     struct Place {
         std::array<Index, 6> at;  ///< stage, batch, head, token (of states), row, column

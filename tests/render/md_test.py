@@ -95,7 +95,7 @@ class Tests:
                 want = "…" if "…" in (row[0], column) else write(numbers[int(row[0])][int(column)])
                 self.report.equal(f"cut: row {row[0]}, column {column}", cell, want)
         self.report.matches("cut: a note on rows", text, r"\n28 of 40 rows left out: --rows shows them\n")
-        self.report.matches("cut: a note on columns", text, r"\n\d+ of 40 columns left out: --width shows more\n")
+        self.report.matches("cut: a note on columns", text, r"\n\d+ of 40 columns left out: --cols or --width shows them\n")
         text = self.call(path, "-f", "md", "--stages", "scores", "--rows", "0:40", *WIDE).text
         (_, header, rows), = [b for b in tables.markdown_blocks(text) if b[0] == "table"]
         self.report.check(len(rows) == 40 and len(header) == 41 and "left out" not in text, "asked for: all", 40, len(rows))

@@ -91,6 +91,10 @@ TEST_CASE("number: non-finite values by policy") {
     CHECK(number(-infinity, NonFinite::null) == "null");
     CHECK(number(nan, NonFinite::bare) == "NaN");
     CHECK(number(-infinity, NonFinite::bare) == "-Infinity");
+    CHECK(number(-infinity, NonFinite::csv) == "-inf");
+    CHECK(number(infinity, NonFinite::csv) == "inf");
+    CHECK(number(nan, NonFinite::csv) == "NaN");
+    CHECK(number(nan, NonFinite::empty).empty());
 }
 
 TEST_CASE("number: shortest text that reads back, over random bit patterns") {

@@ -97,14 +97,143 @@ TEST_CASE("text: plan, heading, named shape, labels, points below points, hidden
           "b  0.0230  0.9770\n");
 }
 
-TEST_CASE("text: a large finite number turns the stage to exponents, a small one rounds") {
+TEST_CASE("text: a large finite number turns the stage to exponents, a small one gets a mark") {
     RenderOptions o;
     o.precision = 2;
     const std::string text =
         rendered(R"({"embeddings":[[1e6,0.001]]})", Format::text, o, stages({"queries"}));
     CHECK(text.find("1.00e+06  1.00e-03") != std::string::npos);
     CHECK(rendered(R"({"embeddings":[[9e5,0.001]]})", Format::text, o, stages({"queries"}))
-              .find("900000.00  0.00") != std::string::npos);
+              .find("900000.00  ~0\n~0 is not 0 but rounds to it: -p shows more digits\n") !=
+          std::string::npos);
+}
+
+TEST_CASE("tables: no number that is not 0 is shown as 0") {
+    const auto shown = [](const char* row, Format format, int precision = 4) {
+        RenderOptions o;
+        o.precision = precision;
+        return rendered(std::string(R"({"embeddings":[[)") + row + "]]}", format, o, stages({"queries"}));
+    };
+    // Nothing of 1e-3 or more: exponents, and 0 stays 0.
+    CHECK(shown("0.000999,-0.000001,0", Format::text).ends_with("0  9.9900e-04  -1.0000e-06  0.0000e+00\n"));
+    CHECK(shown("0,0", Format::text).ends_with("0  0.0000  0.0000\n"));
+    CHECK(shown("-0.0,0.001", Format::text).ends_with("0  -0.0000  0.0010\n"));
+    // Half of the last digit is the limit; the exact value decides: 0.00005 as a float is below it.
+    const std::string note = "~0 is not 0 but rounds to it: -p shows more digits\n";
+    CHECK(shown("1,0.00005,-0.00005,0.0000501,-1e-30,0", Format::text)
+              .ends_with("0  1.0000  ~0  -~0  0.0001  -~0  0.0000\n" + note));
+    CHECK(shown("1,0.5,0.75,-0.25", Format::text, 0).ends_with("0  1  ~0  1  -~0\n" + note));
+    CHECK(shown("1,-1e-9", Format::md).ends_with("| 0 | 1.0000 | -~0 |\n\n\\" + note));
+    CHECK(shown("1,-1e-9", Format::tex).find("0 & $1.0000$ & $-{\\sim}0$ \\\\\n") != std::string::npos);
+    CHECK(shown("1,-1e-9", Format::tex)
+              .ends_with("\\noindent \\textasciitilde{}0 is not 0 but rounds to it: "
+                         "-p shows more digits\\par\n"));
+    CHECK(shown("1,-1e-9", Format::torch).find('~') == std::string::npos);
+    // A number that the width leaves out needs no note; nor do weights that the mask hides.
+    CHECK(rendered(two, Format::text).find('~') == std::string::npos);
+    RenderOptions top;
+    top.top = 2;
+    CHECK(rendered(R"({"queries":[[1]],"keys":[[0],[12]],"values":[[1],[2]],"scale":"none"})", Format::text,
+                   top, stages({"weights"}))
+              .ends_with("0  1 1.0000 · 0 ~0\n" + note));
+}
+
+TEST_CASE("text: the largest of 100 000 equal weights are numbers") {
+    RenderOptions top;
+    top.top = 2;
+    const std::string text =
+        rendered(R"({"queries":[[0]],"keys":{"init":"torch.rand","seed":1,"shape":[100000,1]},)"
+                 R"("values":{"init":"torch.rand","seed":2,"shape":[100000,1]}})",
+                 Format::text, top, stages({"weights"}));
+    CHECK(text.ends_with("0  0 1.0000e-05 · 1 1.0000e-05\n"));
+}
+
+namespace {
+
+/// Counts what a run computes for its sink.
+class Counting : public Sink {
+  public:
+    explicit Counting(Sink& next) : next_(next) {}
+    void begin(const Plan& plan) override { next_.begin(plan); }
+    void begin_stage(const Plan& plan, const PlannedStage& stage) override { next_.begin_stage(plan, stage); }
+    void rows(const Rows& rows) override {
+        count += rows.row_count();
+        next_.rows(rows);
+    }
+    void end_stage(const PlannedStage& stage) override { next_.end_stage(stage); }
+    void end(const std::vector<std::string>& warnings) override {
+        said = warnings;
+        next_.end(warnings);
+    }
+    Index count = 0;
+    std::vector<std::string> said;
+
+  private:
+    Sink& next_;
+};
+
+}  // namespace
+
+TEST_CASE("tables: of a long input only the rows that are shown are computed") {
+    const std::string document =
+        R"({"queries":{"init":"torch.randn","seed":1,"shape":[8000,2]},"keys":{"init":"torch.randn","seed":2,)"
+        R"("shape":[8000,2]},"values":{"init":"torch.randn","seed":3,"shape":[8000,2]},"causal":true})";
+    Request cut = stages({"scores", "masked_scores", "weights", "context"}), asked = cut;
+    cut.cut_rows = table_rows;
+    asked.rows = "0:8,7996:8000";
+    const Plan some = plan_of(document, cut), twelve = plan_of(document, asked);
+    CHECK(some.flops == twelve.flops);
+    CHECK(plan_of(document, stages({"context"})).flops > 100 * some.flops);
+    for (const Format format : {Format::text, Format::md, Format::tex}) {
+        Text all, part;
+        const auto sink = make_sink(format, all, {});
+        Counting counting(*sink);
+        run(some, counting);
+        CHECK(counting.count == 4 * 12);
+        run(twelve, *make_sink(format, part, {}));
+        const std::string note = "7988 of 8000 rows left out, not computed: ";
+        CHECK(all.text.find(note) != std::string::npos);
+        CHECK(all.text.find("query 8000") != std::string::npos);
+        // Every line of numbers is that of the twelve rows.
+        std::size_t rows = 0;
+        for (std::size_t from = 0; from < part.text.size();) {
+            const std::size_t end = part.text.find('\n', from);
+            const std::string line = part.text.substr(from, end - from + 1);
+            from = end + 1;
+            if (line.find("left out") != std::string::npos) continue;
+            if (line.find_first_of("0123456789") == 0 || line.starts_with("| ")) {
+                ++rows;
+                CHECK(all.text.find("\n" + line) != std::string::npos);
+            }
+        }
+        CHECK((format == Format::tex || rows >= 48));
+    }
+}
+
+TEST_CASE("tables: rows that are left out are counted where they see no key") {
+    // Item 1 sees 5 keys, from query 5 on with the window none.
+    const std::string document =
+        R"({"queries":{"init":"torch.randn","seed":1,"shape":[2,2,800,1]},"keys":{"init":"torch.randn","seed":2,)"
+        R"("shape":[2,2,800,1]},"values":{"init":"torch.randn","seed":3,"shape":[2,2,800,1]},)"
+        R"("key_lengths":[800,5],"causal":true,"window":{"left":0}})";
+    Request cut = stages({"weights"});
+    cut.cut_rows = table_rows;
+    for (const Request& request : {cut, stages({"weights"})}) {
+        Text out;
+        const auto sink = make_sink(Format::text, out, {});
+        Counting counting(*sink);
+        run(plan_of(document, request), counting);
+        CHECK(counting.count == (request.cut_rows ? 4 * 12 : 4 * 800));
+        CHECK(counting.said ==
+              std::vector<std::string>{"1590 rows have no visible key (first: batch 1, head 0, query 5): "
+                                       "weights and context are 0"});
+    }
+    cut.rows = "3";
+    CHECK(plan_of(document, cut).queries_shown.indices == std::vector<Index>{3});
+    // Few pairs: all rows are computed, and all warnings are whole.
+    Request few = stages({"scores"});
+    few.cut_rows = table_rows;
+    CHECK(plan_of(R"({"embeddings":{"init":"torch.randn","seed":1,"shape":[40,3]}})", few).queries_shown.all);
 }
 
 TEST_CASE("text: a wide and long stage is cut in the middle, and says so") {
@@ -240,7 +369,7 @@ TEST_CASE("csv: a line for each cell, empty where a column does not apply, no fo
           "queries,0,0,0,0,'=1+1,,1\r\n"
           "queries,0,0,1,0,\"b,c\",,2\r\n"
           "masked_scores,0,0,0,0,'=1+1,'=1+1,1\r\n"
-          "masked_scores,0,0,0,1,'=1+1,\"b,c\",-Infinity\r\n"
+          "masked_scores,0,0,0,1,'=1+1,\"b,c\",-inf\r\n"
           "masked_scores,0,0,1,0,\"b,c\",'=1+1,2\r\n"
           "masked_scores,0,0,1,1,\"b,c\",\"b,c\",4\r\n");
 }

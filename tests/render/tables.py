@@ -120,7 +120,8 @@ def latex_plain(cell):
 def latex_number(cell):
     """A cell of mathematics as the text has it."""
     cell = cell[1:-1] if cell.startswith("$") else cell
-    cell = {"\\cdot": "·", "\\infty": "inf", "-\\infty": "-inf", "\\mathrm{NaN}": "nan"}.get(cell, cell)
+    cell = {"\\cdot": "·", "\\infty": "inf", "-\\infty": "-inf", "\\mathrm{NaN}": "nan", "{\\sim}0": "~0",
+            "-{\\sim}0": "-~0"}.get(cell, cell)
     if found := re.fullmatch(r"(.*)\\times 10\^\{(-?\d+)\}", cell):
         return "%se%+03d" % (found[1], int(found[2]))
     return cell
@@ -148,10 +149,22 @@ def value(written, dtype):
 
 
 def shown(stage, precision=4):
-    """A function from a number of the stage to its text: the digits of its exact value, rounded half to even."""
+    """A function from a number of the stage to its text: the digits of its exact value, rounded half to even.
+
+    Exponents where the largest is 1e6 or more or below 1e-3; ~0 for what is not 0 and has no digit but 0.
+    """
     numbers = [value(x, stage["dtype"]) for *_, rows in matrices(stage) for row in rows for x in row]
-    large = max((abs(v) for v in numbers if v - v == 0), default=0) >= 1e6
-    return lambda x: "%.*{}".format("e" if large else "f") % (precision, value(x, stage["dtype"]))
+    largest = max((abs(v) for v in numbers if v - v == 0), default=0)
+    form = "%.*e" if largest >= 1e6 or 0 < largest < 1e-3 else "%.*f"
+
+    def text_of(x):
+        number = value(x, stage["dtype"])
+        text = form % (precision, number)
+        if number == 0 or number - number != 0 or re.search("[1-9]", text):
+            return text
+        return "-~0" if number < 0 else "~0"
+
+    return text_of
 
 
 def wrong_cell(cells, rows, write):

@@ -8,7 +8,9 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "lib/render/escape.hpp"
 #include "lib/render/terminal.hpp"
 
 using attn::clip;
@@ -168,4 +170,26 @@ TEST_CASE("padding: by columns") {
     CHECK(attn::pad_right("注", 4) == "注  ");
     CHECK(attn::pad_left("long", 2) == "long");
     CHECK(attn::pad_right("e\u0301", 2) == "e\u0301 ");
+}
+
+TEST_CASE("escapes: one table of marks, three ways to write them") {
+    CHECK(attn::in_ascii("√2 · ᵀ ≤ … ü 😀") == "sqrt 2 . ^T <= ... \\u00fc \\U0001f600");
+    CHECK(attn::latex_words("√2 · φ_1") == "$\\surd$2 $\\cdot$ $\\varphi$\\_1");
+    CHECK(attn::latex_text("√ {a} …") == "√ \\{a\\} \\dots{}");
+    CHECK(attn::text_of_mathematics("√_a\"é日", false) == "$\\surd$$\\_$a''éU+65E5");
+    CHECK(attn::text_of_mathematics("é", true) == "U+00E9");
+    CHECK(attn::json_in_ascii("{\"é\": \"😀a\"}") == "{\"\\u00e9\": \"\\ud83d\\ude00a\"}");
+    CHECK(csv_cell("ü,", true) == "\"\\u00fc,\"");
+    CHECK(attn::markdown_text("a|b <c> :d: e: f") == "a\\|b &lt;c&gt; \\:d: e: f");
+}
+
+TEST_CASE("words in lines: no line is wider, nothing is lost") {
+    using Lines = std::vector<std::string>;
+    CHECK(attn::lines_of_words("one two three", 7, 7) == Lines{"one two", "three"});
+    CHECK(attn::lines_of_words("one two three", 7, 3) == Lines{"one", "two", "three"});
+    CHECK(attn::lines_of_words("seven one", 7, 3) == Lines{"", "seven", "one"});
+    CHECK(attn::lines_of_words("  a bb", 4, 4) == Lines{"  a", "bb"});
+    CHECK(attn::lines_of_words("longer than that", 3, 3) == Lines{"longer", "than", "that"});
+    CHECK(attn::lines_of_words("√√√ √√√", 7, 7) == Lines{"√√√ √√√"});  // columns, not bytes
+    CHECK(attn::lines_of_words("", 5, 5) == Lines{""});
 }

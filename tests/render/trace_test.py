@@ -149,8 +149,15 @@ def cells_of_csv(raw, trace):
         if not order or order[-1] != name:
             order.append(name)
         cells[place] = float(value)
+        if not math.isfinite(cells[place]) and value not in ("inf", "-inf", "NaN"):
+            raise ValueError(f"{place} is {value!r}")
         tokens[place] = (row_token, column_token)
     return cells, tokens, order
+
+
+def nothing(shape):
+    """The nested lists of a shape with an axis of length 0."""
+    return [nothing(shape[1:]) for _ in range(shape[0])]
 
 
 def differences(found, wanted):
@@ -394,6 +401,84 @@ class Tests:
         self.torch(document, whole)
         self.listing(document, whole)
 
+    def without_numbers(self):
+        """Columns that are all cached, or all appended: nothing is left of the stages of new keys."""
+        report, rows = self.report, [[[[1, 2]], [[3, 4]]], [[[5, 6]], [[7, 8]]]]
+        given = {"queries": rows, "keys": rows, "values": rows, "past_keys": rows, "past_values": rows, "add_zero_attn": True,
+                 "qk_norm": {"type": "rms"}, "rope": {}}
+        path = os.path.join(self.folder, "cached.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(given, file)
+        empty = ["keys", "values", "normed_keys", "rotated_keys"]
+        for column in ("0", "2"):
+            for options in ([], ["--compact"], ["--squeeze"], ["--squeeze", "--compact"]):
+                name = f"--cols {column} {' '.join(options)}"
+                trace = self.trace(name, path, "--cols", column, *options)
+                if not trace:
+                    continue
+                self.holds("trace", trace, name)
+                for stage in empty:
+                    shape = [2, 2, 0, 2]
+                    found = trace["stages"][stage]
+                    report.equal(f"{name}: {stage}", (found["shape"], found["data"]), (shape, nothing(shape)))
+                if not options:
+                    cells = [{k: v for k, v in cells.items() if k[0] not in empty} for cells in (
+                        cells_of_json(trace), cells_of_csv(self.run(path, "--cols", column, "-f", "csv").out, trace)[0],
+                        cells_of_ndjson(self.run(path, "--cols", column, "-f", "ndjson").out, trace)[0])]
+                    report.check(len(cells[0]) > 0 and all(sorted(c.items()) == sorted(cells[0].items()) for c in cells),
+                                 f"{name}: csv, ndjson", "what there is", [len(c) for c in cells])
+            for form, pattern in (("text", r"\nkeys = as given +\[batch 2, head 2, key 0, dim 2\]\n\nvalues"),
+                                  ("md", r"\n## keys\n\n`keys = as given` `\[batch 2, head 2, key 0, dim 2\]`\n\n## values"),
+                                  ("tex", r"\{\[\}batch 2, head 2, key 0, dim 2\{\]\}\\par\n\n\\subsection\*\{values\}"),
+                                  ("torch", r"\nkeys = \ntensor\(\[\], size=\(2, 2, 0, 2\)\)\nvalues")):
+                made = self.run(path, "--cols", column, "-f", form)
+                report.check(made.status == 0 and re.search(pattern, made.text), f"--cols {column}: {form}", pattern, made.text[:400])
+        one = {k: [[1]] for k in ("queries", "keys", "values", "past_keys", "past_values")}
+        squeezed = self.run("--cols", "0", "-f", "json", "--squeeze", stdin=json.dumps(one).encode())
+        report.equal("--squeeze of [1, 1, 0, 1]", json_values(squeezed.out)[0]["stages"]["keys"]["data"], [])
+
+    def ascii(self, document):
+        """--ascii: no byte above 127 in any format; JSON has the same content, tokens of CSV are escaped."""
+        report, name = self.report, document.name
+        for form in ("text", "md", "tex", "json", "ndjson", "csv", "torch"):
+            made, plain = (self.run("-q", document.path, "-f", form, *more) for more in (["--ascii"], []))
+            report.check(made.status == 0 and made.out.isascii() and made.out, f"{name} --ascii -f {form}", "ASCII",
+                         [line for line in made.text.splitlines() if not line.isascii()][:2])
+            if form in ("json", "ndjson"):
+                report.check(json_values(made.out) == json_values(plain.out), f"{name} --ascii -f {form}: content", "the same", made.text[:99])
+            if form == "csv":
+                back = [re.sub(r"\\u([0-9a-f]{4})|\\U([0-9a-f]{8})", lambda m: chr(int(m[1] or m[2], 16)), text)
+                        for text in (made.text, plain.text)]
+                report.check(back[0] == back[1], f"{name} --ascii -f csv: cells", "escapes", made.text[:99])
+        for form in ("text", "json"):
+            checked = execute([self.program, "check", "-q", document.path, "-f", form, "--ascii"], self.folder)
+            report.check(checked.out.isascii() and checked.out, f"{name} check --ascii -f {form}", "ASCII", checked.text[:99])
+        for form in ("text", "md", "tex"):
+            told = execute([self.program, "explain", "-q", document.path, "-f", form, "--ascii"], self.folder)
+            report.check(told.status != 0 or told.out.isascii() and told.out, f"{name} explain --ascii -f {form}", "ASCII",
+                         [line for line in told.text.splitlines() if not line.isascii()][:2])
+
+    def every_letter(self):
+        """Tokens of every kind, more of them than fit, in --ascii."""
+        tokens = ["ü", "日本", "\U0001f600", "·", "φ", "Σ", "\u202e", " é", "…", "\u0001", "=1", "x" * 40] + [f"é{i}" for i in range(30)]
+        path = os.path.join(self.folder, "letters.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"tokens": tokens, "embeddings": [[i % 5, (i * 3) % 7] for i in range(len(tokens))], "causal": True}, file)
+        self.ascii(Document("letters", path))
+
+    def nonfinite(self):
+        """Infinities and NaN in CSV: inf, -inf, NaN whatever JSON has, or nothing."""
+        given = {"queries": [[1]], "keys": [[2], [2], [3]], "values": [[4], [6], [5]], "mask": {"add": [["Infinity", 0, "-Infinity"]]}}
+        wanted = {"masked_scores": ["inf", "2", "-inf"], "weights": ["NaN"] * 3}
+        for policy in ("string", "bare", "null"):
+            made = self.run("-q", "-f", "csv", "--stages", "masked_scores,weights", "--nonfinite", policy, stdin=json.dumps(given).encode())
+            found = {}
+            for line in made.text.split("\r\n")[1:-1]:
+                cells = line.split(",")
+                found.setdefault(cells[0], []).append(cells[-1])
+            kept = {s: ["" if policy == "null" and v not in "0123456789" else v for v in values] for s, values in wanted.items()}
+            self.report.equal(f"csv --nonfinite {policy}", found, kept)
+
     def torch(self, document, whole):
         report, name, path = self.report, document.name, document.path
         for more in ([], ["--squeeze"]):
@@ -473,6 +558,10 @@ def main():
         list(workers.map(lambda pair: tests.guarded(tests.writing, *pair), examples))
         for document, whole in examples[:1]:
             tests.refused(document)
+        tests.without_numbers()
+        tests.nonfinite()
+        tests.every_letter()
+        list(workers.map(lambda pair: tests.guarded(tests.ascii, pair[0]), examples))
         for document, whole in known:
             if "output" in whole["stages"] and whole["plan"]["sizes"]["head"] > 1:
                 tests.guarded(tests.head_outputs, document, whole)

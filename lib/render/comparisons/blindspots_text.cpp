@@ -2,6 +2,8 @@
 #include <cmath>
 
 #include "lib/render/comparisons/blindspots.hpp"
+#include "lib/render/json_text.hpp"
+#include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -13,28 +15,17 @@ std::string joined(const std::vector<std::string>& list) {
     return out;
 }
 
-/// Words in lines of `width`, those after the first indented.
+/// Words behind `first` in lines of `width`, those after the first indented.
 void wrap(std::string& out, const std::string& first, const std::string& text, int width) {
-    const std::string indent(4, ' ');
-    std::string line = first;
-    std::size_t at = 0;
-    while (at < text.size()) {
-        const std::size_t end = std::min(text.find(' ', at), text.size());
-        const std::string word = text.substr(at, end - at);
-        at = end + 1;
-        if (display_width(line) + 1 + display_width(word) > width && line != indent) {
-            out += line + "\n";
-            line = indent;
-        }
-        line += (line == indent || line.empty() ? "" : " ") + word;
+    constexpr int indent = 4;
+    out += first;
+    const auto lines = lines_of_words(text, width - indent, width - display_width(first) - 1);
+    for (std::size_t k = 0; k < lines.size(); ++k) {
+        if (k > 0) out.append("\n").append(indent, ' ');
+        if (k == 0 && !lines[k].empty() && !first.empty()) out += ' ';
+        out += lines[k];
     }
-    out += line + "\n";
-}
-
-std::string json_list(const std::vector<std::string>& list) {
-    std::string out = "[";
-    for (const std::string& s : list) out += (out.size() > 1 ? ", " : "") + json_string(s);
-    return out + "]";
+    out += "\n";
 }
 
 std::string json_significant(double x) { return std::isfinite(x) ? significant(x, 6) : "\"Infinity\""; }
@@ -96,8 +87,8 @@ std::string blindspots_json(const Blindspots& found) {
                ", \"roundings\": " + json_significant(b.roundings);
         if (!b.why.empty()) out += ", \"why\": " + json_string(b.why);
         if (b.sight != Sight::shown && !b.cure.empty()) out += ", \"cure\": " + json_string(b.cure);
-        if (!b.stages.empty()) out += ", \"stages\": " + json_list(b.stages);
-        if (!b.same_as.empty()) out += ", \"same_as\": " + json_list(b.same_as);
+        if (!b.stages.empty()) out += ", \"stages\": " + json_strings(b.stages);
+        if (!b.same_as.empty()) out += ", \"same_as\": " + json_strings(b.same_as);
         out += k + 1 < found.mistakes.size() ? "},\n" : "}\n";
     }
     out += "  ]";

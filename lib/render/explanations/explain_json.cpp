@@ -9,11 +9,7 @@ namespace {
 
 std::string exact_number(double value, const Plan& plan, const ExplainForm& form) {
     std::string out;
-    const auto narrow = static_cast<float>(value);
-    if (plan.dtype == DType::float32 && static_cast<double>(narrow) == value)
-        append_number(out, narrow, form.base.nonfinite);
-    else
-        append_number(out, value, form.base.nonfinite);
+    append_shortest(out, value, plan.dtype, form.base.nonfinite);
     return out;
 }
 

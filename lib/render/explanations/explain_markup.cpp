@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <map>
 
+#include "lib/render/escape.hpp"
 #include "lib/render/explanations/explain.hpp"
+#include "lib/render/plans/plan_text.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -13,7 +15,9 @@ using explain::Step;
 
 constexpr std::size_t widest_row = 150;  ///< characters of TeX that make about a line of print
 
-std::string text_in_math(const std::string& text) { return "\\text{" + tex_text(text) + "}"; }
+std::string text_in_math(const std::string& text, const ExplainForm& form) {
+    return "\\text{" + text_of_mathematics(text, form.base.ascii) + "}";
+}
 
 /// Terms of a sum in rows that are not too long.
 std::string broken(const std::string& tex) {
@@ -34,14 +38,15 @@ std::string broken(const std::string& tex) {
 /// One line as rows of an aligned block: label &= calculation \\ &= result.
 std::string rows_of(const Step& step, const Line& line, const explain::Explanation& e,
                     const ExplainForm& form) {
-    if (line.more > 0) return "&\\ldots\\ " + text_in_math(line.label);
+    if (line.more > 0) return "&\\ldots\\ " + text_in_math(line.label, form);
     Notation tex = notation_of(e, form);
     tex.kind = Notation::Kind::tex;
     Notation plain = tex;
     plain.kind = Notation::Kind::text;
     const bool raised = !line.cell && line.label.starts_with("e^");
-    std::string out = raised ? "e^{" + text_in_math(line.label.substr(2)) + "}"
-                             : text_in_math(line.group.empty() ? line.label : line.group + " " + line.label);
+    std::string out =
+        raised ? "e^{" + text_in_math(line.label.substr(2), form) + "}"
+               : text_in_math(line.group.empty() ? line.label : line.group + " " + line.label, form);
     std::size_t length = 0;
     const bool taken_over = line.expression && line.expression->is_number();
     for (const explain::Expr& form_of : shown_forms(line, form.level)) {
@@ -61,7 +66,7 @@ std::string rows_of(const Step& step, const Line& line, const explain::Explanati
         out += (length == 0 ? " &= " : " = ") + result;
     }
     const std::string note = note_of(line, step.stage, plain, form.level);
-    if (!note.empty()) out += "\\quad " + text_in_math("(" + note + ")");
+    if (!note.empty()) out += "\\quad " + text_in_math("(" + note + ")", form);
     return out;
 }
 
@@ -77,13 +82,8 @@ std::string block_of(const Step& step, const explain::Explanation& e, const Expl
 }
 
 /// Text of ours and of the document in Markdown: nothing of it is markup.
-std::string md_text(std::string_view text) {
-    std::string out;
-    for (const char c : harmless(text)) {
-        if (std::string_view("\\`*_{}[]<>#|$~&").find(c) != std::string_view::npos) out += '\\';
-        out += c;
-    }
-    return out;
+std::string md_text(const std::string& text, const ExplainForm& form) {
+    return markdown_text(said(harmless(text), form.base));
 }
 
 std::string title_of(const explain::Explanation& e, const ExplainForm& form) {
@@ -113,9 +113,10 @@ std::string sheet_of(const explain::Explanation& e, const ExplainForm& form) {
             if (stage.family == StageShape::states) name += "," + std::to_string(c.token);
             const std::string* row_token = e.plan->row_token(stage.family, c.row);
             const std::string* column_token = e.plan->column_token(stage.family, c.column);
-            const auto label = [](Index k, const std::string* token) {
+            const auto label = [&](Index k, const std::string* token) {
                 const std::string number = std::to_string(k);
-                return number + (token && *token != number ? " " + md_text(clip(visible(*token), 16)) : "");
+                return number +
+                       (token && *token != number ? " " + md_text(clip(visible(*token), 16), form) : "");
             };
             Row& row = rows[{name + "]", c.row}];
             row.label = label(c.row, row_token);
@@ -145,15 +146,15 @@ std::string sheet_of(const explain::Explanation& e, const ExplainForm& form) {
 }  // namespace
 
 std::string explained_md(const explain::Explanation& e, const ExplainForm& form) {
-    std::string out = "## " + md_text(title_of(e, form)) + "\n";
+    std::string out = "## " + md_text(title_of(e, form), form) + "\n";
     for (const Step& step : e.steps) {
-        out += "\n### " + std::to_string(step.number) + ". " + md_text(step.name) + "\n\n";
-        out += md_text(step.name + " = " + step.formula);
-        if (!step.why.empty()) out += "  \n" + md_text(step.why);
+        out += "\n### " + std::to_string(step.number) + ". " + md_text(step.name, form) + "\n\n";
+        out += md_text(step.name + " = " + step.formula, form);
+        if (!step.why.empty()) out += "  \n" + md_text(step.why, form);
         out += "\n";
         const std::string block = block_of(step, e, form);
         if (!block.empty()) out += "\n```math\n\\begin{aligned}\n" + block + "\n\\end{aligned}\n```\n";
-        if (!step.rest.empty()) out += "\n(" + md_text(step.rest) + ")\n";
+        if (!step.rest.empty()) out += "\n(" + md_text(step.rest, form) + ")\n";
     }
     if (e.unexplained > 0)
         out += "\nand " + std::to_string(e.unexplained) + " more numbers that are not explained here\n";
@@ -161,14 +162,14 @@ std::string explained_md(const explain::Explanation& e, const ExplainForm& form)
 }
 
 std::string explained_tex(const explain::Explanation& e, const ExplainForm& form) {
-    std::string out = "\\section*{" + tex_text(title_of(e, form)) + "}\n";
+    std::string out = "\\section*{" + text_of_mathematics(title_of(e, form), form.base.ascii) + "}\n";
     for (const Step& step : e.steps) {
         out += "\n\\subsection*{" + std::to_string(step.number) + ". " +
-               tex_text(step.name + " = " + step.formula) + "}\n";
-        if (!step.why.empty()) out += tex_text(step.why) + "\n";
+               text_of_mathematics(step.name + " = " + step.formula, form.base.ascii) + "}\n";
+        if (!step.why.empty()) out += text_of_mathematics(step.why, form.base.ascii) + "\n";
         const std::string block = block_of(step, e, form);
         if (!block.empty()) out += "\\begin{align*}\n" + block + "\n\\end{align*}\n";
-        if (!step.rest.empty()) out += tex_text("(" + step.rest + ")") + "\n";
+        if (!step.rest.empty()) out += text_of_mathematics("(" + step.rest + ")", form.base.ascii) + "\n";
     }
     if (e.unexplained > 0)
         out += "\nand " + std::to_string(e.unexplained) + " more numbers that are not explained here\n";

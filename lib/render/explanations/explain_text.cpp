@@ -56,20 +56,10 @@ class TextWriter {
     /// Words in lines of at most the width, each behind `left` spaces.
     std::string wrapped(const std::string& text, int left, std::string_view mark) const {
         std::string out;
-        std::string line;
-        std::string rest = said(text, options_);
-        const auto flush = [&] {
+        if (text.empty()) return out;
+        const int columns = options_.width - left;
+        for (const std::string& line : lines_of_words(said(text, options_), columns, columns))
             out += (out.empty() ? "" : "\n") + spaces(left) + (mark.empty() ? line : marked(mark, line));
-            line.clear();
-        };
-        while (!rest.empty()) {
-            const std::size_t space = std::min(rest.find(' '), rest.size());
-            const std::string word = rest.substr(0, space);
-            rest.erase(0, std::min(space + 1, rest.size()));
-            if (!line.empty() && left + display_width(line + " " + word) > options_.width) flush();
-            line += (line.empty() ? "" : " ") + word;
-        }
-        if (!line.empty()) flush();
         return out;
     }
 

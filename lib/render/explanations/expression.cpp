@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "lib/render/escape.hpp"
 #include "lib/render/numbers/number.hpp"
 #include "lib/text.hpp"
 
@@ -28,11 +29,7 @@ struct Written {
 
 std::string shortest(double value, DType dtype) {
     std::string out;
-    const auto narrow = static_cast<float>(value);
-    if (dtype == DType::float32 && static_cast<double>(narrow) == value)
-        append_number(out, narrow, NonFinite::bare);
-    else
-        append_number(out, value, NonFinite::bare);
+    append_shortest(out, value, dtype, NonFinite::bare);
     return out == "-0.0" ? "0" : out;
 }
 
@@ -117,7 +114,7 @@ class Pen {
     Written leaf(const Expr& e) const {
         const Stage* stage = e.cell ? &e.cell->stage : e.hidden_with ? &*e.hidden_with : nullptr;
         if (n_.places && !e.place.empty() && e.more == 0)
-            return {tex_ ? "\\text{" + tex_text(e.place) + "}" : e.place, Binding::atom};
+            return {tex_ ? "\\text{" + text_of_mathematics(e.place, false) + "}" : e.place, Binding::atom};
         const bool blank = stage && n_.is_blank(*stage) && !n_.solution;
         const std::string text = blank ? "" : shown_number(e.value, e.given, e.given && e.place.empty(), n_);
         Written out = blank  ? Written{tex_ ? "\\boxed{\\phantom{0.0000}}" : "[______]", Binding::atom}
@@ -245,51 +242,6 @@ std::vector<Expr> shown_forms(const explain::Line& line, explain::Level level) {
         forms.push_back(std::move(next));
     }
     return forms;
-}
-
-std::string tex_text(std::string_view utf8) {
-    std::string out;
-    for (std::size_t at = 0; at < utf8.size();) {
-        const CodePoint c = decode_utf8(utf8, at);
-        const char letter = c.value < 0x80 ? static_cast<char>(c.value) : '\0';
-        constexpr std::array<std::pair<char32_t, const char*>, 10> known{{{U'·', "$\\cdot$"},
-                                                                          {U'√', "$\\surd$"},
-                                                                          {U'ᵀ', "$^{T}$"},
-                                                                          {U'Σ', "$\\Sigma$"},
-                                                                          {U'…', "$\\ldots$"},
-                                                                          {U'≤', "$\\le$"},
-                                                                          {U'×', "$\\times$"},
-                                                                          {U'␣', "$\\_$"},
-                                                                          {U'∞', "$\\infty$"},
-                                                                          {U'²', "$^{2}$"}}};
-        const auto* mark =
-            std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.first == c.value; });
-        if (mark != known.end()) {
-            out += mark->second;
-        } else if (letter == '\\') {
-            out += "$\\backslash$";
-        } else if (letter == '^' || letter == '~') {
-            out += letter == '^' ? "$\\wedge$" : "$\\sim$";
-        } else if (letter != '\0' && std::string_view("#$%&_{}").find(letter) != std::string_view::npos) {
-            // In mathematics, since not every renderer knows these inside \text.
-            out += std::string("$\\") + letter + "$";
-        } else if (letter == '<' || letter == '>' || letter == '|') {
-            out += std::string("$") + letter + "$";
-        } else if (letter == '"') {
-            out += "''";
-        } else if (letter >= ' ' && letter != 0x7f) {
-            out += letter;
-        } else if (c.value >= 0xC0 && c.value <= 0xFF && c.value != 0xD0 && c.value != 0xDE &&
-                   c.value != 0xF0 && c.value != 0xFE && c.value != 0xF7) {
-            out += utf8.substr(at, c.size);
-        } else {
-            std::array<char, 16> escape{};
-            std::snprintf(escape.data(), escape.size(), "U+%04X", static_cast<unsigned>(c.value));
-            out += escape.data();
-        }
-        at += c.size;
-    }
-    return out;
 }
 
 }  // namespace attn

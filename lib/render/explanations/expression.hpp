@@ -36,8 +36,4 @@ std::string other_digits(const explain::Expr& shown, const explain::Line& line, 
 /// The calculations of a line that are shown, one further than the other; the result is not among them.
 std::vector<explain::Expr> shown_forms(const explain::Line& line, explain::Level level);
 
-/// A text inside \text{...}, for LaTeX, MathJax and KaTeX: what TeX would act on is escaped, what a bare
-/// pdflatex has no letter for is U+....
-std::string tex_text(std::string_view utf8);
-
 }  // namespace attn

@@ -20,6 +20,8 @@ char* write_text(char* to, std::string_view text) { return std::copy(text.begin(
 
 char* write_nonfinite(char* to, bool nan, bool negative, NonFinite policy) {
     if (policy == NonFinite::null) return write_text(to, "null");
+    if (policy == NonFinite::empty) return to;
+    if (policy == NonFinite::csv) return write_text(to, nan ? "NaN" : negative ? "-inf" : "inf");
     const std::string_view quote = policy == NonFinite::string ? "\"" : "";
     to = write_text(to, quote);
     to = write_text(to, nan ? "NaN" : negative ? "-Infinity" : "Infinity");
@@ -265,6 +267,13 @@ void append_number(std::string& out, float value, NonFinite policy) {
 }
 void append_number(std::string& out, double value, NonFinite policy) {
     append_row(out, std::span<const double>(&value, 1), {}, policy);
+}
+void append_shortest(std::string& out, double value, DType type, NonFinite policy) {
+    const auto narrow = static_cast<float>(value);
+    if (type == DType::float32 && (static_cast<double>(narrow) == value || !std::isfinite(value)))
+        append_number(out, narrow, policy);
+    else
+        append_number(out, value, policy);
 }
 void append_numbers(std::string& out, std::span<const float> values, std::string_view between,
                     NonFinite policy) {

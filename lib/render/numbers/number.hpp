@@ -4,15 +4,25 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/shape.hpp"
+
 namespace attn {
 
 /// How infinities and NaN are written among numbers: "Infinity" as a JSON string, null, or the bare word
-/// (Infinity, -Infinity, NaN), which is also what CSV has.
-enum class NonFinite { string, null, bare };
+/// (Infinity, -Infinity, NaN). In CSV: inf, -inf, NaN, the only words that R, Octave, readr, Polars, pandas
+/// and gnuplot all read, or an empty cell.
+enum class NonFinite { string, null, bare, csv, empty };
+
+/// What a cell of CSV holds where JSON has `policy`.
+constexpr NonFinite in_csv(NonFinite policy) {
+    return policy == NonFinite::null ? NonFinite::empty : NonFinite::csv;
+}
 
 /// Appends the shortest JSON number that reads back to the same value of its own type; negative zero is -0.0.
 void append_number(std::string& out, float value, NonFinite policy);
 void append_number(std::string& out, double value, NonFinite policy);
+/// A number of `type` that is held as a double: as short as float32 allows, in full where it is not one.
+void append_shortest(std::string& out, double value, DType type, NonFinite policy);
 /// Several, with `between` between any two of them.
 void append_numbers(std::string& out, std::span<const float> values, std::string_view between,
                     NonFinite policy);

@@ -1,7 +1,5 @@
 // The plan alone: what a person would draw before computing anything.
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
 #include "lib/plan/inputs.hpp"
 #include "lib/render/bytes.hpp"
@@ -19,14 +17,9 @@ constexpr std::size_t most_pictures = 4;
 constexpr int longest_label = 16;
 
 std::string bytes_text(double bytes) {
-    std::array<char, 40> text{};
-    const char* unit = bytes < 1e6 ? "kB" : bytes < 1e9 ? "MB" : "GB";
-    std::snprintf(text.data(), text.size(), "%.1f %s",
-                  bytes / (bytes < 1e6   ? 1e3
-                           : bytes < 1e9 ? 1e6
-                                         : 1e9),
-                  unit);
-    return text.data();
+    if (bytes < 1e6) return fixed(bytes / 1e3, 1) + " kB";
+    if (bytes < 1e9) return fixed(bytes / 1e6, 1) + " MB";
+    return fixed(bytes / 1e9, 1) + " GB";
 }
 
 std::vector<std::string> warnings_of(const Plan& plan) {
@@ -71,7 +64,7 @@ void picture_text(const Plan& plan, const MaskPicture& picture, const RenderOpti
                   std::string& out) {
     int label = 0;
     for (const std::string& t : plan.query_tokens)
-        label = std::max(label, display_width(clip(said(visible(t), options), longest_label)));
+        label = std::max(label, display_width(label_of(t, longest_label, options)));
     const auto keys = static_cast<int>(plan.keys);
     const bool spaced = label + 2 + 2 * keys <= options.width;
     const std::string space = spaced ? " " : "";
@@ -81,8 +74,7 @@ void picture_text(const Plan& plan, const MaskPicture& picture, const RenderOpti
     out += digits + "\n";
     for (std::size_t i = 0; i < picture.rows.size(); ++i) {
         const auto& row = picture.rows[i];
-        std::string line =
-            pad_right(clip(said(visible(plan.query_tokens[i]), options), longest_label), label) + " ";
+        std::string line = pad_right(label_of(plan.query_tokens[i], longest_label, options), label) + " ";
         for (const Cell c : row)
             line += space + said(c == Cell::hidden ? "·" : c == Cell::added ? "+" : "■", options);
         if (std::find_if(row.begin(), row.end(), [](Cell c) { return c != Cell::hidden; }) == row.end())
@@ -147,7 +139,7 @@ void write_json(const Plan& plan, Bytes& bytes, const RenderOptions& options) {
 
 std::vector<std::string> write_plan(Format format, const Plan& plan, Output& output,
                                     const RenderOptions& options) {
-    Bytes bytes(output);
+    Bytes bytes(output, options.ascii && format == Format::json);
     if (format == Format::json) {
         write_json(plan, bytes, options);
         return warnings_of(plan);

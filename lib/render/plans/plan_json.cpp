@@ -111,33 +111,6 @@ std::string weights(const Plan& plan) {
 
 }  // namespace
 
-std::string json_object(const JsonMembers& members, int indent) {
-    if (members.empty()) return "{}";
-    const std::string line = indent > 0 ? "\n" + std::string(static_cast<std::size_t>(indent), ' ') : "";
-    std::string out = "{";
-    for (std::size_t k = 0; k < members.size(); ++k)
-        out += (k == 0       ? ""
-                : indent > 0 ? ","
-                             : ", ") +
-               line + quoted(members[k].first) + ": " + members[k].second;
-    if (indent > 0) out += "\n" + std::string(static_cast<std::size_t>(indent - 2), ' ');
-    return out + "}";
-}
-
-std::string json_strings(const std::vector<std::string>& strings) {
-    std::string out = "[";
-    for (const std::string& s : strings) out += (out.size() > 1 ? ", " : "") + quoted(s);
-    return out + "]";
-}
-
-std::string json_indices(const std::vector<Index>& numbers) { return to_string(numbers); }
-
-std::string json_number(double value) {
-    std::string out;
-    append_number(out, value, NonFinite::string);
-    return out;
-}
-
 JsonMembers plan_members(const Plan& plan) {
     JsonMembers m;
     if (!plan.inferred_because.empty()) m.emplace_back("inferred", quoted(plan.inferred_because));

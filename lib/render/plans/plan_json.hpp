@@ -1,20 +1,11 @@
 #pragma once
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "lib/plan/plan.hpp"
+#include "lib/render/json_text.hpp"
 
 namespace attn {
-
-/// Names and JSON texts of the members of an object, in order.
-using JsonMembers = std::vector<std::pair<std::string, std::string>>;
-
-/// {"a": 1, "b": 2}, or one member a line, indented by `indent` spaces, where that is above 0.
-std::string json_object(const JsonMembers& members, int indent = 0);
-std::string json_strings(const std::vector<std::string>& strings);
-std::string json_indices(const std::vector<Index>& numbers);
-std::string json_number(double value);
 
 /// Everything that a plan resolved. Nothing of the machine: equal documents give equal bytes anywhere.
 JsonMembers plan_members(const Plan& plan);

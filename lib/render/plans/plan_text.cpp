@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 
 #include "lib/input/choices.hpp"
+#include "lib/render/escape.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
 
@@ -106,74 +106,41 @@ std::vector<std::string> main_parts(const Plan& plan) {
 
 }  // namespace
 
-std::string short_number(double v) {
-    std::array<char, 40> text{};
-    std::snprintf(text.data(), text.size(), "%.9g", v);
-    return text.data();
-}
-
-std::string in_ascii(std::string_view text) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 13> spelled{{{"·", "."},
-                                                                                     {"√", "sqrt "},
-                                                                                     {"ᵀ", "^T"},
-                                                                                     {"≤", "<="},
-                                                                                     {"…", "..."},
-                                                                                     {"Σ", "sum"},
-                                                                                     {"×", "x"},
-                                                                                     {"␣", "_"},
-                                                                                     {"∞", "inf"},
-                                                                                     {"–", "-"},
-                                                                                     {"→", "->"},
-                                                                                     {"■", "#"},
-                                                                                     {"←", "<-"}}};
-    std::string out;
-    for (std::size_t at = 0; at < text.size();) {
-        const auto known = std::find_if(spelled.begin(), spelled.end(),
-                                        [&](const auto& s) { return text.substr(at).starts_with(s.first); });
-        if (known != spelled.end()) {
-            out += known->second;
-            at += known->first.size();
-            continue;
-        }
-        const CodePoint c = decode_utf8(text, at);
-        if (c.value < 0x80) {
-            out += static_cast<char>(c.value);
-        } else {
-            std::array<char, 16> escape{};
-            std::snprintf(escape.data(), escape.size(), c.value < 0x10000 ? "\\u%04x" : "\\U%08x",
-                          static_cast<unsigned>(c.value));
-            out += escape.data();
-        }
-        at += c.size;
-    }
-    return out;
-}
+std::string short_number(double v) { return significant(v, 9); }
 
 std::string said(const std::string& text, const RenderOptions& options) {
     return options.ascii ? in_ascii(text) : text;
 }
 
+std::string label_of(const std::string& token, int most, const RenderOptions& options) {
+    // Escapes first, then the cut: an escaped character is six columns or more.
+    return said(clip(said(visible(token), options), options.ascii ? most - 2 : most), options);
+}
+
 std::string joined_lines(const std::vector<std::string>& parts, int width, int indent,
                          const RenderOptions& options) {
-    std::string out, line;
+    std::string out, start, line;
+    const auto end_line = [&](const std::string& text) {
+        out += start + text + "\n";
+        start.assign(static_cast<std::size_t>(indent), ' ');
+    };
+    const auto room = [&] { return width - static_cast<int>(start.size()); };
     for (const std::string& p : parts) {
         const std::string part = said(p, options);
-        const std::string more = line.empty() ? part : line + said(" · ", options) + part;
-        if (!line.empty() && display_width(more) > width) {
-            out += line + "\n";
-            line = std::string(static_cast<std::size_t>(indent), ' ') + part;
-        } else {
-            line = more;
+        std::string more = line.empty() ? part : line + said(" · ", options) + part;
+        if (!line.empty() && display_width(more) > room()) {
+            end_line(line);
+            more = part;
         }
+        line = std::move(more);
+        if (display_width(line) <= room()) continue;
         // A part that is too long by itself is broken between words.
-        while (display_width(line) > width) {
-            const std::size_t space = line.rfind(' ', static_cast<std::size_t>(width));
-            if (space == std::string::npos || space <= static_cast<std::size_t>(indent)) break;
-            out += line.substr(0, space) + "\n";
-            line = std::string(static_cast<std::size_t>(indent), ' ') + line.substr(space + 1);
-        }
+        std::vector<std::string> lines = lines_of_words(line, width - indent, room());
+        line = std::move(lines.back());
+        lines.pop_back();
+        for (const std::string& l : lines) end_line(l);
     }
-    return out + line + "\n";
+    return out + start + line + "\n";
 }
 
 std::string plan_lines(const Plan& plan, const RenderOptions& options) {

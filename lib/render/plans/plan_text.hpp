@@ -10,9 +10,11 @@ namespace attn {
 /// At most nine significant digits.
 std::string short_number(double v);
 
-/// Our own words, in ASCII where that is asked for: known marks are spelled, other characters escaped.
-std::string in_ascii(std::string_view text);
+/// Our own words, in_ascii() where that is asked for.
 std::string said(const std::string& text, const RenderOptions& options);
+
+/// A token as a label of at most `most` columns: made harmless, cut, in ASCII where that is asked for.
+std::string label_of(const std::string& token, int most, const RenderOptions& options);
 
 /// Parts joined by " · ", broken into lines of at most `width` columns; later lines are indented by `indent`.
 std::string joined_lines(const std::vector<std::string>& parts, int width, int indent,

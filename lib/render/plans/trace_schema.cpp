@@ -92,17 +92,17 @@ constexpr std::string_view trace_head = R"json({
       "minimum": 0}},
     "stage": {"type": "object", "properties": {"formula": {"type": "string", "minLength": 1},
       "axes": {"type": "array", "maxItems": 5, "items": {"enum": ["batch", "head", "query", "key",
-      "dim"]}}, "shape": {"type": "array", "maxItems": 5, "items": {"type": "integer", "minimum": 1}},
+      "dim"]}}, "shape": {"type": "array", "maxItems": 5, "items": {"type": "integer", "minimum": 0}},
       "dtype": {"$ref": "#/$defs/dtype"}, "data": {"anyOf": [{"$ref": "#/$defs/number"},
       {"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"},
       {"$ref": "#/$defs/numbers4"}, {"$ref": "#/$defs/numbers5"}]}}, "required": ["formula", "axes",
       "shape", "dtype", "data"], "additionalProperties": false},
     "number": {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN", null]}]},
-    "numbers1": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/number"}},
-    "numbers2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers1"}},
-    "numbers3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers2"}},
-    "numbers4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers3"}},
-    "numbers5": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers4"}})json";
+    "numbers1": {"type": "array", "items": {"$ref": "#/$defs/number"}},
+    "numbers2": {"type": "array", "items": {"$ref": "#/$defs/numbers1"}},
+    "numbers3": {"type": "array", "items": {"$ref": "#/$defs/numbers2"}},
+    "numbers4": {"type": "array", "items": {"$ref": "#/$defs/numbers3"}},
+    "numbers5": {"type": "array", "items": {"$ref": "#/$defs/numbers4"}})json";
 
 }  // namespace
 

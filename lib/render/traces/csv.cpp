@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "lib/render/bytes.hpp"
-#include "lib/render/terminal.hpp"
+#include "lib/render/escape.hpp"
 #include "lib/render/traces/trace_sinks.hpp"
 
 namespace attn {
@@ -11,7 +11,8 @@ namespace {
 
 class CsvSink : public Sink {
   public:
-    explicit CsvSink(Output& output) : bytes_(output) {}
+    CsvSink(Output& output, const RenderOptions& options)
+        : bytes_(output), nonfinite_(in_csv(options.nonfinite)), ascii_(options.ascii) {}
 
     void begin(const Plan& plan) override {
         plan_ = &plan;
@@ -40,7 +41,7 @@ class CsvSink : public Sink {
                 for (std::size_t j = 0; j < values.size(); ++j) {
                     const auto& [column, column_token] = columns_[j];
                     text.append(row_text).append(column).append(row_token).append(column_token);
-                    append_number(text, values[j], NonFinite::bare);
+                    append_number(text, values[j], nonfinite_);
                     text += "\r\n";
                 }
             });
@@ -50,9 +51,13 @@ class CsvSink : public Sink {
     void end(const std::vector<std::string>&) override { bytes_.flush(); }
 
   private:
-    static std::string cell(const std::string* token) { return token ? csv_cell(*token) : std::string{}; }
+    std::string cell(const std::string* token) const {
+        return token ? csv_cell(*token, ascii_) : std::string{};
+    }
 
     Bytes bytes_;
+    NonFinite nonfinite_;
+    bool ascii_;
     const Plan* plan_ = nullptr;
     /// What stands on both sides of a cell's row token.
     std::vector<std::pair<std::string, std::string>> columns_;
@@ -60,6 +65,8 @@ class CsvSink : public Sink {
 
 }  // namespace
 
-std::unique_ptr<Sink> make_csv(Output& output) { return std::make_unique<CsvSink>(output); }
+std::unique_ptr<Sink> make_csv(Output& output, const RenderOptions& options) {
+    return std::make_unique<CsvSink>(output, options);
+}
 
 }  // namespace attn

@@ -9,7 +9,8 @@ namespace {
 
 class JsonSink : public Sink {
   public:
-    JsonSink(Output& output, const RenderOptions& options) : bytes_(output), options_(options) {}
+    JsonSink(Output& output, const RenderOptions& options)
+        : bytes_(output, options.ascii), options_(options) {}
 
     void begin(const Plan& plan) override {
         bytes_.use_threads(plan.threads);
@@ -29,6 +30,7 @@ class JsonSink : public Sink {
             bytes_.text += json_string(name) + ": " + value + ", ";
         bytes_.text += "\"data\": ";
         const Shape shape = plan.shown_shape(stage);
+        if (*element_count(shape) == 0) return without_numbers(shape, 0);
         column_axis_ = !(options_.squeeze && shape.back() == 1);
         // Rows after which an axis closes, from the outermost axis to the innermost.
         periods_.clear();
@@ -56,6 +58,17 @@ class JsonSink : public Sink {
     }
 
   private:
+    /// The nested arrays of a shape with an axis of length 0: no row will come.
+    void without_numbers(const Shape& shape, std::size_t axis) {
+        if (options_.squeeze && shape[axis] == 1) return without_numbers(shape, axis + 1);
+        bytes_.text += '[';
+        for (Index k = 0; k < shape[axis]; ++k) {
+            if (k > 0) bytes_.text += ", ";
+            without_numbers(shape, axis + 1);
+        }
+        bytes_.text += ']';
+    }
+
     /// Row i of `rows`, which is the stage's row `number`.
     void write_row(std::string& text, const Rows& rows, Index i, Index number) const {
         std::size_t opened = 0;

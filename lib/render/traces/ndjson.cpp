@@ -9,7 +9,8 @@ namespace {
 
 class NdjsonSink : public Sink {
   public:
-    NdjsonSink(Output& output, const RenderOptions& options) : bytes_(output), options_(options) {}
+    NdjsonSink(Output& output, const RenderOptions& options)
+        : bytes_(output, options.ascii), options_(options) {}
 
     bool stage_by_stage() const override { return false; }
 

@@ -10,11 +10,45 @@
 namespace attn {
 namespace {
 
-using namespace table_limits;
+constexpr int longest_row_label = 16, shortest_row_label = 6, longest_column_label = 12;
+constexpr double exponents_from = 1e6, exponents_below = 1e-3;
+/// A number that is not 0, and has only zeros among the digits that are asked for.
+constexpr std::string_view small_number = "~0", small_negative_number = "-~0";
 
-constexpr int table_gap = 3;
+/// The digits, or the mark of a number that they would make 0: only one below 1 in the last digit.
+std::string_view marked(double value, std::string_view digits, double small_below) {
+    if (!(std::abs(value) < small_below) || value == 0 ||
+        digits.find_first_of("123456789") != std::string_view::npos)
+        return digits;
+    return value < 0 ? small_negative_number : small_number;
+}
+
+bool is_weights(Stage s) { return s >= Stage::weights && s <= Stage::dropped_weights; }
 
 }  // namespace
+
+TableCells::TableCells(const std::vector<TableLine>& lines, const std::vector<Index>& kept, int precision,
+                       bool exponents)
+    : lines_(lines), kept_(kept), small_below_(exponents ? 0 : std::pow(10.0, -precision)) {
+    for (const TableLine& line : lines) append_fixed(text_, line.cells, precision, exponents, ends_);
+}
+
+TableCell TableCells::at(std::size_t line, std::size_t k) const {
+    const TableLine& l = lines_[line];
+    const double value = l.cells[k];
+    const std::size_t place = line * l.cells.size() + k, from = place == 0 ? 0 : ends_[place - 1];
+    const bool hidden = value == 0 && !l.hidden.empty() && l.hidden[k] != 0;
+    return {marked(value, std::string_view(text_).substr(from, ends_[place] - from), small_below_), hidden,
+            kept_[k] == l.largest};
+}
+
+std::string TableCells::text_of(double value, int precision, bool exponents) {
+    std::string digits;
+    append_fixed(digits, value, precision, exponents);
+    return std::string(marked(value, digits, exponents ? 0 : std::pow(10.0, -precision)));
+}
+
+bool TableCells::is_small(std::string_view text) { return text.ends_with(small_number); }
 
 void TableSink::begin(const Plan& plan) {
     plan_ = &plan;
@@ -26,10 +60,18 @@ void TableSink::begin_stage(const Plan& plan, const PlannedStage& stage) {
     kept_.clear();
     numbers_.clear();
     largest_ = 0;
+    has_small_ = false;
     shape_ = plan.shown_shape(stage);
-    // No more columns than may fit are kept: the narrowest cell is a digit, a point, the decimals and the
-    // table_gap.
-    const Index fit = options_.width / (options_.precision + table_gap + 1) + 2;
+    const auto axes = axes_of(stage.family);
+    cut_by_plan_ = false;
+    for (std::size_t k = 0; k < axes.size(); ++k) {
+        if (axes[k] != Axis::query) continue;
+        shape_[k] += plan.queries_shown.left_out;
+        cut_by_plan_ = plan.queries_shown.left_out > 0;
+    }
+    row_count_ = stage.family == StageShape::per_key ? 1 : shape_[shape_.size() - 2];
+    // No more columns than may fit are kept: the narrowest number is a digit, a point and the decimals.
+    const Index fit = options_.width / (options_.precision + gap_ + 1) + 2;
     const Index columns = shape_.back();
     for (Index j = 0; j < columns; ++j)
         if (columns <= fit || j < fit / 2 || j >= columns - fit / 2) kept_.push_back(j);
@@ -38,57 +80,87 @@ void TableSink::begin_stage(const Plan& plan, const PlannedStage& stage) {
 void TableSink::rows(const Rows& rows) {
     if (parts_.empty() || parts_.back().batch != rows.batch || parts_.back().head != rows.head ||
         parts_.back().token != rows.token)
-        parts_.push_back({rows.batch, rows.head, rows.token, rows.has_head, 0, {}});
+        parts_.push_back({rows.batch, rows.head, rows.token, rows.has_head, false, 0, {}});
     Part& part = parts_.back();
-    const Index total = shape_[shape_.size() - 2];
-    const bool asked_for = plan_->rows_of(rows.stage->family).asked;
-    const Stage s = rows.stage->stage;
-    const bool weights = s >= Stage::weights && s <= Stage::dropped_weights;
+    part.is_cut = row_count_ > table_rows.most && !plan_->rows_of(rows.stage->family).asked;
     if (numbers_.empty())
         for (const Index j : kept_) numbers_.push_back(rows.columns[static_cast<std::size_t>(j)]);
     for (Index i = 0; i < rows.row_count(); ++i) {
         const Index k = part.rows_seen++;
+        // Where the plan has cut the rows, only those that are shown arrive.
+        if (part.is_cut && !cut_by_plan_ && k >= table_rows.first && k < row_count_ - table_rows.last)
+            continue;
         with_row(rows, i, [&](auto values) {
             for (const auto v : values)
                 if (std::isfinite(v)) largest_ = std::max(largest_, std::abs(static_cast<double>(v)));
         });
-        if (!asked_for && total > most_rows && k >= first_rows && k < total - last_rows) continue;
-        Line line{rows.row_begin + i, {}};
-        for (const Index j : kept_) {
-            const double v = rows.at(i, j);
-            const bool hidden = weights && v == 0 && rows.hidden && rows.hidden[i * rows.column_count() + j];
-            line.cells.push_back({v, hidden});
-        }
-        part.lines.push_back(std::move(line));
+        part.lines.push_back(line_of(rows, i));
     }
+}
+
+TableLine TableSink::line_of(const Rows& rows, Index i) const {
+    TableLine line;
+    line.row = rows.row_begin + i;
+    const bool weights = is_weights(rows.stage->stage);
+    if (weights && options_.top) {
+        std::vector<std::pair<double, Index>> all;
+        for (Index j = 0; j < rows.column_count(); ++j)
+            all.emplace_back(rows.at(i, j), rows.columns[static_cast<std::size_t>(j)]);
+        const auto n = std::min<std::size_t>(all.size(), static_cast<std::size_t>(*options_.top));
+        // NaN goes last: an order that it is part of has to be one.
+        const auto rank = [](double v) { return std::isnan(v) ? -HUGE_VAL : v; };
+        std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n), all.end(),
+                          [&](const auto& a, const auto& b) {
+                              const double x = rank(a.first), y = rank(b.first);
+                              return x > y || (x == y && a.second < b.second);
+                          });
+        all.resize(n);
+        line.top = std::move(all);
+        return line;
+    }
+    if (weights && options_.colour) {
+        for (Index j = 0; j < rows.column_count(); ++j)
+            if (rows.at(i, j) > (line.largest < 0 ? 0.0 : rows.at(i, line.largest))) line.largest = j;
+    }
+    line.cells.reserve(kept_.size());
+    for (const Index j : kept_) {
+        line.cells.push_back(rows.at(i, j));
+        if (weights && rows.hidden) line.hidden.push_back(rows.hidden[i * rows.column_count() + j]);
+    }
+    return line;
 }
 
 void TableSink::end_stage(const PlannedStage& stage) {
     write_heading(stage, shape_);
+    exponents_ = largest_ >= exponents_from || (largest_ > 0 && largest_ < exponents_below);
     left_out_rows_ = left_out_columns_ = 0;
     for (const Part& part : parts_) {
-        write_table(stage, table_of(stage, part));
+        write_part(stage, part);
         bytes_.pass();
     }
-    const Index rows = shape_[shape_.size() - 2];
-    const RowKind kind = row_kind(stage.family);
-    if (left_out_rows_ > 0)
-        write_note(std::to_string(left_out_rows_) + " of " + std::to_string(rows) + " rows left out" +
-                   (kind == RowKind::whole     ? ""
-                    : kind == RowKind::queries ? ": --rows shows them"
-                                               : ": --cols shows them"));
-    if (left_out_columns_ > 0)
-        write_note(std::to_string(left_out_columns_) + " of " + std::to_string(shape_.back()) +
-                   " columns left out: --width shows more");
-    bytes_.pass();
+    if (const auto said_below = notes(stage); !said_below.empty()) write_notes(said_below);
+    bytes_.flush();  // the next stage may take its time
 }
 
 void TableSink::end(const std::vector<std::string>&) { bytes_.flush(); }
 
-std::string TableSink::number(double value) const {
-    std::string text;
-    append_fixed(text, value, options_.precision, largest_ >= exponents_from);
-    return text;
+std::vector<std::string> TableSink::notes(const PlannedStage& stage) const {
+    std::vector<std::string> out;
+    if (has_small_)
+        out.push_back(std::string(small_number) + " is not 0 but rounds to it: -p shows more digits");
+    const RowKind kind = row_kind(stage.family);
+    if (left_out_rows_ > 0)
+        out.push_back(std::to_string(left_out_rows_) + " of " + std::to_string(row_count_) +
+                      " rows left out" + (cut_by_plan_ ? ", not computed" : "") +
+                      (kind == RowKind::whole     ? ""
+                       : kind == RowKind::queries ? ": --rows shows them"
+                                                  : ": --cols shows them"));
+    if (left_out_columns_ > 0)
+        out.push_back(
+            std::to_string(left_out_columns_) + " of " + std::to_string(shape_.back()) +
+            " columns left out: " +
+            (has_key_columns(stage.family) ? "--cols or --width shows them" : "--width shows more"));
+    return out;
 }
 
 std::vector<std::string> TableSink::plan_text(const Plan& plan) const {
@@ -105,66 +177,87 @@ std::vector<std::string> TableSink::plan_text(const Plan& plan) const {
     return lines;
 }
 
-std::string TableSink::label(const std::string& token, int most) const {
-    // Escapes first, then the cut: an escaped character is six columns or more.
-    return said(clip(said(visible(token), options_), options_.ascii ? most - 2 : most), options_);
+void TableSink::top_of(const Part& part, StageTable& out) {
+    for (const TableLine& line : part.lines) {
+        std::vector<std::string>& parts = out.top.emplace_back();
+        for (const auto& [weight, column] : line.top) {
+            const std::string number = TableCells::text_of(weight, options_.precision, exponents_);
+            parts.push_back(label_of(plan_->key_tokens[static_cast<std::size_t>(column)],
+                                     longest_column_label, options_) +
+                            " " + number);
+            has_small_ = has_small_ || TableCells::is_small(number);
+        }
+    }
 }
 
-StageTable TableSink::table_of(const PlannedStage& stage, const Part& part) {
+/// Labels, widths and places of the columns that fit, of those that are kept.
+void TableSink::columns_of(const PlannedStage& stage, const Part& part, StageTable& out) {
+    std::vector<std::string> labels;
+    std::vector<int> widths;
+    for (const Index n : numbers_) {
+        const std::string* token = plan_->column_token(stage.family, n);
+        labels.push_back(token ? label_of(*token, longest_column_label, options_) : std::to_string(n));
+        widths.push_back(display_width(labels.back()));
+    }
+    std::vector<bool> has_small(kept_.size());
+    for (std::size_t i = 0; i < part.lines.size(); ++i)
+        for (std::size_t k = 0; k < kept_.size(); ++k) {
+            const TableCell cell = out.cells->at(i, k);
+            widths[k] = std::max(widths[k], cell.width());
+            if (TableCells::is_small(cell.text)) has_small[k] = true;
+        }
+    out.places = columns_that_fit(widths, out.label_width);
+    for (const std::size_t k : out.places) {
+        out.columns.push_back(labels[k]);
+        out.widths.push_back(widths[k]);
+        has_small_ = has_small_ || has_small[k];
+    }
+    const auto left_out = shape_.back() - static_cast<Index>(out.places.size());
+    left_out_columns_ = std::max(left_out_columns_, left_out);
+    if (left_out > 0) out.column_gap = (out.places.size() + 1) / 2;
+}
+
+void TableSink::write_part(const PlannedStage& stage, const Part& part) {
     StageTable out;
     if (plan_->batch > 1) out.where.push_back("batch " + std::to_string(part.batch));
     if (part.has_head && stage.shape[1] > 1) out.where.push_back("head " + std::to_string(part.head));
     if (stage.family == StageShape::states)
-        out.after = label(*plan_->row_token(StageShape::key_dim, part.token), longest_row_label);
-    for (const Index n : numbers_) {
-        const std::string* token = plan_->column_token(stage.family, n);
-        out.columns.push_back(token ? label(*token, longest_column_label) : std::to_string(n));
-    }
-    const auto shown = static_cast<Index>(part.lines.size());
-    if (shown < part.rows_seen) out.row_gap = static_cast<std::size_t>(first_rows);
-    left_out_rows_ = std::max(left_out_rows_, part.rows_seen - shown);
-    for (const Line& line : part.lines) {
+        out.after = label_of(*plan_->row_token(StageShape::key_dim, part.token), longest_row_label, options_);
+    const int longest = std::clamp(options_.width / 4, shortest_row_label, longest_row_label);
+    for (const TableLine& line : part.lines) {
         const std::string* token = plan_->row_token(stage.family, line.row);
-        out.rows.push_back(token                                 ? label(*token, longest_row_label)
+        out.rows.push_back(token                                 ? label_of(*token, longest, options_)
                            : stage.family == StageShape::per_key ? ""
                                                                  : std::to_string(line.row));
-        out.cells.push_back(line.cells);
+        out.label_width = std::max(out.label_width, display_width(out.rows.back()));
     }
-    const std::vector<std::size_t> fit = columns_that_fit(out);
-    const auto left_out = shape_.back() - static_cast<Index>(fit.size());
-    left_out_columns_ = std::max(left_out_columns_, left_out);
-    if (left_out == 0) return out;
-    out.column_gap = (fit.size() + 1) / 2;
-    const auto pick = [&](auto& all) {
-        auto some = all;
-        some.clear();
-        for (const std::size_t k : fit) some.push_back(std::move(all[k]));
-        all = std::move(some);
-    };
-    pick(out.columns);
-    for (std::vector<TableCell>& row : out.cells) pick(row);
-    return out;
+    if (part.is_cut) {
+        out.row_gap = static_cast<std::size_t>(table_rows.first);
+        left_out_rows_ = std::max(left_out_rows_, row_count_ - static_cast<Index>(part.lines.size()));
+    }
+    if (is_weights(stage.stage) && options_.top) {
+        top_of(part, out);
+        return write_table(stage, out);
+    }
+    const TableCells cells(part.lines, kept_, options_.precision, exponents_);
+    out.cells = &cells;
+    columns_of(stage, part, out);
+    write_table(stage, out);
 }
 
-/// All kept columns, or as many from both ends as fit into the width beside a mark: the first half rounded
-/// up.
-std::vector<std::size_t> TableSink::columns_that_fit(const StageTable& table) const {
-    int label_width = 0;
-    for (const std::string& row : table.rows) label_width = std::max(label_width, display_width(row));
-    std::vector<int> widths;
-    for (const std::string& column : table.columns) widths.push_back(display_width(column));
-    for (const std::vector<TableCell>& row : table.cells)
-        for (std::size_t k = 0; k < row.size(); ++k)
-            widths[k] = std::max(widths[k], static_cast<int>(number(row[k].value).size()));
+/// All kept columns, or as many from both ends as fit into the width beside a mark, one at least: the first
+/// half rounded up.
+std::vector<std::size_t> TableSink::columns_that_fit(const std::vector<int>& widths, int label_width) const {
     int all = label_width;
-    for (const int w : widths) all += table_gap + w;
+    for (const int w : widths) all += gap_ + w;
     const bool whole = static_cast<Index>(widths.size()) == shape_.back() && all <= options_.width;
-    int used = label_width + table_gap + (options_.ascii ? 3 : 1);
+    int used = label_width + gap_ + display_width(gap_mark());
     std::size_t n = 0;
+    // From both ends in turn, as they will stand.
     for (; n < widths.size(); ++n) {
         const std::size_t k = n % 2 == 0 ? n / 2 : widths.size() - 1 - n / 2;
-        if (!whole && n > 0 && used + table_gap + widths[k] > options_.width) break;
-        used += table_gap + widths[k];
+        if (!whole && n > 0 && used + gap_ + widths[k] > options_.width) break;
+        used += gap_ + widths[k];
     }
     std::vector<std::size_t> places;
     for (std::size_t k = 0; k < widths.size(); ++k)

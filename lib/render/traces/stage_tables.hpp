@@ -1,6 +1,8 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lib/render/bytes.hpp"
@@ -8,17 +10,41 @@
 
 namespace attn {
 
-/// What a table shows of a stage: the layout of text, Markdown and LaTeX alike.
-namespace table_limits {
-constexpr Index most_rows = 24, first_rows = 8, last_rows = 4;
-constexpr int longest_row_label = 16, longest_column_label = 12;
-constexpr double exponents_from = 1e6;
-}  // namespace table_limits
-
-/// A number of a table, before it is written.
+/// A cell of a table as it is shown, and the columns of characters that it takes.
 struct TableCell {
-    double value = 0;
-    bool hidden = false;  ///< a weight of 0 because the mask hides the pair
+    std::string_view text;  ///< the number
+    bool hidden = false;    ///< a weight of 0 because the mask hides the pair: a mark stands there
+    bool largest = false;   ///< the largest weight of its row, where that is asked for (colour)
+
+    int width() const { return hidden ? 1 : static_cast<int>(text.size()); }
+};
+
+/// A row as far as it may be shown.
+struct TableLine {
+    Index row = 0;
+    std::vector<double> cells;                  ///< of the kept columns
+    std::vector<std::uint8_t> hidden;           ///< the same, or empty
+    Index largest = -1;                         ///< place among the shown columns of the row's largest number
+    std::vector<std::pair<double, Index>> top;  ///< in place of cells: the largest weights and their columns
+};
+
+/// The numbers of a table as they are shown, in one text.
+class TableCells {
+  public:
+    /// `kept`: places of the lines' cells among the shown columns. Both have to outlive the cells.
+    TableCells(const std::vector<TableLine>& lines, const std::vector<Index>& kept, int precision,
+               bool exponents);
+    TableCell at(std::size_t line, std::size_t k) const;
+    /// "1.0000", or the mark of a number that is not 0 and would have only zeros.
+    static std::string text_of(double value, int precision, bool exponents);
+    static bool is_small(std::string_view text);
+
+  private:
+    const std::vector<TableLine>& lines_;
+    const std::vector<Index>& kept_;
+    double small_below_;  ///< 0: no number may have only zeros
+    std::string text_;
+    std::vector<std::size_t> ends_;  ///< where each number ends in text_
 };
 
 /// One table of a stage: a matrix of one head of one batch item, rows and columns with their labels. What
@@ -27,15 +53,30 @@ struct StageTable {
     std::vector<std::string> where;                  ///< "batch 0", "head 1": where a stage has several
     std::optional<std::string> after;                ///< states: the token after which the state stands
     std::vector<std::string> columns, rows;          ///< labels: tokens, made harmless and cut, or numbers
-    std::vector<std::vector<TableCell>> cells;       ///< [rows][columns]
+    std::vector<int> widths;                         ///< of the columns, labels included
+    int label_width = 0;                             ///< of the labels of rows
     std::optional<std::size_t> column_gap, row_gap;  ///< columns, rows before those that are left out
+    /// In place of columns and cells where the largest weights are asked for: "token weight" of each row.
+    std::vector<std::vector<std::string>> top;
+
+    const TableCells* cells = nullptr;  ///< null where there is `top`
+    std::vector<std::size_t> places;    ///< of the columns among the kept ones
+
+    TableCell cell(std::size_t row, std::size_t column) const { return cells->at(row, places[column]); }
 };
 
-/// A sink that holds one stage at a time and hands it out as tables of at most options.width columns of
-/// characters and 24 rows (all rows that are asked for), cut as the text is: Markdown and LaTeX.
+/// A sink that holds what is shown of one stage at a time and hands it out as tables of at most options.width
+/// columns of characters, with the first and last rows of `table_rows` (all rows that are asked for): text,
+/// Markdown and LaTeX.
+///
+/// All numbers of a stage are written alike: with exponents where the largest finite magnitude in its shown
+/// rows (columns that do not fit included) is 1e6 or more, or below 1e-3. A number that is not 0 and would
+/// have only zeros shows as `~0`, and a note says so.
 class TableSink : public Sink {
   public:
-    TableSink(Output& output, const RenderOptions& options) : bytes_(output), options_(options) {}
+    /// `gap`: characters between two columns.
+    TableSink(Output& output, const RenderOptions& options, int gap)
+        : bytes_(output), options_(options), gap_(gap) {}
 
     void begin(const Plan& plan) override;
     void begin_stage(const Plan& plan, const PlannedStage& stage) override;
@@ -45,42 +86,46 @@ class TableSink : public Sink {
 
   protected:
     virtual void write_begin(const Plan& plan) = 0;
-    /// Before the tables of a stage; `shape` counts what is shown of it.
+    /// Before the tables of a stage; `shape` counts all rows, also those that are left out.
     virtual void write_heading(const PlannedStage& stage, const Shape& shape) = 0;
     virtual void write_table(const PlannedStage& stage, const StageTable& table) = 0;
-    /// A sentence on what was left out.
-    virtual void write_note(const std::string& note) = 0;
+    /// After the tables of a stage: sentences on what was left out, and on marks.
+    virtual void write_notes(const std::vector<std::string>& notes) = 0;
 
-    /// `value` with the digits that are asked for; the whole stage with exponents where it has large numbers.
-    std::string number(double value) const;
     /// The lines that describe the plan, unbroken.
     std::vector<std::string> plan_text(const Plan& plan) const;
+    /// "…": what stands where columns are left out.
+    std::string_view gap_mark() const { return options_.ascii ? "..." : "…"; }
+    /// "·": what stands in a hidden cell.
+    std::string_view hidden_mark() const { return options_.ascii ? "." : "·"; }
 
     Bytes bytes_;
     RenderOptions options_;
 
   private:
-    struct Line {
-        Index row = 0;
-        std::vector<TableCell> cells;  ///< of the kept columns
-    };
     struct Part {
         Index batch = 0, head = 0, token = 0;
-        bool has_head = true;
+        bool has_head = true, is_cut = false;
         Index rows_seen = 0;
-        std::vector<Line> lines;
+        std::vector<TableLine> lines;
     };
+    TableLine line_of(const Rows& rows, Index i) const;
+    void top_of(const Part& part, StageTable& out);
+    void columns_of(const PlannedStage& stage, const Part& part, StageTable& out);
+    void write_part(const PlannedStage& stage, const Part& part);
+    std::vector<std::size_t> columns_that_fit(const std::vector<int>& widths, int label_width) const;
+    std::vector<std::string> notes(const PlannedStage& stage) const;
 
-    std::string label(const std::string& token, int most) const;
-    StageTable table_of(const PlannedStage& stage, const Part& part);
-    std::vector<std::size_t> columns_that_fit(const StageTable& table) const;
-
+    int gap_;
     const Plan* plan_ = nullptr;
     Shape shape_;
+    Index row_count_ = 0;         ///< rows of a table, also those that are left out
+    bool cut_by_plan_ = false;    ///< those are not even computed
     std::vector<Index> kept_;     ///< places among the shown columns
     std::vector<Index> numbers_;  ///< their original numbers
     std::vector<Part> parts_;
     double largest_ = 0;
+    bool exponents_ = false, has_small_ = false;
     Index left_out_rows_ = 0, left_out_columns_ = 0;
 };
 

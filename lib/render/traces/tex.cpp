@@ -1,8 +1,7 @@
 // The trace as a fragment of LaTeX that needs amsmath: a tabular for each head, or with --compact a bmatrix.
 #include <algorithm>
-#include <array>
-#include <utility>
 
+#include "lib/render/escape.hpp"
 #include "lib/render/plans/plan_text.hpp"
 #include "lib/render/traces/stage_tables.hpp"
 #include "lib/render/traces/trace_sinks.hpp"
@@ -11,67 +10,9 @@
 namespace attn {
 namespace {
 
-using Pair = std::pair<std::string_view, std::string_view>;
-
-/// Characters that act in LaTeX, also as ligatures, or after \\ (which takes [ and * for its own). Those that
-/// LaTeX takes from fonts beyond the first ones (\$, \textasciigrave) are written by number or as an accent.
-constexpr std::array acting{Pair{"\\", "\\textbackslash{}"},
-                            Pair{"{", "\\{"},
-                            Pair{"}", "\\}"},
-                            Pair{"$", "\\symbol{36}"},
-                            Pair{"&", "\\&"},
-                            Pair{"#", "\\#"},
-                            Pair{"%", "\\%"},
-                            Pair{"_", "\\_"},
-                            Pair{"^", "\\textasciicircum{}"},
-                            Pair{"~", "\\textasciitilde{}"},
-                            Pair{"<", "\\textless{}"},
-                            Pair{">", "\\textgreater{}"},
-                            Pair{"|", "\\textbar{}"},
-                            Pair{"\"", "\\symbol{34}"},
-                            Pair{"`", "\\`{}"},
-                            Pair{"--", "-{}-{}"},
-                            Pair{"[", "{[}"},
-                            Pair{"]", "{]}"},
-                            Pair{"*", "{*}"},
-                            Pair{"␣", "\\textvisiblespace{}"},
-                            Pair{"…", "\\dots{}"}};
-
-/// The marks of our own formulas.
-constexpr std::array marks{Pair{"·", "$\\cdot$"},  Pair{"ᵀ", "$^{\\top}$"}, Pair{"√", "$\\surd$"},
-                           Pair{"≤", "$\\le$"},    Pair{"×", "$\\times$"},  Pair{"∞", "$\\infty$"},
-                           Pair{"Σ", "$\\Sigma$"}, Pair{"φ", "$\\varphi$"}, Pair{"→", "$\\to$"},
-                           Pair{"–", "--"},        Pair{"é", "\\'e"}};
-
-template <std::size_t n>
-bool replaced(std::string& out, std::string_view text, std::size_t& at, const std::array<Pair, n>& table) {
-    const auto found = std::find_if(table.begin(), table.end(),
-                                    [&](const Pair& p) { return text.substr(at).starts_with(p.first); });
-    if (found == table.end()) return false;
-    out += found->second;
-    at += found->first.size();
-    return true;
-}
-
-/// Text of a file, harmless() already, that LaTeX shows as it is.
-std::string latex(std::string_view text) {
-    std::string out;
-    for (std::size_t at = 0; at < text.size();)
-        if (!replaced(out, text, at, acting)) out += text[at++];
-    return out;
-}
-
-/// Our own words and formulas.
-std::string latex_words(std::string_view text) {
-    std::string out;
-    for (std::size_t at = 0; at < text.size();)
-        if (!replaced(out, text, at, marks) && !replaced(out, text, at, acting)) out += text[at++];
-    return out;
-}
-
 class LatexSink : public TableSink {
   public:
-    using TableSink::TableSink;
+    LatexSink(Output& output, const RenderOptions& options) : TableSink(output, options, 3) {}
 
   protected:
     void write_begin(const Plan& plan) override {
@@ -94,22 +35,25 @@ class LatexSink : public TableSink {
         }
     }
 
-    void write_note(const std::string& note) override {
-        bytes_.text += "\n\\noindent " + latex_words(note) + "\\par\n";
+    void write_notes(const std::vector<std::string>& notes) override {
+        for (const std::string& note : notes) bytes_.text += "\n\\noindent " + latex_words(note) + "\\par\n";
     }
 
   private:
     static std::string place_of(const StageTable& table) {
         std::string where;
         for (const std::string& part : table.where) where += (where.empty() ? "" : ", ") + part;
-        if (table.after) where += (where.empty() ? "" : ", ") + std::string("after ") + latex(*table.after);
+        if (table.after)
+            where += (where.empty() ? "" : ", ") + std::string("after ") + latex_text(*table.after);
         return where;
     }
 
-    /// A number in mathematics: a minus that is one, 10 to a power, ∞.
-    std::string value(const TableCell& c) const {
+    /// A number in mathematics: a minus that is one, 10 to a power, ∞, the mark of a small one.
+    static std::string value(const TableCell& c) {
         if (c.hidden) return "\\cdot";
-        std::string text = number(c.value);
+        const std::string text(c.text);
+        if (const std::size_t mark = text.find('~'); mark != std::string::npos)
+            return text.substr(0, mark) + "{\\sim}" + text.substr(mark + 1);
         if (text.ends_with("inf")) return text.starts_with("-") ? "-\\infty" : "\\infty";
         if (text == "nan") return "\\mathrm{NaN}";
         const std::size_t e = text.find('e');
@@ -136,15 +80,15 @@ class LatexSink : public TableSink {
             bytes_.pass();
         };
         if (labels) {
-            line("", "$\\cdots$", [&](std::size_t k) { return latex(table.columns[k]); });
+            line("", "$\\cdots$", [&](std::size_t k) { return latex_text(table.columns[k]); });
             bytes_.text += "\\hline\n";
         }
         const std::string down = write("\\vdots"), across = write("\\cdots"), both = write("\\ddots");
         for (std::size_t i = 0; i < table.rows.size(); ++i) {
             if (table.row_gap == i)
                 line(down, both.c_str(), [&](std::size_t) -> const std::string& { return down; });
-            line(latex(table.rows[i]), across.c_str(),
-                 [&](std::size_t k) { return write(value(table.cells[i][k])); });
+            line(latex_text(table.rows[i]), across.c_str(),
+                 [&](std::size_t k) { return write(value(table.cell(i, k))); });
         }
     }
 

@@ -7,7 +7,7 @@ namespace attn {
 
 std::unique_ptr<Sink> make_json(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_ndjson(Output& output, const RenderOptions& options);
-std::unique_ptr<Sink> make_csv(Output& output);
+std::unique_ptr<Sink> make_csv(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_torch(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_markdown(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_latex(Output& output, const RenderOptions& options);

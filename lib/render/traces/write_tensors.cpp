@@ -6,7 +6,7 @@
 
 #include "lib/plan/stage.hpp"
 #include "lib/render/bytes.hpp"
-#include "lib/render/terminal.hpp"
+#include "lib/render/escape.hpp"
 #include "lib/render/traces/tensor_layout.hpp"
 #include "lib/text.hpp"
 
@@ -193,7 +193,7 @@ void write_csv(const std::vector<FileTensor>& tensors, std::optional<Element> ty
     for (const FileTensor& t : tensors) {
         const std::array<Index, 4> length = columns_of(t);
         const std::string name = csv_cell(t.name);
-        for_texts(t, type, NonFinite::bare, false, losses, [&](const std::string& text, Index place) {
+        for_texts(t, type, NonFinite::csv, false, losses, [&](const std::string& text, Index place) {
             std::array<std::string, 4> cells;
             for (std::size_t a = 4; a-- > 0;) {
                 if (length[a] < 0) continue;
