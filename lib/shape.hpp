@@ -1,13 +1,26 @@
 #pragma once
+#include <cassert>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace attn {
 
 using Index = std::int64_t;
 using Shape = std::vector<Index>;
+
+/// A number that counts from 0 as what containers count with; looked at in debug builds.
+constexpr std::size_t idx(Index k) {
+    assert(k >= 0);
+    return static_cast<std::size_t>(k);
+}
+
+/// A place in a table that has a row for each enumerator.
+template <class E>
+requires std::is_enum_v<E>
+constexpr std::size_t idx(E e) { return static_cast<std::size_t>(e); }
 
 /// "[6, 3]"
 std::string to_string(const Shape& shape);

@@ -202,20 +202,18 @@ class OurSide {
     /// Those that theirs has; all but the ones on request where an array has no name. Weights may turn out to
     /// be a mean over heads: of the last ones.
     static std::vector<std::string> wanted(const Layer& theirs, const std::vector<Stage>& order) {
-        const auto is_weights = [](Stage s) {
-            return info_of(s).shape == StageShape::query_key && s >= Stage::weights;
-        };
+        const auto are_weights = [](Stage s) { return info_of(s).phase == Phase::cells && is_weights(s); };
         bool weights = std::any_of(theirs.left_out.begin(), theirs.left_out.end(),
                                    [](const LeftOut& l) { return l.name == "mean_weights"; });
         for (const NamedArray& a : theirs.arrays) {
             if (a.array->name.empty()) return {};
-            weights = weights || is_weights(a.stage);
+            weights = weights || are_weights(a.stage);
         }
         std::vector<std::string> names;
         for (const Stage s : order) {
             const bool given = std::any_of(theirs.arrays.begin(), theirs.arrays.end(),
                                            [&](const NamedArray& a) { return a.stage == s; });
-            if (given || (weights && is_weights(s))) names.emplace_back(info_of(s).name);
+            if (given || (weights && are_weights(s))) names.emplace_back(info_of(s).name);
         }
         return names;
     }

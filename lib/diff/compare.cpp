@@ -169,9 +169,7 @@ void read_as_ours(GivenArray& array, const Ours& ours) {
     narrow(array.values);
 }
 
-bool are_weights(Stage stage) {
-    return info_of(stage).shape == StageShape::query_key && stage >= Stage::weights;
-}
+bool are_weights(Stage stage) { return info_of(stage).phase == Phase::cells && is_weights(stage); }
 
 /// The mean over heads of our last weights, as [batch, 1, query, key]: what nn.MultiheadAttention returns.
 std::optional<WholeStage> mean_of_weights(const Ours& ours) {

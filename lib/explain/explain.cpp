@@ -82,8 +82,16 @@ class Story {
                 rows.push_back(own(head));
                 break;
             case StageShape::merged:
+            case StageShape::merged_cells:
                 rows.push_back(own(0));
                 break;
+            case StageShape::per_query: {
+                begin(stage);
+                const std::vector<Index> one{row};
+                add(Cell{stage.stage, b, head, 0, 0, 0}, one, [](const Cell&) {});
+                end();
+                return;
+            }
             case StageShape::per_key:
                 if (full) {
                     rows.push_back(Cell{stage.stage, b, kv, 0, 0, 0});
@@ -231,15 +239,11 @@ void explain_stage(Writer& w, const RowOf& row, Columns columns) {
         case Stage::all_values:
             return explain_joined(w, row, columns);
         case Stage::scores:
-            return explain_scores(w, row, columns);
         case Stage::scaled_scores:
-            return explain_scaled(w, row, columns);
         case Stage::capped_scores:
-            return explain_capped(w, row, columns);
         case Stage::biased_scores:
-            return explain_biased(w, row, columns);
         case Stage::masked_scores:
-            return explain_masked(w, row, columns);
+            return explain_scores(w, row, columns);
         case Stage::weights:
             return explain_weights(w, row, columns);
         case Stage::masked_weights:
@@ -264,6 +268,10 @@ void explain_stage(Writer& w, const RowOf& row, Columns columns) {
             return explain_head_outputs(w, row, columns);
         case Stage::output:
             return explain_output(w, row, columns);
+        case Stage::lse:
+            return explain_lse(w, row, columns);
+        case Stage::mean_weights:
+            return explain_mean_weights(w, row, columns);
     }
 }
 
@@ -286,7 +294,8 @@ Explanation explain_row(Plan& plan, Index row, const Request& request) {
     out.warnings = run(plan, values);
     Story story(plan, Writer(plan, values, request.level), out);
     for (const PlannedStage* s : in_order_of_making(plan))
-        if (s->stage != Stage::head_outputs || request.level == Level::full)
+        if (s->stage == Stage::states || !info_of(s->stage).on_request ||
+            (s->stage == Stage::head_outputs && request.level == Level::full))
             story.tell(*s, request.head, row);
     return out;
 }
@@ -297,7 +306,9 @@ Explanation explain_cell(Plan& plan, const Cell& cell, const Request& request) {
     out.plan = &plan;
     out.batch = cell.batch;
     out.head = cell.head;
-    out.row = row_kind(family) == RowKind::queries ? cell.row : 0;
+    out.row = row_kind(family) == RowKind::queries ? cell.row
+              : family == StageShape::per_query    ? cell.column
+                                                   : 0;
     out.cell = cell;
     out.cell_place = place_of(plan, cell);
     show_all(plan, out.row);

@@ -9,7 +9,7 @@
 namespace attn::explain {
 
 /// One number of a stage. `head` is a head of queries or of keys and values, as the stage has them; `token`
-/// is used by `states` only, `row` not by stages of one number per key.
+/// is used by `states` only, `row` not by stages of one number per token.
 struct Cell {
     Stage stage = Stage::queries;
     Index batch = 0, head = 0, row = 0, column = 0, token = 0;

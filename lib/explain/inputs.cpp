@@ -34,20 +34,6 @@ Source source_of(const Plan& plan, Stage stage) {
     return {WeightRole::value, *plan.value_input, plan.value_dim, plan.kv_heads};
 }
 
-/// The stage that a norm, a rotation or a feature map is applied to.
-Stage stage_before(const Writer& w, Stage stage) {
-    const bool of_queries =
-        stage == Stage::normed_queries || stage == Stage::rotated_queries || stage == Stage::mapped_queries;
-    Stage last = of_queries ? Stage::queries : Stage::keys;
-    const auto follows = [&](Stage queries, Stage keys) {
-        const Stage s = of_queries ? queries : keys;
-        if (s < stage && w.has(s)) last = s;
-    };
-    follows(Stage::normed_queries, Stage::normed_keys);
-    follows(Stage::rotated_queries, Stage::rotated_keys);
-    return last;
-}
-
 /// Cosine and sine of a pair at a token.
 struct Turn {
     Expr cos, sin;
@@ -165,7 +151,7 @@ void explain_norm(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     const QkNorm& norm = *plan.qk_norm;
     const bool of_queries = row.stage == Stage::normed_queries;
-    const Stage from = of_queries ? Stage::queries : Stage::keys;
+    const Stage from = w.read_by(row.stage);
     const Index dim = of_queries ? plan.query_dim : plan.key_dim;
     const Index heads = of_queries ? plan.heads : plan.kv_heads;
     w.why("vectors of one length: only their direction counts in the product");
@@ -214,7 +200,7 @@ void explain_rope_keys(Writer& w, const RowOf& row, Columns columns) {
 void explain_rotation(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     const bool of_queries = row.stage == Stage::rotated_queries;
-    const Stage from = stage_before(w, row.stage);
+    const Stage from = w.read_by(row.stage);
     const auto x = [&](Index c) { return w.at(from, row.batch, row.head, row.row, c); };
     if (!of_queries && w.has(Stage::rope_keys)) {
         w.why("each head's own part, then the rotated part that all heads share");
@@ -236,7 +222,7 @@ void explain_rotation(Writer& w, const RowOf& row, Columns columns) {
 }
 
 void explain_feature_map(Writer& w, const RowOf& row, Columns columns) {
-    const Stage from = stage_before(w, row.stage);
+    const Stage from = w.read_by(row.stage);
     w.why("positive numbers, so that sums of them can stand for weights");
     w.each(columns, "columns", [&](Index c) {
         Expr x = w.at(from, row.batch, row.head, row.row, c);
@@ -266,11 +252,7 @@ void explain_joined(Writer& w, const RowOf& row, Columns columns) {
     const bool keys = row.stage == Stage::all_keys;
     const Index t = row.row, dim = keys ? plan.dim : plan.value_dim;
     w.why("the cache, then the new ones, then what is appended");
-    Stage from = Stage::values;
-    if (keys)
-        from = w.has(Stage::rotated_keys)  ? Stage::rotated_keys
-               : w.has(Stage::normed_keys) ? Stage::normed_keys
-                                           : Stage::keys;
+    const Stage from = w.read_by(row.stage);
     w.each(columns, "columns", [&](Index c) {
         if (t >= plan.past && t < plan.given_keys())
             return copy(w, row, c, w.at(from, row.batch, row.head, t - plan.past, c));

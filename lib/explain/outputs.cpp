@@ -10,7 +10,7 @@ namespace {}  // namespace
 void explain_context(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     if (plan.state) return explain_state_context(w, row, columns);
-    const Stage weights = w.last_weights();
+    const Stage weights = w.read_by(Stage::context);
     const Index kv = plan.kv_head_of(row.head);
     // Keys without weight carry nothing, and there may be many.
     std::vector<Index> keys;
@@ -33,10 +33,9 @@ void explain_context(Writer& w, const RowOf& row, Columns columns) {
 }
 
 void explain_normed_context(Writer& w, const RowOf& row, Columns columns) {
-    constexpr double eps = 1e-6;
     const auto x = [&](Index d) { return w.at(Stage::context, row.batch, row.head, row.row, d); };
     w.why("the context of each head at one size, before the gate");
-    const NormParts parts = explain_moments(w, {NormType::rms, eps, w.plan.value_dim, x});
+    const NormParts parts = explain_moments(w, {NormType::rms, w.plan.context_eps, w.plan.value_dim, x});
     w.each(columns, "columns", [&](Index d) {
         Expr e = quotient(x(d), parts.root);
         if (w.plan.context_norm) e = product({std::move(e), w.tensor(*w.plan.context_norm, d)});
@@ -47,7 +46,7 @@ void explain_normed_context(Writer& w, const RowOf& row, Columns columns) {
 void explain_gated(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     const Gate& gate = *plan.gate;
-    const Stage from = w.has(Stage::normed_context) ? Stage::normed_context : Stage::context;
+    const Stage from = w.read_by(row.stage);
     w.why(gate.silu ? "each number passes as far as its gate opens: g / (1 + e^-g)"
                     : "each number passes as far as its gate opens: 0 closed, 1 open");
     const WeightRole role = gate.from_queries ? WeightRole::query : WeightRole::gate;
@@ -70,7 +69,7 @@ void explain_concat(Writer& w, const RowOf& row, Columns columns) {
     w.why("the heads' contexts side by side");
     w.each(columns, "columns", [&](Index c) {
         w.result(cell_of(row, c), column_label(c),
-                 w.at(w.last_context(), row.batch, c / width, row.row, c % width))
+                 w.at(w.read_by(row.stage), row.batch, c / width, row.row, c % width))
             .group = "head " + std::to_string(c / width);
     });
 }
@@ -80,7 +79,7 @@ void explain_head_outputs(Writer& w, const RowOf& row, Columns columns) {
     w.why("this head's share of the output; the shares and the bias add up to it");
     w.each(columns, "columns", [&](Index o) {
         w.result(cell_of(row, o), column_label(o), w.sum_of(width, [&](Index d) {
-            return product({w.at(w.last_context(), row.batch, row.head, row.row, d),
+            return product({w.at(w.read_by(row.stage), row.batch, row.head, row.row, d),
                             w.weight(WeightRole::output, row.head * width + d, o)});
         }));
     });
@@ -91,8 +90,7 @@ void explain_output(Writer& w, const RowOf& row, Columns columns) {
     w.why(merged ? "mixes what the heads found" : "the context in the width of the model");
     w.each(columns, "columns", [&](Index o) {
         w.result(cell_of(row, o), column_label(o), w.projected(WeightRole::output, o, [&](Index c) {
-            return merged ? w.at(Stage::concat, row.batch, 0, row.row, c)
-                          : w.at(w.last_context(), row.batch, 0, row.row, c);
+            return w.at(w.read_by(row.stage), row.batch, 0, row.row, c);
         }));
     });
 }

@@ -4,9 +4,9 @@
 #include "lib/explain/writer.hpp"
 
 namespace attn::explain {
-namespace {}  // namespace
+namespace {
 
-void explain_scores(Writer& w, const RowOf& row, Columns columns) {
+void explain_products(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     const Index kv = plan.kv_head_of(row.head);
     std::function<Expr(Index)> q = [&](Index d) {
@@ -40,15 +40,14 @@ void explain_scores(Writer& w, const RowOf& row, Columns columns) {
 
 void explain_scaled(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
-    const bool by_root = plan.scale_text.starts_with("1/√");
+    const bool by_root = plan.scale_root > 0;
     w.why(by_root ? "keeps scores small when the width is large" : "the scale that was asked for");
     w.each(columns, "keys", [&](Index key) {
         Expr x = previous(w, row, key);
         w.result(cell_of(row, key), w.key_label(key),
-                 by_root
-                     ? quotient(std::move(x), function(Expr::Kind::root,
-                                                       constant(std::round(1 / (plan.scale * plan.scale)))))
-                     : product({std::move(x), constant(plan.scale)}));
+                 by_root ? quotient(std::move(x), function(Expr::Kind::root,
+                                                           constant(static_cast<double>(plan.scale_root))))
+                         : product({std::move(x), constant(plan.scale)}));
     });
 }
 
@@ -103,6 +102,23 @@ void explain_masked(Writer& w, const RowOf& row, Columns columns) {
         const bool adds = parts.size() > 1;
         w.result(cell, w.key_label(key), sum(std::move(parts)), adds ? "" : "visible");
     });
+}
+
+}  // namespace
+
+void explain_scores(Writer& w, const RowOf& row, Columns columns) {
+    switch (row.stage) {
+        case Stage::scaled_scores:
+            return explain_scaled(w, row, columns);
+        case Stage::capped_scores:
+            return explain_capped(w, row, columns);
+        case Stage::biased_scores:
+            return explain_biased(w, row, columns);
+        case Stage::masked_scores:
+            return explain_masked(w, row, columns);
+        default:
+            return explain_products(w, row, columns);
+    }
 }
 
 /// Mirrors the order of Mask in lib/run: causal, window, lengths, then the rules of single cells.

@@ -174,11 +174,10 @@ void explain_state_context(Writer& w, const RowOf& row, Columns columns) {
             return product({query(d), state_at(w, b, kv, t, d, j)});
         });
         if (plan.scaled) {
-            const bool by_root = plan.scale_text.starts_with("1/√");
-            e = by_root
-                    ? quotient(std::move(e), function(Expr::Kind::root,
-                                                      constant(std::round(1 / (plan.scale * plan.scale)))))
-                    : product({constant(plan.scale), std::move(e)});
+            const bool by_root = plan.scale_root > 0;
+            e = by_root ? quotient(std::move(e),
+                                   function(Expr::Kind::root, constant(static_cast<double>(plan.scale_root))))
+                        : product({constant(plan.scale), std::move(e)});
         }
         if (divisor) e = quotient(std::move(e), *divisor);
         Cell cell = row;

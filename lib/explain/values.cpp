@@ -36,7 +36,9 @@ void Values::rows(const Rows& rows) {
     for (Index i = 0; i < rows.row_count(); ++i) {
         Row& row = rows_[{stage, rows.head, rows.token, rows.row_begin + i}];
         for (Index j = 0; j < rows.column_count(); ++j) {
-            row.numbers.push_back(rows.at(i, j));
+            const std::size_t column = idx(rows.columns[idx(j)]);
+            if (row.numbers.size() <= column) row.numbers.resize(column + 1);
+            row.numbers[column] = rows.at(i, j);
             if (rows.hidden) row.hidden.push_back(rows.hidden[i * rows.column_count() + j] != 0);
         }
     }

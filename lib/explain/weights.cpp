@@ -47,7 +47,7 @@ Expr one_part(Expr e) {
 
 void explain_softmax(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
-    const Stage from = w.before(row.stage);
+    const Stage from = w.read_by(row.stage);
     Index largest = 0;
     bool finite = true;
     for (Index j = 0; j < plan.keys; ++j) {
@@ -172,6 +172,49 @@ void explain_dropped(Writer& w, const RowOf& row, Columns columns) {
             w.result(cell, w.key_label(key), quotient(std::move(x), difference(constant(1), constant(p))),
                      is_zero ? "" : "kept");
         }
+    });
+}
+
+void explain_lse(Writer& w, const RowOf& row, Columns columns) {
+    const Plan& plan = w.plan;
+    w.why("what the softmax divides by, as a logarithm: fused kernels return it");
+    w.each(columns, "queries", [&](Index query) {
+        const RowOf cells{w.read_by(row.stage), row.batch, row.head, query, 0, 0};
+        const auto score = [&](Index j) { return w.at(cells.stage, row.batch, row.head, query, j); };
+        std::vector<Index> keys = all_keys(plan);
+        std::erase_if(keys, [&](Index j) { return score(j).value == -HUGE_VAL; });
+        const Cell cell = cell_of(row, query);
+        if (keys.empty() && plan.sinks.empty()) {
+            w.result(cell, w.query_label(query), std::nullopt, "no key is visible: log 0");
+            return;
+        }
+        std::vector<Expr> parts;
+        for (const Index j : keys) parts.push_back(score(j));
+        if (!plan.sinks.empty()) {
+            parts.push_back(constant(plan.sinks[idx(row.head)]));
+            parts.back().place = "sinks[" + std::to_string(row.head) + "]";
+        }
+        const auto largest = std::max_element(parts.begin(), parts.end(),
+                                              [](const Expr& a, const Expr& b) { return a.value < b.value; });
+        const Expr max = w.between("maximum", "maximum", *largest);
+        Expr total = w.sum_of(static_cast<Index>(parts.size()), [&](Index k) {
+            return function(Expr::Kind::exp, difference(parts[idx(k)], max));
+        });
+        const Expr all = w.between("sum", "sum", std::move(total));
+        w.result(cell, w.query_label(query), sum({max, function(Expr::Kind::log, all)}));
+    });
+}
+
+void explain_mean_weights(Writer& w, const RowOf& row, Columns columns) {
+    const Index heads = w.plan.heads;
+    w.why("one picture of all heads, as nn.MultiheadAttention returns it");
+    w.each(columns, "keys", [&](Index key) {
+        w.result(cell_of(row, key), w.key_label(key),
+                 quotient(w.sum_of(heads,
+                                   [&](Index h) {
+                                       return w.at(w.read_by(row.stage), row.batch, h, row.row, key);
+                                   }),
+                          constant(static_cast<double>(heads))));
     });
 }
 

@@ -81,7 +81,7 @@ std::string place_of(const Plan& plan, const Cell& cell) {
     std::vector<Index> n{cell.batch};
     if (has_heads(stage.family)) n.push_back(cell.head);
     if (stage.family == StageShape::states) n.push_back(cell.token);
-    if (stage.family != StageShape::per_key) n.push_back(cell.row);
+    if (!has_one_row(stage.family)) n.push_back(cell.row);
     n.push_back(cell.column);
     return std::string(stage.name) + bracketed(n);
 }
@@ -186,33 +186,6 @@ Expr Writer::broadcast(std::size_t k, Index batch, Index head, Index query, Inde
     return tensor(k, ((on(0, batch) * s[1] + on(1, head)) * s[2] + on(2, query)) * s[3] + on(3, key));
 }
 
-Stage Writer::query_stage() const {
-    for (const Stage s : {Stage::mapped_queries, Stage::rotated_queries, Stage::normed_queries})
-        if (has(s)) return s;
-    return Stage::queries;
-}
-
-Stage Writer::key_stage() const {
-    for (const Stage s : {Stage::all_keys, Stage::mapped_keys, Stage::rotated_keys, Stage::normed_keys})
-        if (has(s)) return s;
-    return Stage::keys;
-}
-
-Stage Writer::before(Stage stage) const {
-    Stage last = Stage::scores;
-    for (const PlannedStage& s : plan.stages) {
-        if (s.stage == stage) break;
-        if (s.family == StageShape::query_key) last = s.stage;
-    }
-    return last;
-}
-
-Stage Writer::last_weights() const { return before(Stage::context); }
-
-Stage Writer::last_context() const {
-    return has(Stage::gated_context) ? Stage::gated_context : Stage::context;
-}
-
 Index state_token(const Plan& plan, Index batch, Index query) {
     if (!plan.causal) return plan.keys - 1;
     return std::clamp(query + plan.offsets[static_cast<std::size_t>(batch)], Index{-1}, plan.keys - 1);
@@ -304,7 +277,7 @@ Cell cell_of(const RowOf& row, Index column) {
 }
 
 Expr previous(const Writer& w, const RowOf& row, Index key) {
-    return w.at(w.before(row.stage), row.batch, row.head, row.row, key);
+    return w.at(w.read_by(row.stage), row.batch, row.head, row.row, key);
 }
 
 }  // namespace attn::explain

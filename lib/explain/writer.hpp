@@ -51,14 +51,11 @@ class Writer {
     // Facts.
     bool has(Stage stage) const { return plan.find(stage) != nullptr; }
     /// The stages that the scores, or the state, are made of.
-    Stage query_stage() const;
-    Stage key_stage() const;
-    Stage value_stage() const { return has(Stage::all_values) ? Stage::all_values : Stage::values; }
-    /// The stage of scores or weights before this one.
-    Stage before(Stage stage) const;
-    /// The last weights, and the last stage with the axes of the context.
-    Stage last_weights() const;
-    Stage last_context() const;
+    Stage query_stage() const { return read_by(plan.state ? Stage::context : Stage::scores, 0); }
+    Stage key_stage() const { return read_by(plan.state ? Stage::context : Stage::scores, 1); }
+    Stage value_stage() const { return read_by(Stage::context, plan.state ? 2 : 1); }
+    /// A stage that this one is made of, as its formula names them.
+    Stage read_by(Stage stage, std::size_t k = 0) const { return plan.find(stage)->reads.at(k); }
     std::string query_label(Index query) const;
     std::string key_label(Index key) const;
     /// Of the rows of a stage.
@@ -126,18 +123,16 @@ struct NormParts {
 };
 NormParts explain_moments(Writer& w, const NormOf& norm);
 
-// scores.cpp
+// scores.cpp: scores, and what becomes of them before they are weights
 void explain_scores(Writer& w, const RowOf& row, Columns columns);
-void explain_scaled(Writer& w, const RowOf& row, Columns columns);
-void explain_capped(Writer& w, const RowOf& row, Columns columns);
-void explain_biased(Writer& w, const RowOf& row, Columns columns);
-void explain_masked(Writer& w, const RowOf& row, Columns columns);
 
 // weights.cpp
 void explain_weights(Writer& w, const RowOf& row, Columns columns);
 void explain_masked_weights(Writer& w, const RowOf& row, Columns columns);
 void explain_renormalized(Writer& w, const RowOf& row, Columns columns);
 void explain_dropped(Writer& w, const RowOf& row, Columns columns);
+void explain_lse(Writer& w, const RowOf& row, Columns columns);
+void explain_mean_weights(Writer& w, const RowOf& row, Columns columns);
 /// The rule that hides a key, or a word on why it is seen.
 std::string rule_of(const Writer& w, const RowOf& row, Index key);
 

@@ -146,7 +146,6 @@ DropoutInput read_dropout(const Value& value, const std::string& pointer) {
                 fail_at_key(child(pointer, other), "\"" + std::string(other) +
                                                        "\" stands beside \"keep\" in " + pointer +
                                                        ": the mask is either given or drawn");
-        if (d.p == 1) fail(at_p, "is 1: kept values would be multiplied by 1/0");
         d.kind = DropoutKind::given;
         d.keep = read_tensor(
             *keep, child(pointer, "keep"),

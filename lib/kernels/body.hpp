@@ -22,6 +22,7 @@ struct Body {
                 &P::dot_stream,
                 &P::multiply_stream,
                 &R::add,
+                &R::add_exactly,
                 &R::scale,
                 &R::all_finite,
                 &R::add_outer,

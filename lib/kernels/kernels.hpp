@@ -68,6 +68,9 @@ struct Table {
 
     /// out = out + in
     void (*add)(const T* in, T* out, Index n);
+    /// out + rest = out + rest + in: `rest` holds what the sums' roundings have lost (Kahan 1965), so that
+    /// their error does not grow with their number; an infinite or NaN sum has none.
+    void (*add_exactly)(const T* in, T* out, T* rest, Index n);
     /// out = in * factor
     void (*scale)(const T* in, T* out, Index n, T factor);
     /// No NaN and no infinity; with `minus_infinity` -inf is no fault.

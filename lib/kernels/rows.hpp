@@ -26,6 +26,23 @@ struct RowKernels : Vectors<T, Arch> {
         for (; k < n; ++k) out[k] += in[k];
     }
 
+    static void add_exactly(const T* in, T* out, T* rest, Index n) {
+        constexpr T infinity = static_cast<T>(__builtin_inf());
+        Index k = 0;
+        for (; k + width <= n; k += width) {
+            const Batch old = load(out + k), more = load(in + k) + load(rest + k), sum = old + more;
+            const Batch lost = more - (sum - old);
+            sum.store_unaligned(out + k);
+            xsimd::select(xsimd::abs(lost) < Batch(infinity), lost, Batch(T{0})).store_unaligned(rest + k);
+        }
+        for (; k < n; ++k) {
+            const T old = out[k], more = in[k] + rest[k];
+            out[k] = old + more;
+            const T lost = more - (out[k] - old);
+            rest[k] = lost < infinity && lost > -infinity ? lost : T{0};
+        }
+    }
+
     static bool all_finite(const T* x, Index n, bool minus_infinity) {
         constexpr T lowest = -static_cast<T>(__builtin_inf());
         Batch sum(T{0});  // of x - x: 0, or NaN

@@ -121,7 +121,7 @@ Blindspots blindspots_of(const Plan& plan) {
     const HeldStages base = replay.run(replay.none(), {}, slice);
     const PlannedStage* last = nullptr;
     for (const PlannedStage& s : p.stages)
-        if (s.stage != Stage::states && s.stage != Stage::head_outputs && base[s.stage]) last = &s;
+        if (!info_of(s.stage).on_request && base[s.stage]) last = &s;
     const Numbers4& right = *base[last->stage];
     double largest = 0;
     for (const double x : right.values)
@@ -149,8 +149,7 @@ Blindspots blindspots_of(const Plan& plan) {
             const double by = difference(wrong, right);
             for (std::size_t k = 0; k < p.stages.size() && by <= nothing; ++k) {
                 const Stage s = p.stages[k].stage;
-                if (base[s] && held[s] && s != Stage::head_outputs &&
-                    difference(*held[s], *base[s]) > nothing)
+                if (base[s] && held[s] && !info_of(s).on_request && difference(*held[s], *base[s]) > nothing)
                     changed[k] = held[s];
             }
             if (by > nothing) numbers.last.push_back(held[last->stage]);

@@ -104,9 +104,12 @@ Deviation Search::deviation(const Candidate& a, const Candidate* b) const {
 HeldStages Search::given_for(const HeldStages& held, const Form& form) const {
     if (!form.values_only) return replay_.before(held, form.first);
     HeldStages out = held;
+    const auto after_weights = [](Stage s) {
+        return info_of(s).phase != Phase::source && info_of(s).phase != Phase::cells;
+    };
     for (const StageInfo& s : all_stages())
-        if (s.stage >= Stage::context
-                ? s.stage >= form.first || form.first < Stage::context
+        if (after_weights(s.stage)
+                ? !after_weights(form.first) || !stands_before(s.stage, form.first)
                 : (s.stage == Stage::values && form.first == Stage::values) || s.stage == Stage::all_values)
             out[s.stage] = nullptr;
     return out;
@@ -191,9 +194,12 @@ void Search::pairs() {
     none.plan.batch = slice.items;
     const HeldStages base = replay_.run(none, {}, slice);
     const std::vector<Distance> ours = trials_.distances(base);
-    const auto last_numbers = [&](const HeldStages& held) -> const Numbers4& {
-        return *held[trials_.stages().back()->stage];
-    };
+    // The last stage that the others lead to; where there is none, what was asked for beside them.
+    const auto& compared = trials_.stages();
+    const auto last = std::find_if(compared.rbegin(), compared.rend(),
+                                   [](const PlannedStage* s) { return !info_of(s->stage).on_request; });
+    const Stage last_stage = last == compared.rend() ? compared.back()->stage : (*last)->stage;
+    const auto last_numbers = [&](const HeldStages& held) -> const Numbers4& { return *held[last_stage]; };
     for (const Mistake& m : catalogue_.mistakes) {
         if (m.is_rounding()) continue;
         for (const Form& f : m.forms) {
@@ -226,7 +232,7 @@ void Search::pairs() {
             const Candidate *a = &candidates_[i], *b = &candidates_[j];
             if (a->mistake->row == b->mistake->row && a->mistake->id == b->mistake->id) continue;
             // The one that begins earlier is there already, up to where the other begins.
-            const bool turned = b->form->first < a->form->first;
+            const bool turned = stands_before(b->form->first, a->form->first);
             const Candidate *early = turned ? b : a, *late = turned ? a : b;
             Deviation d = deviation(*a, b);
             d.plan.batch = slice.items;

@@ -103,8 +103,7 @@ std::optional<Cause> dropout_seen(const Replay& replay, const StageSet& theirs) 
     const Plan& p = replay.plan();
     if (p.state || p.dropout) return std::nullopt;
     // Rows in which a head is wide enough, the first ones; all where weights are there.
-    const Stage stage =
-        p.mask_at == MaskAt::weights && p.masked ? Stage::renormalized_weights : Stage::weights;
+    const Stage stage = p.find(Stage::context)->reads.front();
     const WholeStage* weights = find(theirs, stage);
     if (!weights) weights = find(theirs, Stage::dropped_weights);
     const auto cells = static_cast<std::size_t>(p.batch * p.heads * p.queries * p.keys);

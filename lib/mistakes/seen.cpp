@@ -7,7 +7,7 @@
 namespace attn {
 namespace {
 
-constexpr double minus_infinite = -std::numeric_limits<double>::infinity();
+constexpr double hidden_score = -std::numeric_limits<double>::infinity();
 
 /// Calls f(row, columns) for each row of a stage, as long as it says true.
 template <class F>
@@ -72,7 +72,7 @@ bool Seen::hides() const {
         return w && m && w->values != m->values;
     }
     const Numbers4* x = stage(Stage::masked_scores);
-    return x && std::find(x->values.begin(), x->values.end(), minus_infinite) != x->values.end();
+    return x && std::find(x->values.begin(), x->values.end(), hidden_score) != x->values.end();
 }
 
 bool Seen::keys_have_equal_values() const {

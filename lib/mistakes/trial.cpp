@@ -106,11 +106,12 @@ std::vector<Distance> Trials::distances(const HeldStages& held) const {
             out[k].strange = out[k].outside = out[k].far = 1;
             continue;
         }
-        const bool by_rows = s >= Stage::scores && s != Stage::state;
+        const Phase phase = info_of(s).phase;
+        const bool by_rows = phase != Phase::source && phase != Phase::state;
         out[k] = distance(k, *held[s],
-                          !by_rows             ? nullptr
-                          : s >= Stage::concat ? &held.merged_rows
-                                               : &held.rows);
+                          !by_rows                 ? nullptr
+                          : phase == Phase::merged ? &held.merged_rows
+                                                   : &held.rows);
     }
     return out;
 }
@@ -133,11 +134,11 @@ std::vector<Distance> Trials::whole(const Deviation& deviation) const {
         const HeldStages held = replay_.run(deviation, sources, slice, kept_);
         const std::vector<Distance> part = distances(held);
         for (std::size_t k = 0; k < out.size(); ++k) {
-            const bool by_rows = stages_[k]->stage >= Stage::scores;
+            const bool by_rows = info_of(stages_[k]->stage).phase != Phase::source;
             if (by_rows || from == 0) out[k].add(part[k]);
         }
-        for (std::size_t s = 0; s < static_cast<std::size_t>(Stage::scores) && from == 0; ++s)
-            sources.at[s] = held.at[s];
+        for (const StageInfo& s : all_stages())
+            if (s.phase == Phase::source && from == 0) sources[s.stage] = held[s.stage];
     }
     return out;
 }

@@ -25,6 +25,13 @@ constexpr Index widest = 16;
 /// A packed head that stays in a worker's own cache.
 constexpr Index small_head_bytes = Index{1} << 20;
 
+/// Bytes of sums over heads that are held at once, and the query rows that they are of: keys and values of
+/// the heads are packed again for the next ones.
+constexpr Index mean_bytes = Index{16} << 20;
+constexpr Index mean_rows(Index keys, Index row_block, Index threads) {
+    return std::max(row_block * threads, mean_bytes / (8 * std::max(Index{1}, keys)) / row_block * row_block);
+}
+
 constexpr Index parts(Index n, Index size) { return (n + size - 1) / size; }
 constexpr Index filled(Index n) { return parts(n, widest) * widest; }
 

@@ -18,7 +18,6 @@ struct Builder {
     Plan plan;
     /// What the inputs are called in the document, for messages: "embeddings", "key_embeddings", ...
     std::string query_name, key_name, value_name;
-    std::string values_name;                                ///< the stage that the context is made of
     Index query_width = 0, key_width = 0, value_width = 0;  ///< last axes of the inputs
 
     std::size_t place(TensorSource&& tensor) {
@@ -35,11 +34,14 @@ void refuse_foreign_options(Builder&);
 void check_groups(Builder&, const std::string& pointer, std::string_view found);
 void resolve_inputs(Builder&);
 void resolve_weights(Builder&);
-/// Caches, appended keys, norms and rotary positions: everything between the projections and the scores.
+/// Caches, appended keys, norms and rotary positions: everything between the projections and the scores. The
+/// gate, too: it may take half of the queries' projection.
 void resolve_keys(Builder&);
 /// Decay, beta, feature map and past of variants that keep a state.
 void resolve_state(Builder&);
 void resolve_masks(Builder&);
+/// The factor of the scores.
+void choose_scale(Builder&);
 /// Soft cap, biases and sinks.
 void resolve_scores(Builder&);
 void resolve_tokens(Builder&);

@@ -3,6 +3,7 @@
 
 #include "lib/plan/blocking.hpp"
 #include "lib/plan/builder.hpp"
+#include "lib/plan/needs.hpp"
 
 namespace attn {
 
@@ -11,83 +12,69 @@ namespace {
 /// Below this much arithmetic starting threads costs more than it gives.
 constexpr double worth_threads = 2e7;
 
-bool shows(const Plan& plan, StageShape family) {
-    return std::any_of(plan.stages.begin(), plan.stages.end(),
-                       [&](const PlannedStage& s) { return s.shown && s.family == family; });
-}
-
-bool shows_at_or_after(const Plan& plan, Stage first) {
-    return std::any_of(plan.stages.begin(), plan.stages.end(),
-                       [&](const PlannedStage& s) { return s.shown && s.stage >= first; });
-}
-
 double count(const AxisSelection& s) { return static_cast<double>(s.indices.size()); }
 
 std::string megabytes(double bytes) {
     return std::to_string(static_cast<long long>(bytes / 1e6) + 1) + " MB";
 }
 
+/// Some stage of queries x keys has to be there whole, not only on the way to a context.
+bool keeps_cells(const Plan& plan, const Needs& needs) {
+    const auto is_cells = [](Stage s) { return info_of(s).phase == Phase::cells; };
+    return std::any_of(plan.stages.begin(), plan.stages.end(), [&](const PlannedStage& s) {
+        if (is_cells(s.stage)) return s.shown;
+        return needs.has(s.stage) && info_of(s.stage).phase != Phase::context &&
+               std::any_of(s.reads.begin(), s.reads.end(), is_cells);
+    });
+}
+
 /// Which of the paths of lib/run computes what is shown.
-void choose_path(Plan& plan) {
+void choose_path(Plan& plan, const Needs& needs) {
     plan.packed = plan.keys >= blocking::unit;
-    if (!shows_at_or_after(plan, Stage::scores)) return;
+    if (!needs.any(Phase::cells) && !needs.any(Phase::context) && !needs.any(Phase::state)) return;
     plan.path = plan.state ? Path::recurrent : Path::traced;
     if (plan.state || plan.additive) return;
     const double factor = plan.scaled ? plan.scale : 1;
     const bool plain_softmax = plan.normalize == Normalize::softmax && !plan.dropout &&
                                !(plan.masked && plan.mask_at == MaskAt::weights) && factor > 1e-30 &&
                                factor < 1e30;
-    if (shows(plan, StageShape::query_key) || !plain_softmax || !plan.packed) return;
+    if (keeps_cells(plan, needs) || !needs.has(Stage::context) || !plain_softmax || !plan.packed) return;
     const Index rows = static_cast<Index>(plan.queries_shown.indices.size()) * (plan.heads / plan.kv_heads);
     plan.path = rows <= blocking::single_rows ? Path::single_rows : Path::fused;
 }
 
-/// A projection of the plan, the tokens of a batch item that go through it, and whether what is shown needs
-/// it.
-struct Use {
-    WeightRole role;
-    double tokens;
-    bool used;
-};
+/// Tokens of a batch item that go through a projection.
+double tokens_of(const Plan& plan, WeightRole role) {
+    const double keys = static_cast<double>(plan.new_keys), past = static_cast<double>(plan.past);
+    switch (role) {
+        case WeightRole::key:
+        case WeightRole::value:
+            return keys + (plan.past_latent ? past : 0);
+        case WeightRole::latent:
+        case WeightRole::rope_key:
+        case WeightRole::decay:
+        case WeightRole::beta:
+            return keys;
+        default:
+            return count(plan.queries_shown);
+    }
+}
 
-std::vector<Use> projections_of(const Plan& plan) {
-    const auto shown = [&](Stage stage) {
-        const PlannedStage* s = plan.find(stage);
-        return s && s->shown;
-    };
-    const double rows = count(plan.queries_shown), keys = static_cast<double>(plan.new_keys),
-                 past = static_cast<double>(plan.past);
-    const bool scores = shows_at_or_after(plan, Stage::scores),
-               all = shows_at_or_after(plan, Stage::normed_queries);
-    const bool contexts = shows_at_or_after(plan, Stage::context);
-    const bool query = all || shown(Stage::queries), key = all || shown(Stage::keys),
-               value = contexts || shown(Stage::values) || shown(Stage::all_values);
-    const double cached = plan.past_latent ? past : 0;
-    std::vector<Use> out{{WeightRole::query, rows, query},
-                         {WeightRole::query_latent, rows, query},
-                         {WeightRole::key, keys + cached, key},
-                         {WeightRole::value, keys + cached, value},
-                         {WeightRole::latent, keys, key || value || shown(Stage::latent)},
-                         {WeightRole::rope_key, keys, all},
-                         {WeightRole::score, rows, scores},
-                         {WeightRole::decay, keys, all},
-                         {WeightRole::beta, keys, all},
-                         {WeightRole::gate, rows, shows_at_or_after(plan, Stage::normed_context)},
-                         {WeightRole::output, rows, shows_at_or_after(plan, Stage::head_outputs)}};
-    std::erase_if(out, [&](const Use& u) { return !plan.projects(u.role); });
-    return out;
+/// Calls f(role, tokens) for every projection that is applied.
+template <class F>
+void each_projection(const Plan& plan, const Needs& needs, F&& f) {
+    for (std::size_t r = 0; r < projection_count; ++r) {
+        const auto role = static_cast<WeightRole>(r);
+        if (needs.applies(role)) f(role, tokens_of(plan, role));
+    }
 }
 
 /// Bytes of numbers at the fullest moment: what lib/run allocates.
-double memory_of(const Plan& plan) {
+double memory_of(const Plan& plan, const Needs& needs) {
     const auto d = [](Index n) { return static_cast<double>(n); };
     const double element = d(size_of(plan.dtype));
     const double rows = count(plan.queries_shown), keys = d(plan.keys), batch = d(plan.batch);
-    const auto shown = [&](Stage stage) {
-        const PlannedStage* s = plan.find(stage);
-        return s && s->shown;
-    };
-    const bool contexts_wanted = shows_at_or_after(plan, Stage::context);
+    const bool contexts_wanted = needs.has(Stage::context);
     double bytes = 0, widened = 0;
     const auto is_copied = [&](const TensorSource& t) {
         return !(plan.dtype == DType::float32 ? t.numbers.in_place<float>() != nullptr
@@ -111,42 +98,41 @@ double memory_of(const Plan& plan) {
     // The weights of one projection at a time are packed, put together first where they are in pieces or of
     // another type.
     double packed_weights = 0;
-    for (const Use& u : projections_of(plan)) {
-        if (!u.used) continue;
-        const Projection& p = plan.projection(u.role);
+    each_projection(plan, needs, [&](WeightRole role, double tokens) {
+        const Projection& p = plan.projection(role);
         const TensorSource& t = plan.tensors[p.weight.front().tensor];
         const bool together = p.weight.size() > 1 || (t.kind == TensorSource::Kind::literal && is_copied(t));
         packed_weights = std::max(packed_weights, element * d(p.d_in) * d(p.d_out) * (together ? 2 : 1));
-        if (u.role != WeightRole::output) bytes += element * batch * u.tokens * d(p.d_out);
-    }
+        if (role != WeightRole::output) bytes += element * batch * tokens * d(p.d_out);
+    });
     bytes += packed_weights;
-    if (shown(Stage::output) || shown(Stage::head_outputs))
+    if (needs.applies(WeightRole::output))
         bytes += element * std::min(rows, d(blocking::merged_rows * plan.threads)) * d(plan.output_dim);
     // Copies between the projections and the scores, see lib/run/sources.hpp, and the contexts that a gate
     // makes.
     const double query_copy = batch * d(plan.heads) * rows * d(plan.dim);
     const double key_copy = batch * d(plan.kv_heads) * d(plan.new_keys) * d(plan.dim);
-    if (plan.qk_norm) bytes += element * (query_copy + key_copy);
-    if (plan.rope) bytes += element * (query_copy + key_copy);
-    if (plan.past_rope_keys) bytes += element * batch * d(plan.heads * plan.past * plan.dim);
-    if (plan.projects(WeightRole::score)) bytes += element * batch * d(plan.heads) * rows * d(plan.dim);
-    if (plan.state) {
-        if (plan.state->feature_map) bytes += element * (query_copy + key_copy);
-        const double head_tokens = element * batch * d(plan.kv_heads * plan.new_keys);
-        if (plan.state->decays) bytes += head_tokens * (plan.state->decay_by_column ? d(plan.dim) : 1);
-        if (plan.state->has_beta) bytes += head_tokens * (plan.state->beta_by_column ? d(plan.value_dim) : 1);
-        bytes += 8 * batch * d(plan.kv_heads * plan.dim * plan.value_dim);
-    }
-    if (plan.past > 0 || plan.has_appended())
-        bytes += element * batch * d(plan.kv_heads) * keys *
-                 d(plan.dim + (contexts_wanted || shown(Stage::all_values) ? plan.value_dim : 0));
-    if (plan.gate) bytes += element * batch * rows * d(plan.heads) * d(plan.value_dim) * 2;
+    for (const Stage s : {Stage::normed_queries, Stage::rotated_queries, Stage::mapped_queries})
+        if (needs.has(s)) bytes += element * query_copy;
+    for (const Stage s : {Stage::normed_keys, Stage::rotated_keys, Stage::mapped_keys})
+        if (needs.has(s)) bytes += element * key_copy;
+    if (plan.past_rope_keys && needs.has(Stage::all_keys))
+        bytes += element * batch * d(plan.heads * plan.past * plan.dim);
+    if (needs.applies(WeightRole::score)) bytes += element * batch * d(plan.heads) * rows * d(plan.dim);
+    const double head_tokens = element * batch * d(plan.kv_heads * plan.new_keys);
+    if (needs.has(Stage::decay)) bytes += head_tokens * (plan.state->decay_by_column ? d(plan.dim) : 1);
+    if (needs.has(Stage::beta)) bytes += head_tokens * (plan.state->beta_by_column ? d(plan.value_dim) : 1);
+    if (plan.path == Path::recurrent) bytes += 8 * batch * d(plan.kv_heads * plan.dim * plan.value_dim);
+    if (needs.has(Stage::all_keys)) bytes += element * batch * d(plan.kv_heads) * keys * d(plan.dim);
+    if (needs.has(Stage::all_values)) bytes += element * batch * d(plan.kv_heads) * keys * d(plan.value_dim);
+    if (needs.any(Phase::gated)) bytes += element * batch * rows * d(plan.heads) * d(plan.value_dim) * 2;
+    if (needs.has(Stage::lse)) bytes += element * batch * rows * d(plan.heads);
     // A number and a place of each row and key, for labels and selections.
     bytes += (sizeof(std::string) + sizeof(Index)) * (d(plan.queries) + keys) + sizeof(Index) * (rows + keys);
     if (plan.path == Path::none) return bytes + widened;
     const double contexts = element * batch * rows * d(plan.heads) * d(plan.value_dim);
     double work = 0;
-    if (plan.path != Path::traced || shows_at_or_after(plan, Stage::normed_context)) work += contexts;
+    if (plan.path != Path::traced || is_read(plan, needs, Stage::context)) work += contexts;
     const Index packed = blocking::packed_head(plan.keys, plan.dim, contexts_wanted ? plan.value_dim : 0);
     const Index held = plan.packs_by_worker
                            ? plan.threads
@@ -156,18 +142,20 @@ double memory_of(const Plan& plan) {
     const double workers = d(plan.threads);
     if (plan.path == Path::fused)
         work +=
-            workers * d(blocking::fused_rows) * (element * d(blocking::block + 2 * plan.value_dim + 1) + 24);
+            workers * d(blocking::fused_rows) * (element * d(blocking::block + 3 * plan.value_dim + 1) + 24);
     if (plan.path == Path::single_rows)
         work += d(blocking::parts(plan.keys, blocking::piece)) * batch * rows * d(plan.heads) *
-                (element * d(1 + plan.value_dim) + 8);
+                (element * d(1 + 2 * plan.value_dim) + 8);
+    if (needs.has(Stage::mean_weights))
+        work += (8 + element) * keys * d(blocking::mean_rows(plan.keys, plan.row_block, plan.threads));
     if (plan.path == Path::traced) {
         const auto cells =
-            static_cast<double>(std::count_if(plan.stages.begin(), plan.stages.end(), [](const auto& s) {
-                return s.family == StageShape::query_key;
+            static_cast<double>(std::count_if(plan.stages.begin(), plan.stages.end(), [&](const auto& s) {
+                return info_of(s.stage).phase == Phase::cells && needs.has(s.stage);
             }));
         work += workers * d(plan.row_block) *
                 (keys * (element * cells + (plan.masked ? 1 : 0) + (plan.dropout ? 1 : 0)) +
-                 2 * element * d(plan.value_dim));
+                 3 * element * d(plan.value_dim));
     }
     return bytes + std::max(work, widened);
 }
@@ -176,7 +164,7 @@ double memory_of(const Plan& plan) {
 
 std::string_view name_of(Path path) {
     constexpr std::array<std::string_view, 5> names{"none", "fused", "traced", "single rows", "recurrent"};
-    return names[static_cast<std::size_t>(path)];
+    return names[idx(path)];
 }
 
 std::string_view meaning_of(Path path) {
@@ -184,7 +172,7 @@ std::string_view meaning_of(Path path) {
         "no scores", "blocks of rows by blocks of keys, no scores kept",
         "blocks of rows with all their keys, stage by stage", "a few rows, the keys read once",
         "one token after another, a state per head"};
-    return meanings[static_cast<std::size_t>(path)];
+    return meanings[idx(path)];
 }
 
 void refuse_too_large(const TensorSource& tensor, const Request& request) {
@@ -203,11 +191,11 @@ void refuse_too_large(const TensorSource& tensor, const Request& request) {
 void resolve_cost(Builder& b) {
     Plan& plan = b.plan;
     const auto d = [](Index n) { return static_cast<double>(n); };
-    const bool merged = shows(plan, StageShape::merged);
-    const double batches = count(plan.batch_shown), rows = count(plan.queries_shown);
-    const double heads = merged ? d(plan.heads) : count(plan.heads_shown);
+    const Needs needs = needs_of(plan);
+    const double batches = count(plan.batch_shown), rows = count(plan.queries_shown),
+                 heads = static_cast<double>(needs.heads.size());
 
-    choose_path(plan);
+    choose_path(plan, needs);
     // A row block keeps its stages of queries x keys within the second-level cache where the rows are short;
     // whole tiles of 6 rows where it can.
     const double block_bytes = 1 << 19;
@@ -223,14 +211,13 @@ void resolve_cost(Builder& b) {
         plan.flops += 2 * batches * size *
                       (d(plan.kv_heads) * d(plan.new_keys) * (plan.state->delta ? 2 : 1) + heads * rows);
     } else {
-        if (shows_at_or_after(plan, Stage::scores))
-            plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.dim);
-        if (shows_at_or_after(plan, Stage::context))
+        if (needs.has(Stage::scores)) plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.dim);
+        if (needs.has(Stage::context))
             plan.flops += 2 * batches * heads * rows * d(plan.keys) * d(plan.value_dim);
     }
-    for (const Use& u : projections_of(plan))
-        plan.flops +=
-            2 * batches * u.tokens * d(plan.projection(u.role).d_in) * d(plan.projection(u.role).d_out);
+    each_projection(plan, needs, [&](WeightRole role, double tokens) {
+        plan.flops += 2 * batches * tokens * d(plan.projection(role).d_in) * d(plan.projection(role).d_out);
+    });
 
     plan.threads = b.request.threads > 0        ? b.request.threads
                    : plan.flops < worth_threads ? 1
@@ -238,7 +225,7 @@ void resolve_cost(Builder& b) {
     const Index head_bytes = blocking::packed_head(plan.keys, plan.dim, plan.value_dim) * size_of(plan.dtype);
     plan.packs_by_worker = plan.path == Path::fused && head_bytes <= blocking::small_head_bytes &&
                            plan.batch * plan.kv_heads >= 4 * plan.threads;
-    const double bytes = memory_of(plan);
+    const double bytes = memory_of(plan, needs);
     const Index allowed = b.request.max_memory ? *b.request.max_memory : memory_available();
     if (bytes > d(allowed))
         fail("", "needs about " + megabytes(bytes) + " of memory, but " +

@@ -18,7 +18,7 @@ std::string last_of(const Words& words, std::size_t rank) {
 
 std::string origin_of(const TensorSource& t) {
     constexpr std::array<const char*, 5> kinds{"", "torch.rand", "torch.randn", "torch.nn.Embedding", ""};
-    const std::string kind = kinds[static_cast<std::size_t>(t.kind)];
+    const std::string kind = kinds[idx(t.kind)];
     return kind.empty() ? t.file : kind + ", seed " + std::to_string(t.seed);
 }
 

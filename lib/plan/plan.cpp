@@ -8,43 +8,6 @@
 namespace attn {
 namespace {
 
-const Variant& variant_named(std::string_view name) {
-    for (const Variant& v : all_variants())
-        if (v.name == name) return v;
-    throw Error(Exit::defect, {}, "the table of variants has no " + std::string(name));
-}
-
-/// W_Q of TransformerLens says how many heads there are.
-bool weights_have_heads(const Problem& p) {
-    for (const NamedWeights& set : p.weights)
-        for (const NamedTensor& t : set.tensors) {
-            const WeightName& name = *weight_named(t.name);
-            if (name.role == WeightRole::query && name.family == WeightFamily::lens && !name.bias &&
-                t.tensor.shape[0] > 1)
-                return true;
-        }
-    return false;
-}
-
-void choose_scale(Builder& b) {
-    Plan& plan = b.plan;
-    if (b.problem.scale_none || (!b.problem.scale && (!plan.variant->scaled || b.problem.normalizer))) {
-        plan.scale_text = "none";
-        return;
-    }
-    plan.scaled = true;
-    if (b.problem.scale) {
-        plan.scale = *b.problem.scale;
-        plan.scale_text = significant(plan.scale, 9);
-        if (plan.dtype == DType::float32 && !std::isfinite(static_cast<float>(plan.scale)))
-            fail("/scale", "is " + plan.scale_text + ", above the largest float32",
-                 "use \"dtype\": \"float64\"");
-    } else {
-        plan.scale = 1 / std::sqrt(static_cast<double>(plan.dim));
-        plan.scale_text = "1/√" + std::to_string(plan.dim);
-    }
-}
-
 /// Numbers of a text in the precision of the arithmetic.
 void choose_precision(Plan& plan) {
     for (TensorSource& t : plan.tensors) {
@@ -68,45 +31,6 @@ void check_ranges(const Plan& plan) {
 }
 
 }  // namespace
-
-void choose_variant(Builder& b) {
-    const Problem& p = b.problem;
-    Plan& plan = b.plan;
-    if (p.variant) {
-        std::vector<std::string_view> names;
-        for (const Variant& v : all_variants()) names.push_back(v.name);
-        for (const Variant& v : all_variants())
-            if (v.name == *p.variant) plan.variant = &v;
-        if (plan.variant) return;
-        std::string hint = did_you_mean(*p.variant, names);
-        if (hint.empty()) {
-            hint = "variants:";
-            for (const auto& n : names) hint += " " + std::string(n);
-        }
-        fail("/variant", "is \"" + *p.variant + "\", which is no variant", hint);
-    }
-    const auto infer = [&](std::string_view name, std::string because) {
-        plan.variant = &variant_named(name);
-        plan.inferred_because = std::move(because);
-    };
-    if (p.queries) {
-        infer("scaled_dot_product", "queries are given");
-    } else if (p.weights_are_a_list) {
-        infer("stacked_heads", "the weights are a list");
-    } else if (!p.has_weights) {
-        infer("simplified", "there are no weights");
-    } else if (p.key_embeddings) {
-        infer("cross_attention", "key_embeddings are given");
-    } else if (p.num_heads && *p.num_heads > 1) {
-        infer("multi_head", "num_heads is above 1");
-    } else if (!p.num_heads && weights_have_heads(p)) {
-        infer("multi_head", "the weights have a head axis");
-    } else if (p.causal && p.causal->kind != Causal::Kind::none) {
-        infer("causal_attention", "causal is asked for");
-    } else {
-        infer("self_attention", "there are weights and one head");
-    }
-}
 
 const PlannedStage* Plan::find(Stage stage) const {
     for (const PlannedStage& s : stages)
@@ -142,11 +66,11 @@ const AxisSelection& Plan::rows_of(StageShape family) const {
 const std::string* Plan::row_token(StageShape family, Index row) const {
     switch (row_kind(family)) {
         case RowKind::queries:
-            return &query_tokens[static_cast<std::size_t>(row)];
+            return &query_tokens[idx(row)];
         case RowKind::new_keys:
-            return &key_tokens[static_cast<std::size_t>(row + past)];
+            return &key_tokens[idx(row + past)];
         case RowKind::all_keys:
-            return &key_tokens[static_cast<std::size_t>(row)];
+            return &key_tokens[idx(row)];
         case RowKind::whole:
             break;
     }
@@ -154,14 +78,15 @@ const std::string* Plan::row_token(StageShape family, Index row) const {
 }
 
 const std::string* Plan::column_token(StageShape family, Index column) const {
+    if (family == StageShape::per_query) return &query_tokens[idx(column)];
     if (!has_key_columns(family)) return nullptr;
-    return &key_tokens[static_cast<std::size_t>(family == StageShape::query_key ? column : column + past)];
+    return &key_tokens[idx(has_all_keys(family) ? column : column + past)];
 }
 
 Shape Plan::shown_shape(const PlannedStage& stage) const {
     Shape shape = stage.shape;
     const auto axes = axes_of(stage.family);
-    const bool all_keys = stage.family == StageShape::all_key_dim || stage.family == StageShape::query_key;
+    const bool all_keys = stage.family == StageShape::all_key_dim || has_all_keys(stage.family);
     for (std::size_t k = 0; k < axes.size(); ++k) {
         const AxisSelection* s = axes[k] == Axis::batch   ? &batch_shown
                                  : axes[k] == Axis::head  ? &heads_of(stage.family)
@@ -171,6 +96,19 @@ Shape Plan::shown_shape(const PlannedStage& stage) const {
         if (s) shape[k] = static_cast<Index>(s->indices.size());
     }
     return shape;
+}
+
+Schedule whole(const Rules& rules) {
+    Schedule out;
+    const auto all = [](AxisSelection& s, Index n) { s.indices = counted(n); };
+    all(out.batch_shown, rules.batch);
+    all(out.heads_shown, rules.heads);
+    all(out.queries_shown, rules.queries);
+    all(out.keys_shown, rules.keys);
+    all(out.kv_heads_shown, rules.kv_heads);
+    all(out.new_keys_shown, rules.new_keys);
+    out.path = rules.state ? Path::recurrent : Path::traced;
+    return out;
 }
 
 Plan make_plan(Problem problem, const Request& request) {

@@ -102,8 +102,10 @@ struct PlannedStage {
     std::string_view name;
     std::string formula;
     StageShape family;
-    Shape shape;         ///< whole, before any selection: axes_of(family)
-    bool shown = false;  ///< asked for
+    Shape shape;                  ///< whole, before any selection: axes_of(family)
+    std::vector<Stage> reads;     ///< the planned stages that the formula reads, in its order
+    WeightRoles projections = 0;  ///< that it applies, as far as the plan has them
+    bool shown = false;           ///< asked for
 };
 
 /// A sorted list of the indices of an axis that are shown, or all of them.
@@ -148,8 +150,8 @@ std::string_view name_of(Path path);
 /// In words: "blocks of keys, no scores kept".
 std::string_view meaning_of(Path path);
 
-/// Everything decided, nothing computed. Nothing can be refused any more but for memory and the output.
-struct Plan {
+/// What every number of the result is.
+struct Rules {
     const Variant* variant = nullptr;
     std::string inferred_because;  ///< empty: the document names its variant
     DType dtype = DType::float32;
@@ -187,9 +189,11 @@ struct Plan {
     std::vector<double> sinks;  ///< one per head; empty: none
     std::optional<Gate> gate;
     std::optional<std::size_t> context_norm;  ///< tensor: weight of the norm before the gate
+    double context_eps = 1e-6;                ///< of that norm
 
     bool scaled = false;
     double scale = 1;
+    Index scale_root = 0;    ///< the scale is 1/√ of this whole number; 0: of none
     std::string scale_text;  ///< "1/√2", "0.5", "none"
 
     bool masked = false;  ///< a mask of any kind was asked for, and there are scores
@@ -208,35 +212,44 @@ struct Plan {
     std::vector<std::string> query_tokens, key_tokens;
     bool tokens_given = false, key_tokens_given = false;
 
-    std::vector<PlannedStage> stages;  ///< in order; also those that are not shown
+    std::vector<PlannedStage> stages;   ///< in order; also those that are not shown
+    std::vector<std::string> warnings;  ///< of planning
+};
+
+/// Which of them are computed, and how; no number depends on it but for its last bits.
+struct Schedule {
     AxisSelection batch_shown, heads_shown, queries_shown, keys_shown;
     AxisSelection kv_heads_shown;  ///< those that the shown query heads read
     AxisSelection
         new_keys_shown;  ///< those of keys_shown that are neither cached nor appended, counted from 0
 
-    std::vector<std::string> warnings;  ///< of planning
-    Index row_block = 64;               ///< rows of one unit of work
+    Index row_block = 64;  ///< rows of one unit of work
     Path path = Path::none;
     bool packed = false;           ///< keys and values are packed: worth it for this many
     bool packs_by_worker = false;  ///< fused: each worker packs a head for itself
     int threads = 1;
     double flops = 0;      ///< of what is shown
     Index peak_bytes = 0;  ///< estimate of memory, the sinks not counted
+};
 
+/// Everything decided, nothing computed. Nothing can be refused any more but for memory and the output.
+struct Plan : Rules, Schedule {
     Index kv_head_of(Index head) const {
         return kv_interleaved ? head / (heads / kv_heads) : head % kv_heads;
     }
-    const Projection& projection(WeightRole r) const { return projections[static_cast<std::size_t>(r)]; }
-    Projection& projection(WeightRole r) { return projections[static_cast<std::size_t>(r)]; }
+    const Projection& projection(WeightRole r) const { return projections[idx(r)]; }
+    Projection& projection(WeightRole r) { return projections[idx(r)]; }
     bool projects(WeightRole r) const { return !projection(r).weight.empty(); }
     /// The heads of a stage that are shown: of queries, of keys and values, or one where all share it or
     /// there is no such axis.
     const AxisSelection& heads_of(StageShape family) const;
     /// The rows of a stage that are shown; empty where rows are no tokens.
     const AxisSelection& rows_of(StageShape family) const;
-    /// The columns, where they are keys.
+    /// The columns, where they are tokens.
     const AxisSelection& columns_of(StageShape family) const {
-        return family == StageShape::query_key ? keys_shown : new_keys_shown;
+        return family == StageShape::per_query ? queries_shown
+               : has_all_keys(family)          ? keys_shown
+                                               : new_keys_shown;
     }
     /// The token that a row stands for; null where it is none.
     const std::string* row_token(StageShape family, Index row) const;
@@ -251,6 +264,9 @@ struct Plan {
     /// Axis lengths of a stage as shown (after the selection).
     Shape shown_shape(const PlannedStage& stage) const;
 };
+
+/// All of it, by one worker, stage by stage.
+Schedule whole(const Rules& rules);
 
 /// Decides everything about a problem. \throws Error: exit 3 for what does not fit, exit 2 for a stage, head,
 /// row or token that was asked for and does not exist, exit 3 for more memory than allowed.

@@ -7,60 +7,26 @@
 
 namespace attn {
 
-/// Every stage there is, in the order of a trace. A stage has one meaning in every variant.
-enum class Stage {
-    queries,
-    keys,
-    values,
-    latent,
-    normed_queries,
-    normed_keys,
-    rope_keys,
-    rotated_queries,
-    rotated_keys,
-    mapped_queries,
-    mapped_keys,
-    decay,
-    beta,
-    all_keys,
-    all_values,
-    scores,
-    scaled_scores,
-    capped_scores,
-    biased_scores,
-    masked_scores,
-    weights,
-    masked_weights,
-    renormalized_weights,
-    dropped_weights,
-    context,
-    state,
-    states,
-    normed_context,
-    gated_context,
-    concat,
-    head_outputs,
-    output
-};
-constexpr std::size_t stage_count = 32;
-
 enum class Axis { batch, head, query, key, dim };
 
 /// The axes of a stage by its family.
 enum class StageShape {
-    query_dim,    ///< batch, head, query, dim
-    key_dim,      ///< batch, head, key, dim: the new keys
-    all_key_dim,  ///< the same of all keys: cache, new, appended
-    shared_keys,  ///< batch, head (one for all), key, dim: the new keys
-    merged_keys,  ///< batch, key, dim: the new keys, before heads are split
-    per_key,      ///< batch, head, key: a number for each new key
-    query_key,    ///< batch, head, query, key
-    merged,       ///< batch, query, dim
-    state,        ///< batch, head, dim of keys, dim of values
-    states        ///< batch, head, key, dim of keys, dim of values
+    query_dim,     ///< batch, head, query, dim
+    key_dim,       ///< batch, head, key, dim: the new keys
+    all_key_dim,   ///< the same of all keys: cache, new, appended
+    shared_keys,   ///< batch, head (one for all), key, dim: the new keys
+    merged_keys,   ///< batch, key, dim: the new keys, before heads are split
+    per_key,       ///< batch, head, key: a number for each new key
+    per_query,     ///< batch, head, query: a number for each query
+    query_key,     ///< batch, head, query, key
+    merged,        ///< batch, query, dim
+    merged_cells,  ///< batch, query, key
+    state,         ///< batch, head, dim of keys, dim of values
+    states         ///< batch, head, key, dim of keys, dim of values
 };
 
-/// What a row of a stage belongs to. Rows of per_key stages are whole: one for each head, a column per key.
+/// What a row of a stage belongs to. Where a head has a number for each token there is one row, whole: a
+/// column per token.
 enum class RowKind { queries, new_keys, all_keys, whole };
 constexpr RowKind row_kind(StageShape s) {
     switch (s) {
@@ -71,34 +37,133 @@ constexpr RowKind row_kind(StageShape s) {
         case StageShape::all_key_dim:
             return RowKind::all_keys;
         case StageShape::per_key:
+        case StageShape::per_query:
         case StageShape::state:
         case StageShape::states:
             return RowKind::whole;
         case StageShape::query_dim:
         case StageShape::query_key:
         case StageShape::merged:
+        case StageShape::merged_cells:
             break;
     }
     return RowKind::queries;
 }
-constexpr bool has_heads(StageShape s) { return s != StageShape::merged && s != StageShape::merged_keys; }
-/// The head axis is that of keys and values.
-constexpr bool has_kv_heads(StageShape s) { return has_heads(s) && row_kind(s) != RowKind::queries; }
-/// Columns are keys: all of them, or the new ones.
-constexpr bool has_key_columns(StageShape s) {
-    return s == StageShape::query_key || s == StageShape::per_key;
+constexpr bool has_heads(StageShape s) {
+    return s != StageShape::merged && s != StageShape::merged_cells && s != StageShape::merged_keys;
 }
+/// A number for each token: there is no axis of rows.
+constexpr bool has_one_row(StageShape s) { return s == StageShape::per_key || s == StageShape::per_query; }
+/// The head axis is that of keys and values.
+constexpr bool has_kv_heads(StageShape s) {
+    return has_heads(s) && row_kind(s) != RowKind::queries && s != StageShape::per_query;
+}
+/// Columns are all keys.
+constexpr bool has_all_keys(StageShape s) {
+    return s == StageShape::query_key || s == StageShape::merged_cells;
+}
+/// Columns are keys: all of them, or the new ones.
+constexpr bool has_key_columns(StageShape s) { return has_all_keys(s) || s == StageShape::per_key; }
+/// Columns are tokens.
+constexpr bool has_token_columns(StageShape s) { return has_key_columns(s) || s == StageShape::per_query; }
+
+/// When a stage is made: the parts of a run (lib/run).
+enum class Phase {
+    source,   ///< before the scores, or the state: projections and what becomes of them
+    cells,    ///< queries x keys, a block of rows with all its keys
+    context,  ///< a row of a head for each query, on every path
+    state,    ///< what a head carries from token to token
+    gated,    ///< from the contexts, head by head
+    merged    ///< from all heads
+};
+
+/// What the numbers are.
+enum class Holds {
+    vectors,  ///< rows of features
+    rates,    ///< one for each token
+    scores,   ///< of a key for a query: -inf where a mask hides it
+    weights,  ///< of a key for a query: rows sum to 1 (but for what a sigmoid, a mask or dropout took)
+    log_sums  ///< logarithms of sums of exponentials of scores
+};
+
+/// THE TABLE of stages, a row each, in the order of a trace: name, axes, when it is made, what its numbers
+/// are, and whether it is shown or has to be asked for by name. What a stage reads is decided with its
+/// formula (resolve_stages.cpp). A stage has one meaning in every variant.
+// clang-format off
+#define ATTN_STAGES(stage)                                       \
+    stage(queries, query_dim, source, vectors, shown)            \
+    stage(keys, key_dim, source, vectors, shown)                 \
+    stage(values, key_dim, source, vectors, shown)               \
+    stage(latent, merged_keys, source, vectors, shown)           \
+    stage(normed_queries, query_dim, source, vectors, shown)     \
+    stage(normed_keys, key_dim, source, vectors, shown)          \
+    stage(rope_keys, shared_keys, source, vectors, shown)        \
+    stage(rotated_queries, query_dim, source, vectors, shown)    \
+    stage(rotated_keys, key_dim, source, vectors, shown)         \
+    stage(mapped_queries, query_dim, source, vectors, shown)     \
+    stage(mapped_keys, key_dim, source, vectors, shown)          \
+    stage(decay, per_key, source, rates, shown)                  \
+    stage(beta, per_key, source, rates, shown)                   \
+    stage(all_keys, all_key_dim, source, vectors, shown)         \
+    stage(all_values, all_key_dim, source, vectors, shown)       \
+    stage(scores, query_key, cells, scores, shown)               \
+    stage(scaled_scores, query_key, cells, scores, shown)        \
+    stage(capped_scores, query_key, cells, scores, shown)        \
+    stage(biased_scores, query_key, cells, scores, shown)        \
+    stage(masked_scores, query_key, cells, scores, shown)        \
+    stage(weights, query_key, cells, weights, shown)             \
+    stage(masked_weights, query_key, cells, weights, shown)      \
+    stage(renormalized_weights, query_key, cells, weights, shown) \
+    stage(dropped_weights, query_key, cells, weights, shown)     \
+    stage(context, query_dim, context, vectors, shown)           \
+    stage(state, state, state, vectors, shown)                   \
+    stage(states, states, state, vectors, by_name)               \
+    stage(normed_context, query_dim, gated, vectors, shown)      \
+    stage(gated_context, query_dim, gated, vectors, shown)       \
+    stage(concat, merged, merged, vectors, shown)                \
+    stage(head_outputs, query_dim, merged, vectors, by_name)     \
+    stage(output, merged, merged, vectors, shown)                \
+    stage(lse, per_query, context, log_sums, by_name)            \
+    stage(mean_weights, merged_cells, merged, weights, by_name)
+// clang-format on
+
+enum class Stage {
+#define ATTN_STAGE(name, shape, phase, holds, when) name,
+    ATTN_STAGES(ATTN_STAGE)
+#undef ATTN_STAGE
+};
 
 struct StageInfo {
     Stage stage;
     std::string_view name;
     StageShape shape;
+    Phase phase;
+    Holds holds;
     bool on_request;  ///< shown only where it is asked for by name
 };
 
-const StageInfo& info_of(Stage stage);
+namespace detail {
+
+enum class When { shown, by_name };
+inline constexpr std::array stages{
+#define ATTN_STAGE(name, shape, phase, holds, when) \
+    StageInfo{Stage::name, #name, StageShape::shape, Phase::phase, Holds::holds, When::when == When::by_name},
+    ATTN_STAGES(ATTN_STAGE)
+#undef ATTN_STAGE
+};
+
+}  // namespace detail
+
+constexpr std::size_t stage_count = detail::stages.size();
+constexpr std::span<const StageInfo> all_stages() { return detail::stages; }
+constexpr const StageInfo& info_of(Stage stage) { return detail::stages[static_cast<std::size_t>(stage)]; }
 std::optional<Stage> stage_named(std::string_view name);
-std::span<const StageInfo> all_stages();
+/// A row of a stage of queries x keys, or its mean over heads, is how much each key weighs.
+constexpr bool is_weights(Stage stage) { return info_of(stage).holds == Holds::weights; }
+constexpr bool is_score(Stage stage) { return info_of(stage).holds == Holds::scores; }
+/// Whether a stage stands before another in the table: where a plan need not have both.
+constexpr bool stands_before(Stage a, Stage b) { return static_cast<int>(a) < static_cast<int>(b); }
+
 std::span<const Axis> axes_of(StageShape shape);
 std::string_view name_of(Axis axis);
 

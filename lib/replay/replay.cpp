@@ -6,6 +6,7 @@
 
 #include "lib/kernels/kernels.hpp"
 #include "lib/replay/replay_work.hpp"
+#include "lib/run/ops.hpp"
 #include "lib/run/recurrence.hpp"
 #include "lib/run/sources.hpp"
 
@@ -27,16 +28,7 @@ void round_to_singles(Plan& plan) {
 Plan plain(Plan plan) {
     if (plan.dtype == DType::float32) round_to_singles(plan);
     plan.dtype = DType::float64;
-    plan.threads = 1;
-    plan.path = plan.state ? Path::recurrent : Path::traced;
-    plan.packed = plan.packs_by_worker = false;
-    const auto whole = [](AxisSelection& s, Index n) { s = {true, false, counted(n)}; };
-    whole(plan.batch_shown, plan.batch);
-    whole(plan.heads_shown, plan.heads);
-    whole(plan.queries_shown, plan.queries);
-    whole(plan.keys_shown, plan.keys);
-    whole(plan.kv_heads_shown, plan.kv_heads);
-    whole(plan.new_keys_shown, plan.new_keys);
+    static_cast<Schedule&>(plan) = whole(plan);
     plan.query_tokens.clear();
     plan.key_tokens.clear();
     return plan;
@@ -84,8 +76,11 @@ std::array<Index, 4> Replay::shape_of(const PlannedStage& stage) const {
     const Shape& s = stage.shape;
     switch (stage.family) {
         case StageShape::merged:
+        case StageShape::merged_cells:
         case StageShape::merged_keys:
             return {s[0], 1, s[1], s[2]};
+        case StageShape::per_query:
+            return {s[0], s[1], s[2], 1};
         case StageShape::per_key:
             if (s.size() == 3) return {s[0], s[1], s[2], 1};
             break;
@@ -120,7 +115,7 @@ HeldStages Replay::before(const HeldStages& held, Stage first) const {
     // Where a plan masks before it scales, its order is not that of all stages: stopping early is safe, more
     // is computed than need be.
     for (const PlannedStage& s : plan_.stages) {
-        if (s.stage >= first) break;
+        if (!stands_before(s.stage, first)) break;
         out[s.stage] = held[s.stage];
     }
     out.rows = held.rows;
@@ -135,9 +130,9 @@ HeldStages Replay::run(const Deviation& deviation, const HeldStages& given, cons
     w.made.merged_rows = slice.rows.empty() || w.plan.state ? counted(w.plan.queries) : slice.rows;
     // Rows that were taken for another slice, or another need, are of no use.
     for (const PlannedStage& s : plan_.stages) {
-        const bool merged = s.stage >= Stage::concat;
-        if (s.stage < Stage::scores || s.stage == Stage::state) continue;
-        if (merged ? given.merged_rows != w.made.merged_rows : given.rows != w.made.rows)
+        const Phase phase = info_of(s.stage).phase;
+        if (phase == Phase::source || phase == Phase::state) continue;
+        if (phase == Phase::merged ? given.merged_rows != w.made.merged_rows : given.rows != w.made.rows)
             w.given[s.stage] = nullptr;
     }
     project(w);
@@ -168,7 +163,7 @@ void Replay::recur(Work& w) const {
         Contexts<double> contexts(plan, findings, false);
         for (Index b = 0; b < plan.batch; ++b)
             for (Index h = 0; h < plan.heads; ++h) contexts.set_place(b, h, out->row(b, h, 0));
-        recurrence.run(contexts, true);
+        recurrence.run(&contexts, true);
         auto state = std::make_shared<Numbers4>(state_shape);
         for (Index b = 0; b < plan.batch; ++b)
             for (Index h = 0; h < plan.kv_heads; ++h)
@@ -287,7 +282,8 @@ void Replay::finish(Work& w) const {
             w.take(Stage::normed_context, [&] {
                 for (Index r = 0; r < plan.batch * plan.heads * rows; ++r)
                     rms_norm(context->values.data() + r * plan.value_dim,
-                             normed->values.data() + r * plan.value_dim, plan.value_dim, 1e-6, weight);
+                             normed->values.data() + r * plan.value_dim, plan.value_dim, plan.context_eps,
+                             weight);
                 return Held(normed);
             });
         const Held in = plan.gate->norm ? w[Stage::normed_context] : context;
@@ -297,8 +293,7 @@ void Replay::finish(Work& w) const {
                     for (Index i = 0; i < rows; ++i)
                         for (Index j = 0; j < plan.value_dim; ++j) {
                             const double g = w.gate->row(b, h, w.made.rows[static_cast<std::size_t>(i)])[j];
-                            const double by = 1 / (1 + std::exp(-g));
-                            gated->row(b, h, i)[j] = in->row(b, h, i)[j] * (plan.gate->silu ? g * by : by);
+                            gated->row(b, h, i)[j] = in->row(b, h, i)[j] * ops::opening(*plan.gate, g);
                         }
             return Held(gated);
         });

@@ -143,6 +143,7 @@ class Replay {
     void mask_row(const Work& w, Index b, Index h, Index query, const std::uint8_t* hidden,
                   double* row) const;
     void row_stage(Work& w, Stage stage, Index b, Index h, Index place, double* row) const;
+    Held mean_over_heads(const Work& w, const Numbers4& cells) const;
     void weigh(Work& w, Numbers4& cells) const;
     void weigh_row(const Work& w, Index b, Index h, Index place, double* row) const;
     void weigh_across(Work& w, Numbers4& cells) const;

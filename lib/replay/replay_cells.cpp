@@ -31,9 +31,24 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
             last_given = &s;
             w[s.stage] = w.given[s.stage];
         }
+    const auto take_lse = [&](const Numbers4& scores) {
+        auto out = std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, plan.heads, rows, 1});
+        for (Index b = 0; b < plan.batch; ++b)
+            for (Index h = 0; h < plan.heads; ++h)
+                for (Index i = 0; i < rows; ++i)
+                    *out->row(b, h, i) =
+                        ops::log_of_sum(scores.row(b, h, i), plan.keys,
+                                        plan.sinks.empty() ? minus_infinity : plan.sinks[idx(h)]);
+        w.take(Stage::lse, [&] { return Held(out); });
+    };
+    const auto read_by = [&](Stage s) {
+        const PlannedStage* stage = plan.find(s);
+        return stage && (kept & bit(s)) ? std::optional(stage->reads.front()) : std::nullopt;
+    };
+    const std::optional<Stage> last_scores = read_by(Stage::lse), last_weights = read_by(Stage::mean_weights);
     if (w.given[Stage::context]) {
         w[Stage::context] = w.given[Stage::context];
-        return;
+        if (!last_scores && !last_weights) return;
     }
     hide(w);
     auto cells = std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, plan.heads, rows, plan.keys});
@@ -45,6 +60,7 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
             if (&s != last_given) continue;
             *cells = *w.given[s.stage];
             skip = false;
+            if (s.stage == last_scores) take_lse(*cells);
             continue;
         }
         if (s.stage == Stage::scores) {
@@ -67,14 +83,32 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
                 for (Index h = 0; h < plan.heads; ++h)
                     for (Index i = 0; i < rows; ++i) row_stage(w, s.stage, b, h, i, cells->row(b, h, i));
         }
-        const bool is_weights = s.stage >= Stage::weights;
         const bool is_product = s.stage == Stage::scores || s.stage == Stage::scaled_scores;
-        if (is_weights ? w.quirks.round_weights
-                       : w.quirks.round_scores || (is_product && w.quirks.round_products))
+        if (is_weights(s.stage) ? w.quirks.round_weights
+                                : w.quirks.round_scores || (is_product && w.quirks.round_products))
             round_row(cells->values.data(), static_cast<Index>(cells->values.size()), w.quirks.round);
         if (kept & bit(s.stage)) w[s.stage] = std::make_shared<Numbers4>(*cells);
+        if (s.stage == last_scores) take_lse(*cells);
     }
-    context(w, *cells);
+    if (last_weights) w.take(Stage::mean_weights, [&] { return mean_over_heads(w, *cells); });
+    if (!w.given[Stage::context]) context(w, *cells);
+}
+
+/// Of the rows that merged stages hold.
+Held Replay::mean_over_heads(const Work& w, const Numbers4& cells) const {
+    const Plan& plan = w.plan;
+    const auto rows = static_cast<Index>(w.made.merged_rows.size());
+    auto out = std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, 1, rows, plan.keys});
+    for (Index b = 0; b < plan.batch; ++b)
+        for (Index i = 0; i < rows; ++i) {
+            const auto at =
+                std::lower_bound(w.made.rows.begin(), w.made.rows.end(), w.made.merged_rows[idx(i)]);
+            for (Index h = 0; h < plan.heads; ++h)
+                for (Index j = 0; j < plan.keys; ++j)
+                    out->row(b, 0, i)[j] +=
+                        cells.row(b, h, at - w.made.rows.begin())[j] / static_cast<double>(plan.heads);
+        }
+    return out;
 }
 
 /// Those stages that look at one row and no other, in place.
@@ -135,6 +169,8 @@ void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index place, doub
         case Stage::concat:
         case Stage::head_outputs:
         case Stage::output:
+        case Stage::lse:
+        case Stage::mean_weights:
             return;
     }
 }

@@ -4,6 +4,7 @@
 #include "lib/kernels/kernels.hpp"
 #include "lib/replay/replay_work.hpp"
 #include "lib/run/linear.hpp"
+#include "lib/run/ops.hpp"
 #include "lib/run/sources.hpp"
 
 namespace attn {
@@ -304,11 +305,10 @@ void Replay::per_token(Work& w, Stage stage, WeightRole role, const std::optiona
                              bias = per_head(plan.state->bias, h);
                 for (Index t = 0; t < tokens; ++t)
                     for (Index k = 0; k < dim; ++k) {
-                        const double x = from.row(b, h, t)[k], y = x + bias;
-                        const double softplus = std::max(y, 0.0) + std::log1p(std::exp(-std::abs(y)));
+                        const double x = from.row(b, h, t)[k];
                         out->row(b, h, t)[k] = given                      ? x
-                                               : role == WeightRole::beta ? 1 / (1 + std::exp(-x))
-                                                                          : -rate * softplus;
+                                               : role == WeightRole::beta ? ops::sigmoid(x)
+                                                                          : ops::log_decay(rate, x + bias);
                     }
             }
         return Held(out);

@@ -12,8 +12,8 @@ Biases<T>::Biases(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {
 template <class T>
 void Biases<T>::add(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const {
     const Index given = plan_.given_keys(), end = std::min(k1, given);
-    const Index diagonal = query + plan_.offsets[static_cast<std::size_t>(batch)];
-    const double slope = plan_.alibi.empty() ? 0 : plan_.alibi[static_cast<std::size_t>(head)];
+    const Index diagonal = query + plan_.offsets[idx(batch)];
+    const double slope = plan_.alibi.empty() ? 0 : plan_.alibi[idx(head)];
     const T* row = table_.empty() ? nullptr : table_.data() + (head * plan_.queries + query) * given;
     for (Index j = k0; j < end; ++j) {
         double sum = -slope * static_cast<double>(diagonal - j);

@@ -31,12 +31,10 @@ class Contexts {
                                        : data + (b * plan_.heads + h) * rows_ * plan_.value_dim);
     }
     /// The rows of a head go here.
-    void set_place(Index batch, Index head, T* at) {
-        heads_[static_cast<std::size_t>(batch * plan_.heads + head)] = at;
-    }
+    void set_place(Index batch, Index head, T* at) { heads_[idx(batch * plan_.heads + head)] = at; }
 
-    T* row(Index batch, Index place, Index head) {
-        return heads_[static_cast<std::size_t>(batch * plan_.heads + head)] + place * stride_;
+    T* row(Index batch, Index place, Index head) const {
+        return heads_[idx(batch * plan_.heads + head)] + place * stride_;
     }
     /// Elements from row to row.
     Index stride() const { return stride_; }
@@ -53,6 +51,24 @@ class Contexts {
     Index rows_, stride_;
     std::vector<T*> heads_;
     std::mutex mutex_;
+};
+
+/// The logarithm of the sum of exponentials of each shown row, [batch, head, row], where it is needed.
+template <class T>
+class LogSums {
+  public:
+    void take(const Plan& plan, Arena& arena) {
+        heads_ = plan.heads;
+        rows_ = static_cast<Index>(plan.queries_shown.indices.size());
+        data_ = arena.take<T>(plan.batch * heads_ * rows_);
+    }
+    void reset() { data_ = nullptr; }
+    /// The rows of a head; null where they are not kept.
+    T* of(Index batch, Index head) const { return data_ ? data_ + (batch * heads_ + head) * rows_ : nullptr; }
+
+  private:
+    T* data_ = nullptr;
+    Index heads_ = 0, rows_ = 0;
 };
 
 }  // namespace attn

@@ -5,7 +5,8 @@
 namespace attn {
 namespace {
 
-bool is_traced(Stage s) { return s >= Stage::scores && s <= Stage::context; }
+/// Pushed row block by row block on the traced path.
+bool is_traced(Stage s) { return info_of(s).phase == Phase::cells || s == Stage::context; }
 
 }  // namespace
 
@@ -18,19 +19,11 @@ Executor<T>::Executor(const Plan& plan)
       mask_(plan, tensors_),
       biases_(plan, tensors_),
       dropout_(plan, tensors_),
+      projections_(plan, tensors_, pool_, arena_),
+      outputs_(plan, tensors_, pool_),
+      emitter_(plan, findings_),
       operands_{plan, mask_, biases_, {}, true, {}, {}, {}, {}} {
-    Index widest = 0;
-    for (const PlannedStage& s : plan.stages) widest = std::max(widest, s.shape.back());
-    dims_ = counted(widest);
-    for (std::size_t r = 0; r < projection_count; ++r)
-        if (!plan.projections[r].weight.empty()) maps_[r].emplace(plan.projections[r], plan, tensors_);
     if (plan.additive) operands_.additive = tensors_[*plan.additive];
-}
-
-template <class T>
-bool Executor<T>::wants(Stage first, Stage last) const {
-    return std::any_of(plan_.stages.begin(), plan_.stages.end(),
-                       [&](const PlannedStage& s) { return s.shown && s.stage >= first && s.stage <= last; });
 }
 
 template <class T>
@@ -46,39 +39,30 @@ void Executor<T>::prepare(Sink& sink) {
     has_contexts_ = false;
     traced_.reset();
     recurrence_.reset();
-    const bool merges = wants(Stage::concat, Stage::concat) || wants(Stage::output, Stage::output);
-    operands_.heads = merges ? counted(plan_.heads) : plan_.heads_shown.indices;
-    const bool scores = wants(Stage::scores, Stage::output), context = wants(Stage::context, Stage::output);
-    Needs needs{false, false, scores || wants(Stage::normed_queries, Stage::all_values), {}};
-    needs.keys = needs.all || wants(Stage::keys, Stage::keys);
-    needs.values =
-        context || wants(Stage::values, Stage::values) || wants(Stage::all_values, Stage::all_values);
-    for (const Index h : operands_.heads) needs.kv_heads.push_back(plan_.kv_head_of(h));
-    std::sort(needs.kv_heads.begin(), needs.kv_heads.end());
-    needs.kv_heads.erase(std::unique(needs.kv_heads.begin(), needs.kv_heads.end()), needs.kv_heads.end());
-    project_all(needs);
-    if (needs.all) prepare_operands(needs);
-    if (plan_.state && needs.all) prepare_state(needs);
-    output_.reset();
-    const std::optional<LinearMap<T>>& output_map = map(WeightRole::output);
-    if (output_map && wants(Stage::head_outputs, Stage::output))
-        output_.emplace(*output_map, 0, plan_.output_dim, plan_.batch * plan_.queries, panels());
-    keeps_contexts_ = wants(Stage::normed_context, Stage::output) || (context && plan_.path != Path::traced);
+    needs_ = needs_of(plan_);
+    operands_.heads = needs_.heads;
+    projections_.make(needs_, operands_);
+    if (plan_.path == Path::recurrent) {
+        const auto& past = plan_.state->past;
+        recurrence_ = std::make_unique<Recurrence<T>>(
+            operands_, projections_.of(Stage::decay), projections_.of(Stage::beta),
+            past ? tensors_[*past] : std::span<const T>{}, arena_, pool_);
+    }
+    outputs_.prepare(needs_, projections_, findings_, arena_);
+    keeps_contexts_ =
+        is_read(plan_, needs_, Stage::context) || (needs_.has(Stage::context) && plan_.path != Path::traced);
     contexts_.reset();
+    log_sums_.reset();
+    if (needs_.has(Stage::lse)) log_sums_.take(plan_, arena_);
     if (keeps_contexts_) place_contexts(sink);
-    if (plan_.path == Path::traced) traced_ = std::make_unique<Traced<T>>(operands_, dropout_, arena_, pool_);
+    if (plan_.path == Path::traced)
+        traced_ = std::make_unique<Traced<T>>(operands_, needs_, dropout_, arena_, pool_);
 }
 
 /// Where only the contexts are shown, a sink that has places gets them there at once.
 template <class T>
 void Executor<T>::place_contexts(Sink& sink) {
-    const bool side_by_side = wants(Stage::normed_context, Stage::output);
-    for (auto* gated : {&normed_contexts_, &gated_contexts_}) {
-        gated->reset();
-        if (!plan_.gate) continue;
-        *gated = std::make_unique<Contexts<T>>(plan_, findings_, side_by_side);
-        (*gated)->take(arena_);
-    }
+    const bool side_by_side = is_read(plan_, needs_, Stage::context);
     contexts_ = std::make_unique<Contexts<T>>(plan_, findings_, side_by_side);
     contexts_in_place_ = !side_by_side && plan_.find(Stage::context)->shown && plan_.path != Path::traced &&
                          !sink.stage_by_stage() && sink.has_places();
@@ -86,9 +70,9 @@ void Executor<T>::place_contexts(Sink& sink) {
     const PlannedStage& stage = *plan_.find(Stage::context);
     for (const Index b : plan_.batch_shown.indices)
         for (const Index h : plan_.heads_shown.indices)
-            contexts_->set_place(
-                b, h,
-                static_cast<T*>(sink.place(rows_of(stage, b, h, plan_.queries_shown.indices.front(), 1))));
+            contexts_->set_place(b, h,
+                                 static_cast<T*>(sink.place(
+                                     emitter_.rows_of(stage, b, h, plan_.queries_shown.indices.front(), 1))));
 }
 
 template <class T>
@@ -113,7 +97,7 @@ std::vector<std::string> Executor<T>::run(Sink& sink) {
 /// Rows that no table shows are not computed; which of them see no key is known from the masks.
 template <class T>
 void Executor<T>::look_at_rows_left_out() {
-    if (plan_.queries_shown.left_out == 0 || !plan_.masked || !wants(Stage::weights, Stage::output) ||
+    if (plan_.queries_shown.left_out == 0 || !plan_.masked || !needs_.has(Stage::weights) ||
         plan_.has_appended())
         return;
     const auto by_head = [&](const MaskRule& m) {
@@ -141,139 +125,206 @@ void Executor<T>::look_at_rows_left_out() {
 template <class T>
 void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown) {
     findings_.start_pass();
-    const Stage last = shown.empty() ? Stage::queries : shown.back()->stage;
-    for (const PlannedStage* s : shown)
-        if (s->stage < Stage::scores) emit_source(sink, *s);
-    if (last < Stage::scores) return;
+    has_traced_ = false;
+    const auto each = [&](Phase phase, auto&& f) {
+        for (const PlannedStage* s : shown)
+            if (info_of(s->stage).phase == phase) f(*s);
+    };
+    // Queries that are projected are there for the shown rows only, and so is what is made of queries.
+    each(Phase::source, [&](const PlannedStage& s) {
+        const bool of_queries = row_kind(s.family) == RowKind::queries;
+        const bool given = s.stage == Stage::queries && !projections_.map(WeightRole::query);
+        emitter_.source(sink, s, projections_.of(s.stage), of_queries && !given);
+    });
+    const Needs needs = needs_of(plan_, shown);
+    const bool by_blocks = std::any_of(shown.begin(), shown.end(), [](const PlannedStage* s) {
+        return info_of(s->stage).phase == Phase::cells || info_of(s->stage).phase == Phase::context;
+    });
     if (plan_.path == Path::traced) {
-        // Stages after the context need it of all heads; once it is kept, nothing is computed again.
-        if (!has_contexts_ || shown.front()->stage <= Stage::context)
-            trace(sink, shown, std::min(last, Stage::context));
-    } else if (!has_contexts_) {
+        // Once the contexts are kept, stages that are made of them need nothing to be computed again.
+        if (by_blocks || (needs.has(Stage::context) && !has_contexts_)) trace(sink, shown, needs);
+    } else if ((needs.any(Phase::context) || needs.has(Stage::state)) && !has_contexts_) {
         compute_contexts(sink);
     }
-    if (plan_.gate && last >= Stage::normed_context) apply_gate();
-    for (const PlannedStage* s : shown)
-        if ((s->stage == Stage::context && plan_.path != Path::traced) || s->stage == Stage::normed_context ||
-            s->stage == Stage::gated_context)
-            emit_contexts(sink, *s);
-    for (const PlannedStage* s : shown)
-        if (s->stage == Stage::state || s->stage == Stage::states) emit_state(sink, *s);
+    if (needs.any(Phase::gated)) outputs_.apply_gate(needs_, *contexts_, projections_.gate());
+    each(Phase::context, [&](const PlannedStage& s) {
+        if (s.stage == Stage::lse) {
+            emitter_.log_sums(sink, s, log_sums_);
+        } else if (plan_.path != Path::traced) {
+            emitter_.contexts(sink, s, *contexts_, contexts_in_place_);
+        }
+    });
+    each(Phase::gated,
+         [&](const PlannedStage& s) { emitter_.contexts(sink, s, outputs_.of(s.stage), false); });
+    each(Phase::state, [&](const PlannedStage& s) { emitter_.states(sink, s, *recurrence_); });
     for (const Index b : plan_.batch_shown.indices)
-        for (const PlannedStage* s : shown)
-            if (s->stage > Stage::gated_context) emit_merged(sink, *s, b);
+        each(Phase::merged, [&](const PlannedStage& s) {
+            if (s.stage == Stage::mean_weights) {
+                mean_weights(sink, s, b);
+            } else {
+                outputs_.merged(sink, s, b, *contexts_, emitter_);
+            }
+        });
 }
 
 template <class T>
 void Executor<T>::compute_contexts(Sink& sink) {
     pool_.watch([&](double share) { sink.working(Stage::context, share); });
     if (plan_.path == Path::recurrent) {
-        recurrence_->run(*contexts_, wants(Stage::state, Stage::state));
+        recurrence_->run(needs_.has(Stage::context) ? contexts_.get() : nullptr, needs_.has(Stage::state));
     } else if (plan_.path == Path::fused) {
-        Fused<T>(operands_, arena_, pool_).run(*contexts_);
+        Fused<T>(operands_, arena_, pool_).run(*contexts_, log_sums_);
     } else {
-        SingleRows<T>(operands_, arena_, pool_).run(*contexts_);
+        SingleRows<T>(operands_, arena_, pool_).run(*contexts_, log_sums_);
     }
     pool_.watch({});
     has_contexts_ = true;
 }
 
 template <class T>
-void Executor<T>::trace(Sink& sink, const std::vector<const PlannedStage*>& shown, Stage last) {
+void Executor<T>::trace(Sink& sink, const std::vector<const PlannedStage*>& shown, const Needs& needs) {
+    has_traced_ = true;
     const bool in_place =
         !sink.stage_by_stage() && sink.has_places() && plan_.keys_shown.all && !plan_.dropout;
-    for (const auto& group : traced_->groups()) {
-        traced_->hold(group, last >= Stage::context);
+    for (const auto& group : traced_->groups(plan_.batch_shown.indices)) {
+        traced_->hold(group, needs.has(Stage::context));
         std::vector<RowBlock> blocks;
         for (const KeyHead& h : group.heads)
             for_blocks(plan_, h.batch, h.head, plan_.row_block,
                        [&](const RowBlock& b) { blocks.push_back(b); });
         if (in_place) {
-            trace_in_place(sink, shown, last, blocks);
+            trace_in_place(sink, shown, needs, blocks);
         } else {
-            trace_in_order(sink, shown, last, blocks);
+            trace_in_order(sink, shown, needs, blocks);
         }
     }
-    if (last >= Stage::context && keeps_contexts_) has_contexts_ = true;
+    if (needs.has(Stage::context) && keeps_contexts_) has_contexts_ = true;
 }
 
 /// Every worker writes where the sink wants the stages: nothing is copied, no order is kept.
 template <class T>
-void Executor<T>::trace_in_place(Sink& sink, const std::vector<const PlannedStage*>& shown, Stage last,
-                                 const std::vector<RowBlock>& blocks) {
+void Executor<T>::trace_in_place(Sink& sink, const std::vector<const PlannedStage*>& shown,
+                                 const Needs& needs, const std::vector<RowBlock>& blocks) {
     const std::size_t workers = traced_->spaces().size();
     std::vector<Findings> found(workers, Findings(plan_));
     pool_.run(static_cast<Index>(blocks.size()), [&](Index k, int worker) {
-        const RowBlock& block = blocks[static_cast<std::size_t>(k)];
-        TraceSpace<T>& w = traced_->spaces()[static_cast<std::size_t>(worker)];
-        Findings& findings = found[static_cast<std::size_t>(worker)];
+        const RowBlock& block = blocks[idx(k)];
+        TraceSpace<T>& w = traced_->spaces()[idx(worker)];
+        Findings& findings = found[idx(worker)];
         const bool is_shown = shows_head(block.head);
         w.at = w.own;
+        w.log_sums = log_sums_of(block, needs);
         for (const PlannedStage* s : shown) {
             if (!is_traced(s->stage) || !is_shown) continue;
-            w.at[static_cast<std::size_t>(s->stage)] =
-                static_cast<T*>(sink.place(rows_of(*s, block.batch, block.head, block.query, block.rows)));
+            w.at[idx(s->stage)] = static_cast<T*>(
+                sink.place(emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows)));
         }
-        traced_->compute(block, last, false, w);
+        traced_->compute(block, needs, false, w);
         for (const PlannedStage* s : shown) {
             if (!is_traced(s->stage) || !is_shown) continue;
-            Rows rows = rows_of(*s, block.batch, block.head, block.query, block.rows);
-            rows.data = w.at[static_cast<std::size_t>(s->stage)];
+            Rows rows = emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows);
+            rows.data = w.at[idx(s->stage)];
             findings.look_at(rows);
         }
-        take_block(block, last, w, findings);
+        take_block(block, needs, w, findings);
     });
     for (const Findings& f : found) findings_.merge(f);
     for (TraceSpace<T>& w : traced_->spaces()) w.at = w.own;
 }
 
-/// Blocks are computed by all workers and pushed in order.
+/// Where the logarithms of a block's sums go, if they are wanted.
 template <class T>
-void Executor<T>::trace_in_order(Sink& sink, const std::vector<const PlannedStage*>& shown, Stage last,
-                                 const std::vector<RowBlock>& blocks) {
+T* Executor<T>::log_sums_of(const RowBlock& block, const Needs& needs) const {
+    return needs.has(Stage::lse) ? log_sums_.of(block.batch, block.head) + block.first : nullptr;
+}
+
+/// Blocks are computed by all workers, some at a time; calls f(block, its space) for each, in order.
+template <class T>
+template <class F>
+void Executor<T>::compute_in_order(const std::vector<RowBlock>& blocks, const Needs& needs, F&& f) {
     std::vector<TraceSpace<T>>& spaces = traced_->spaces();
     for (std::size_t from = 0; from < blocks.size(); from += spaces.size()) {
         const std::size_t count = std::min(spaces.size(), blocks.size() - from);
         // The generator of a dropout mask is one sequence: its rows are drawn in order, before the work is
         // shared.
-        for (std::size_t k = 0; k < count && plan_.dropout && last >= Stage::dropped_weights; ++k) {
+        for (std::size_t k = 0; k < count && needs.has(Stage::dropped_weights); ++k) {
             const RowBlock& block = blocks[from + k];
-            spaces[k].keep.resize(static_cast<std::size_t>(block.rows * plan_.keys));
+            spaces[k].keep.resize(idx(block.rows * plan_.keys));
             for (Index i = 0; i < block.rows; ++i)
                 dropout_.row(block.batch, block.head, block.query + i,
                              spaces[k].keep.data() + i * plan_.keys);
         }
         pool_.run(static_cast<Index>(count), [&](Index k, int) {
-            const auto at = static_cast<std::size_t>(k);
-            traced_->compute(blocks[from + at], last, true, spaces[at]);
+            spaces[idx(k)].log_sums = log_sums_of(blocks[from + idx(k)], needs);
+            traced_->compute(blocks[from + idx(k)], needs, true, spaces[idx(k)]);
         });
-        for (std::size_t k = 0; k < count; ++k) {
-            const RowBlock& block = blocks[from + k];
-            const TraceSpace<T>& w = spaces[k];
-            take_block(block, last, w, findings_);
-            if (!shows_head(block.head)) continue;
-            for (const PlannedStage* s : shown) {
-                if (!is_traced(s->stage)) continue;
-                const bool cells = s->family == StageShape::query_key;
-                emit(sink, rows_of(*s, block.batch, block.head, block.query, block.rows),
-                     w.at[static_cast<std::size_t>(s->stage)], cells ? plan_.keys : plan_.value_dim,
-                     cells && plan_.masked ? w.hidden.data() : nullptr);
-            }
-        }
+        for (std::size_t k = 0; k < count; ++k) f(blocks[from + k], spaces[k]);
     }
+}
+
+template <class T>
+void Executor<T>::trace_in_order(Sink& sink, const std::vector<const PlannedStage*>& shown,
+                                 const Needs& needs, const std::vector<RowBlock>& blocks) {
+    compute_in_order(blocks, needs, [&](const RowBlock& block, const TraceSpace<T>& w) {
+        take_block(block, needs, w, findings_);
+        if (!shows_head(block.head)) return;
+        for (const PlannedStage* s : shown) {
+            if (!is_traced(s->stage)) continue;
+            const bool cells = s->family == StageShape::query_key;
+            emitter_.push(sink, emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows),
+                          w.at[idx(s->stage)], cells ? plan_.keys : plan_.value_dim,
+                          cells && plan_.masked ? w.hidden.data() : nullptr);
+        }
+    });
 }
 
 /// What outlives a block: its empty rows, and its contexts where stages after them are shown.
 template <class T>
-void Executor<T>::take_block(const RowBlock& block, Stage last, const TraceSpace<T>& w, Findings& findings) {
-    for (Index i = 0; i < block.rows && last >= Stage::weights; ++i)
-        if (w.empty[static_cast<std::size_t>(i)])
-            findings.empty_row(block.batch, block.head, block.query + i);
-    if (last < Stage::context || !keeps_contexts_) return;
-    const T* from = w.at[static_cast<std::size_t>(Stage::context)];
+void Executor<T>::take_block(const RowBlock& block, const Needs& needs, const TraceSpace<T>& w,
+                             Findings& findings) {
+    for (Index i = 0; i < block.rows; ++i)
+        if (w.empty[idx(i)]) findings.empty_row(block.batch, block.head, block.query + i);
+    if (!needs.has(Stage::context) || !keeps_contexts_) return;
+    const T* from = w.at[idx(Stage::context)];
     for (Index i = 0; i < block.rows; ++i)
         std::copy_n(from + i * plan_.value_dim, plan_.value_dim,
                     contexts_->row(block.batch, block.first + i, block.head));
+}
+
+/// The last weights once more, head by head, as many rows at a time as blocking.hpp says: added up in double,
+/// in the order of heads.
+template <class T>
+void Executor<T>::mean_weights(Sink& sink, const PlannedStage& stage, Index batch) {
+    const PlannedStage* const self = &stage;
+    const Needs needs = needs_of(plan_, {&self, 1});
+    const auto weights = static_cast<std::size_t>(stage.reads.front());
+    const Index keys = plan_.keys, heads = plan_.heads;
+    std::vector<double> sums;
+    std::vector<T> mean;
+    for_blocks(
+        plan_, batch, 0, blocking::mean_rows(keys, plan_.row_block, pool_.workers()),
+        [&](const RowBlock& all) {
+            sums.assign(idx(all.rows * keys), 0);
+            for (const auto& group : traced_->groups({batch})) {
+                traced_->hold(group, false);
+                for (const KeyHead& h : group.heads) {
+                    std::vector<RowBlock> blocks;
+                    for (Index i = 0; i < all.rows; i += plan_.row_block)
+                        blocks.push_back({batch, h.head, all.first + i, all.query + i,
+                                          std::min(plan_.row_block, all.rows - i)});
+                    compute_in_order(blocks, needs, [&](const RowBlock& block, const TraceSpace<T>& w) {
+                        if (!has_traced_) take_block(block, needs, w, findings_);
+                        double* to = sums.data() + (block.first - all.first) * keys;
+                        for (Index k = 0; k < block.rows * keys; ++k)
+                            to[k] += static_cast<double>(w.at[weights][k]);
+                    });
+                }
+            }
+            mean.resize(sums.size());
+            std::transform(sums.begin(), sums.end(), mean.begin(),
+                           [&](double sum) { return static_cast<T>(sum / static_cast<double>(heads)); });
+            emitter_.push(sink, emitter_.rows_of(stage, batch, 0, all.query, all.rows), mean.data(), keys);
+        });
 }
 
 template class Executor<float>;

@@ -5,17 +5,24 @@
 #include <type_traits>
 
 #include "lib/kernels/kernels.hpp"
+#include "lib/plan/needs.hpp"
 
 namespace attn {
 namespace {
 
-/// Masked scores hold -inf where the mask put it; so do scores that are scaled after the mask.
-bool may_hold_minus_infinity(const Plan& plan, Stage stage) {
-    if (!plan.masked) return false;
-    return stage == Stage::masked_scores || (stage == Stage::scaled_scores && plan.mask_at == MaskAt::scores);
+/// Masked scores hold -inf where the mask put it; so do scores that are made of them.
+bool may_be_minus_infinity(const Plan& plan, Stage stage) {
+    if (stage == Stage::masked_scores) return true;
+    const bool can = is_score(stage) || info_of(stage).holds == Holds::log_sums;
+    return can && plan.find(Stage::masked_scores) && is_made_of(plan, stage, Stage::masked_scores);
 }
 
 }  // namespace
+
+Findings::Findings(const Plan& plan) : plan_(plan) {
+    for (const PlannedStage& s : plan.stages)
+        may_be_minus_infinity_.push_back(may_be_minus_infinity(plan, s.stage));
+}
 
 void Findings::start() {
     empty_count_ = most_empty_ = empty_left_out_ = 0;
@@ -38,9 +45,9 @@ void Findings::empty_row_left_out(Index batch, Index head, Index query) {
 }
 
 void Findings::look_at(const Rows& rows) {
-    const auto stage = static_cast<Index>(rows.stage->stage);
+    const Index stage = rows.stage - plan_.stages.data();
     if (first_nonfinite_ && first_nonfinite_->at[0] < stage) return;
-    const bool minus_infinity = may_hold_minus_infinity(plan_, rows.stage->stage);
+    const bool minus_infinity = may_be_minus_infinity_[idx(stage)];
     const auto odd = [&](auto v) { return !std::isfinite(v) && !(minus_infinity && std::isinf(v) && v < 0); };
     const auto look = [&](const auto& values) {
         using T = std::remove_const_t<typename std::decay_t<decltype(values)>::element_type>;
@@ -50,7 +57,7 @@ void Findings::look_at(const Rows& rows) {
         if (found == values.end()) return;
         const Index k = found - values.begin();
         const Place place{{stage, rows.batch, rows.head, rows.token, rows.row_begin + k / rows.column_count(),
-                           rows.columns[static_cast<std::size_t>(k % rows.column_count())]},
+                           rows.columns[idx(k % rows.column_count())]},
                           static_cast<double>(*found),
                           rows.stage->family};
         if (!first_nonfinite_ || place.at < first_nonfinite_->at) first_nonfinite_ = place;
@@ -83,19 +90,21 @@ std::vector<std::string> Findings::warnings() const {
                       std::to_string(h) + ", query " + std::to_string(q) + "): " + result);
     }
     // NaN rows that were asked for have been reported already.
-    const bool asked_for = first_empty_ && plan_.empty_rows == EmptyRows::nan && first_nonfinite_ &&
-                           first_nonfinite_->at[0] >= static_cast<Index>(Stage::weights);
+    const PlannedStage* nonfinite = first_nonfinite_ ? &plan_.stages[idx(first_nonfinite_->at[0])] : nullptr;
+    const bool asked_for =
+        first_empty_ && plan_.empty_rows == EmptyRows::nan && nonfinite &&
+        (nonfinite->stage == Stage::weights || is_made_of(plan_, nonfinite->stage, Stage::weights));
     if (first_nonfinite_ && !asked_for) {
         const Place& p = *first_nonfinite_;
         std::string at = "[" + std::to_string(p.at[1]);
         for (std::size_t k = 2; k < p.at.size(); ++k) {
             const bool is_axis = k == 2   ? has_heads(p.family)
                                  : k == 3 ? p.family == StageShape::states
-                                          : k == 5 || p.family != StageShape::per_key;
+                                          : k == 5 || !has_one_row(p.family);
             if (is_axis) at += ", " + std::to_string(p.at[k]);
         }
         const std::string value = std::isnan(p.value) ? "NaN" : p.value > 0 ? "Infinity" : "-Infinity";
-        out.push_back(std::string(info_of(static_cast<Stage>(p.at[0])).name) + at + "] is " + value +
+        out.push_back(std::string(nonfinite->name) + at + "] is " + value +
                       ": the first number that is not finite" +
                       (plan_.queries_shown.left_out > 0 ? ", of the rows that are shown" : ""));
     }

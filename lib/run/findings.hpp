@@ -14,7 +14,7 @@ namespace attn {
 /// in.
 class Findings {
   public:
-    explicit Findings(const Plan& plan) : plan_(plan) {}
+    explicit Findings(const Plan& plan);
 
     /// Forgets everything.
     void start();
@@ -31,10 +31,12 @@ class Findings {
   private:
     const Plan& plan_;
     void take_first(const std::array<Index, 3>& place);
+
+    std::vector<bool> may_be_minus_infinity_;  ///< by the place in plan.stages
     Index empty_count_ = 0, most_empty_ = 0, empty_left_out_ = 0;
     std::optional<std::array<Index, 3>> first_empty_;
     struct Place {
-        std::array<Index, 6> at;  ///< stage, batch, head, token (of states), row, column
+        std::array<Index, 6> at;  ///< place in plan.stages, batch, head, token (of states), row, column
         double value;
         StageShape family;
     };

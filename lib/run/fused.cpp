@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "lib/run/ops.hpp"
+
 namespace attn {
 namespace {
 
@@ -15,9 +17,9 @@ constexpr Index block_keys = blocking::block, job_rows = blocking::fused_rows;
 constexpr Index longest_chain = 128;
 
 /// Contexts of so many blocks of keys are added up before they are added to the whole: a long row of
-/// additions would round at the size of the whole each time. A row of Space::context is the whole, then the
-/// sum under way.
-constexpr Index blocks_of_a_sum = 4;
+/// additions would round at the size of the whole each time. A row of Space::context is the whole, the sum
+/// under way, and what the whole's roundings have lost.
+constexpr Index blocks_of_a_sum = 4, parts_of_a_row = 3;
 
 /// What a row sees of a block of keys is rounded outward to so many keys.
 constexpr Index grain = 16;
@@ -31,7 +33,7 @@ Fused<T>::Fused(const Operands<T>& operands, Arena& arena, Pool& pool)
         packs_.emplace_back(operands, arena, plan_.packs_by_worker);
     for (int k = 0; k < pool.workers(); ++k)
         spaces_.push_back({arena.take<T>(job_rows * block_keys),
-                           arena.take<T>(job_rows * 2 * plan_.value_dim),
+                           arena.take<T>(job_rows * parts_of_a_row * plan_.value_dim),
                            arena.take<T>(job_rows),
                            arena.take<double>(job_rows),
                            {},
@@ -39,7 +41,7 @@ Fused<T>::Fused(const Operands<T>& operands, Arena& arena, Pool& pool)
 }
 
 template <class T>
-void Fused<T>::run(Contexts<T>& contexts) {
+void Fused<T>::run(Contexts<T>& contexts, LogSums<T>& log_sums) {
     std::vector<KeyHead> heads;
     for (const Index b : plan_.batch_shown.indices)
         for (Index k = 0; k < plan_.kv_heads; ++k)
@@ -52,7 +54,7 @@ void Fused<T>::run(Contexts<T>& contexts) {
             const auto at = static_cast<std::size_t>(k), own = static_cast<std::size_t>(worker);
             packs_[own].hold(heads[at]);
             spaces_[own].packs = &packs_[own];
-            for (const Job& job : jobs_of({&heads[at], 1})) compute(job, spaces_[own], contexts);
+            for (const Job& job : jobs_of({&heads[at], 1})) compute(job, spaces_[own], contexts, log_sums);
         });
         return;
     }
@@ -63,7 +65,7 @@ void Fused<T>::run(Contexts<T>& contexts) {
         packs.hold(group, true, pool_);
         const std::vector<Job> jobs = jobs_of(group);
         pool_.run(static_cast<Index>(jobs.size()), [&](Index k, int worker) {
-            compute(jobs[static_cast<std::size_t>(k)], spaces_[static_cast<std::size_t>(worker)], contexts);
+            compute(jobs[idx(k)], spaces_[idx(worker)], contexts, log_sums);
         });
     }
 }
@@ -92,12 +94,12 @@ auto Fused<T>::jobs_of(std::span<const KeyHead> heads) const -> std::vector<Job>
 }
 
 template <class T>
-void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts) const {
+void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts, LogSums<T>& log_sums) const {
     const RowBlock& block = job.block;
     w.visible.resize(static_cast<std::size_t>(block.rows));
     for (Index i = 0; i < block.rows; ++i)
-        w.visible[static_cast<std::size_t>(i)] = operands_.mask.visible(block.batch, block.query + i);
-    std::fill_n(w.context, block.rows * 2 * plan_.value_dim, T{0});
+        w.visible[idx(i)] = operands_.mask.visible(block.batch, block.query + i);
+    std::fill_n(w.context, block.rows * parts_of_a_row * plan_.value_dim, T{0});
     // A sink is a score that was seen before all others and carries no value.
     std::fill_n(w.max, block.rows, plan_.sinks.empty() ? -infinity<T> : rules_.sink(block.head));
     std::fill_n(w.sum, block.rows, plan_.sinks.empty() ? 0.0 : 1.0);
@@ -107,6 +109,8 @@ void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts) const {
         key_block(job, w, k0, std::min(k0 + block_keys, plan_.keys));
         if ((k0 / block_keys + 1) % blocks_of_a_sum == 0 || k0 + block_keys >= to) add_sums(block.rows, w);
     }
+    if (T* out = log_sums.of(block.batch, block.head))
+        for (Index i = 0; i < block.rows; ++i) out[block.first + i] = rules_.log_sum(w.max[i], w.sum[i]);
     finish(job, w, contexts);
 }
 
@@ -115,7 +119,7 @@ void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts) const {
 template <class T>
 void Fused<T>::key_block(const Job& job, Space& w, Index k0, Index k1) const {
     const auto seen = [&](Index i) {
-        const Visible& v = w.visible[static_cast<std::size_t>(i)];
+        const Visible& v = w.visible[idx(i)];
         const bool appended = k1 > plan_.given_keys();
         if (v.from >= k1 || v.to <= k0) {
             if (!appended) return Visible{0, 0};
@@ -146,24 +150,38 @@ void Fused<T>::step(const Job& job, Space& w, Index first, Index rows, Visible k
     w.packs->scores(job.place, keys.from, keys.to, operands_.queries_of(block) + first * stride, stride,
                     w.scores, block_keys, rows, longest_chain);
     for (Index i = 0; i < rows; ++i) {
-        const Visible& v = w.visible[static_cast<std::size_t>(first + i)];
+        const Visible& v = w.visible[idx(first + i)];
         if (rules_.changes_all() || v.from > keys.from || v.to < keys.to)
             rules_.apply(block.batch, block.head, block.query + first + i, keys.from, keys.to,
                          w.scores + i * block_keys);
     }
-    T* context = w.context + first * 2 * width;
+    const Index row = parts_of_a_row * width;
+    T* context = w.context + first * row;
     kernel_.weigh(w.scores, block_keys, rows, keys.to - keys.from, rules_.factor(),
-                  {w.max + first, w.sum + first, context, 2 * width, 2 * width});
-    w.packs->add_values(job.place, keys.from, keys.to, w.scores, block_keys, context + width, 2 * width,
-                        rows);
+                  {w.max + first, w.sum + first, context, row, row});
+    w.packs->add_values(job.place, keys.from, keys.to, w.scores, block_keys, context + width, row, rows);
 }
 
 template <class T>
 void Fused<T>::add_sums(Index rows, Space& w) const {
     const Index width = plan_.value_dim;
     for (Index i = 0; i < rows; ++i) {
-        T* context = w.context + i * 2 * width;
-        kernel_.add(context + width, context, width);
+        T* context = w.context + i * parts_of_a_row * width;
+        kernel_.add_exactly(context + width, context, context + 2 * width, width);
+        std::fill_n(context + width, width, T{0});
+    }
+}
+
+/// The mean of all values, added up as a context is.
+template <class T>
+void Fused<T>::fill_uniform(const Job& job, Space& w, T* context) const {
+    const Index width = plan_.value_dim;
+    std::fill_n(context, parts_of_a_row * width, T{0});
+    std::fill_n(w.scores, block_keys, T{1} / static_cast<T>(plan_.keys));
+    for (Index k0 = 0; k0 < plan_.keys; k0 += block_keys) {
+        w.packs->add_values(job.place, k0, std::min(k0 + block_keys, plan_.keys), w.scores, block_keys,
+                            context + width, parts_of_a_row * width, 1);
+        kernel_.add_exactly(context + width, context, context + 2 * width, width);
         std::fill_n(context + width, width, T{0});
     }
 }
@@ -173,25 +191,22 @@ void Fused<T>::finish(const Job& job, Space& w, Contexts<T>& contexts) const {
     const RowBlock& block = job.block;
     const Index width = plan_.value_dim;
     for (Index i = 0; i < block.rows; ++i) {
-        T* context = w.context + i * 2 * width;
+        T* context = w.context + i * parts_of_a_row * width;
+        T* out = contexts.row(block.batch, block.first + i, block.head);
         const bool saw_nothing = w.max[i] == -infinity<T> && w.sum[i] == 0;
         if (rules_.is_empty(block.batch, block.head, block.query + i, saw_nothing)) {
             contexts.is_empty(block.batch, block.head, block.query + i);
             if (plan_.empty_rows == EmptyRows::uniform) {
-                std::fill_n(context, width, T{0});
-                std::fill_n(w.scores, block_keys, T{1} / static_cast<T>(plan_.keys));
-                for (Index k0 = 0; k0 < plan_.keys; k0 += block_keys)
-                    w.packs->add_values(job.place, k0, std::min(k0 + block_keys, plan_.keys), w.scores,
-                                        block_keys, context, width, 1);
+                fill_uniform(job, w, context);
+                kernel_.add(context + 2 * width, context, width);
+                std::copy_n(context, width, out);
             } else {
-                std::fill_n(context, width,
-                            plan_.empty_rows == EmptyRows::zero ? T{0} : std::numeric_limits<T>::quiet_NaN());
+                std::fill_n(out, width, ops::empty_context<T>(plan_.empty_rows));
             }
-        } else {
-            kernel_.divide(context, contexts.row(block.batch, block.first + i, block.head), width, w.sum[i]);
             continue;
         }
-        std::copy_n(context, width, contexts.row(block.batch, block.first + i, block.head));
+        kernel_.add(context + 2 * width, context, width);
+        kernel_.divide(context, out, width, w.sum[i]);
     }
 }
 

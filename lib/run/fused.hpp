@@ -14,8 +14,8 @@ template <class T>
 class Fused {
   public:
     Fused(const Operands<T>& operands, Arena& arena, Pool& pool);
-    /// Computes the shown rows of the operands' heads.
-    void run(Contexts<T>& contexts);
+    /// Computes the shown rows of the operands' heads, and where they are kept the logarithms of their sums.
+    void run(Contexts<T>& contexts, LogSums<T>& log_sums);
 
   private:
     struct Space {
@@ -31,10 +31,11 @@ class Fused {
     };
 
     std::vector<Job> jobs_of(std::span<const KeyHead> heads) const;
-    void compute(const Job& job, Space& w, Contexts<T>& contexts) const;
+    void compute(const Job& job, Space& w, Contexts<T>& contexts, LogSums<T>& log_sums) const;
     void key_block(const Job& job, Space& w, Index k0, Index k1) const;
     void step(const Job& job, Space& w, Index first, Index rows, Visible keys) const;
     void add_sums(Index rows, Space& w) const;
+    void fill_uniform(const Job& job, Space& w, T* context) const;
     void finish(const Job& job, Space& w, Contexts<T>& contexts) const;
 
     const Operands<T>& operands_;

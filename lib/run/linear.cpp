@@ -66,7 +66,7 @@ void Linear<T>::apply(const T* x, Index ldx, Index rows, T* y, Index ldy) const 
     const std::vector<T>& bias = map_.bias();
     if (bias.empty()) return;
     for (Index i = 0; i < rows; ++i)
-        for (Index j = 0; j < columns_; ++j) y[i * ldy + j] += bias[static_cast<std::size_t>(begin_ + j)];
+        for (Index j = 0; j < columns_; ++j) y[i * ldy + j] += bias[idx(begin_ + j)];
 }
 
 template class Linear<float>;

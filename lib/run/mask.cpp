@@ -20,12 +20,12 @@ Mask<T>::Mask(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {
 
 template <class T>
 Visible Mask<T>::visible(Index batch, Index query) const {
-    const Index diagonal = query + plan_.offsets[static_cast<std::size_t>(batch)];
+    const Index diagonal = query + plan_.offsets[idx(batch)];
     Index from = 0, to = plan_.given_keys();
     if (plan_.causal) to = std::min(to, diagonal + 1);
     if (plan_.window && plan_.window->left) from = std::max(from, diagonal - *plan_.window->left);
     if (plan_.window && plan_.window->right) to = std::min(to, diagonal + *plan_.window->right + 1);
-    if (plan_.key_lengths) to = std::min(to, (*plan_.key_lengths)[static_cast<std::size_t>(batch)]);
+    if (plan_.key_lengths) to = std::min(to, (*plan_.key_lengths)[idx(batch)]);
     to = std::max(to, Index{0});
     return {std::min(from, to), to};
 }

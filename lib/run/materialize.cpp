@@ -107,7 +107,7 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
         }
     }
     pool.run(static_cast<Index>(to_draw.size()), [&](Index job, int) {
-        const std::size_t k = to_draw[static_cast<std::size_t>(job)];
+        const std::size_t k = to_draw[idx(job)];
         if constexpr (sizeof(T) == sizeof(float)) {
             draw(plan.tensors[k], places[k]);
         } else {
@@ -174,9 +174,7 @@ std::vector<T> LinearMap<T>::copied(Index begin, Index end) const {
         row.resize(static_cast<std::size_t>(d_in()));
         for (Index j = 0; j < to - from; ++j) {
             fetch(p.base + (first + j) * columns, row);
-            for (Index i = 0; i < d_in(); ++i)
-                out[static_cast<std::size_t>(i * width + from - begin + j)] =
-                    row[static_cast<std::size_t>(i)];
+            for (Index i = 0; i < d_in(); ++i) out[idx(i * width + from - begin + j)] = row[idx(i)];
         }
     }
     return out;

@@ -60,7 +60,7 @@ void for_blocks(const Plan& plan, Index batch, Index head, Index rows, F&& f) {
     const auto& shown = plan.queries_shown.indices;
     for_ranges(shown, [&](Index from, Index to) {
         for (Index k = from; k < to; k += rows)
-            f(RowBlock{batch, head, k, shown[static_cast<std::size_t>(k)], k + rows < to ? rows : to - k});
+            f(RowBlock{batch, head, k, shown[idx(k)], k + rows < to ? rows : to - k});
     });
 }
 

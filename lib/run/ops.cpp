@@ -60,7 +60,7 @@ void cap(const T* in, T* out, Index keys, double c) {
 
 template <class T>
 void sigmoid(const T* in, T* out, Index keys) {
-    for (Index j = 0; j < keys; ++j) out[j] = static_cast<T>(1 / (1 + std::exp(-static_cast<double>(in[j]))));
+    for (Index j = 0; j < keys; ++j) out[j] = static_cast<T>(sigmoid(static_cast<double>(in[j])));
 }
 
 template <class T>
@@ -89,6 +89,33 @@ void fill_empty(T* out, Index keys, EmptyRows policy) {
 }
 
 template <class T>
+T log_of_sum(const T* scores, Index keys, double sink) {
+    double max = sink;
+    for (Index j = 0; j < keys; ++j) max = scores[j] > max ? static_cast<double>(scores[j]) : max;
+    // A row of NaN has no maximum, and an infinite one no difference to it.
+    if (max == -std::numeric_limits<double>::infinity())
+        return std::any_of(scores, scores + keys, [](T s) { return std::isnan(s); })
+                   ? std::numeric_limits<T>::quiet_NaN()
+                   : minus_infinity<T>;
+    double sum = std::exp(sink - max);
+    for (Index from = 0; from < keys; from += 256) {
+        double part = 0;
+        for (Index k = from; k < std::min(keys, from + 256); ++k)
+            part += std::exp(static_cast<double>(scores[k]) - max);
+        sum += part;
+    }
+    return static_cast<T>(max + std::log(sum));
+}
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+double opening(const Gate& gate, double g) { return gate.silu ? g * sigmoid(g) : sigmoid(g); }
+
+double log_decay(double rate, double x) {
+    return -rate * (std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))));
+}
+
+template <class T>
 void mask_weights(const T* in, T* out, Index keys, const std::uint8_t* hidden) {
     for (Index j = 0; j < keys; ++j) out[j] = hidden[j] ? T{0} : in[j];
 }
@@ -114,6 +141,7 @@ void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_fact
     template void softmax(const T*, T*, Index);                                    \
     template void divide_by_sum(const T*, T*, Index);                              \
     template void fill_empty(T*, Index, EmptyRows);                                \
+    template T log_of_sum(const T*, Index, double);                                \
     template void mask_weights(const T*, T*, Index, const std::uint8_t*);          \
     template void renormalize(const T*, T*, Index);                                \
     template void drop(const T*, T*, Index, const std::uint8_t*, T);

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <limits>
 
 #include "lib/plan/plan.hpp"
 #include "lib/run/mask.hpp"
@@ -45,6 +46,16 @@ void divide_by_sum(const T* in, T* out, Index keys);
 template <class T>
 void fill_empty(T* out, Index keys, EmptyRows policy);
 
+/// A number of such a row's context, where it is not the mean of the values.
+template <class T>
+constexpr T empty_context(EmptyRows policy) {
+    return policy == EmptyRows::nan ? std::numeric_limits<T>::quiet_NaN() : T{0};
+}
+
+/// log(Σ e^score) of a row, with one more score (a sink, or -inf) in the sum; -inf where all of them are.
+template <class T>
+T log_of_sum(const T* scores, Index keys, double sink);
+
 /// out = 0 where hidden, else in
 template <class T>
 void mask_weights(const T* in, T* out, Index keys, const std::uint8_t* hidden);
@@ -56,5 +67,14 @@ void renormalize(const T* in, T* out, Index keys);
 /// out = in * (keep / (1 - p)): the noise is rounded first, as PyTorch does.
 template <class T>
 void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_factor);
+
+// Of one number, in double.
+
+/// 1 / (1 + e^-x)
+double sigmoid(double x);
+/// What a context is multiplied by: sigmoid(g), or g · sigmoid(g) (SiLU).
+double opening(const Gate& gate, double g);
+/// -rate · softplus(x), softplus(x) = log(1 + e^x): the logarithm of a decay (Gu and Dao 2023, section 3.6).
+double log_decay(double rate, double x);
 
 }  // namespace attn::ops

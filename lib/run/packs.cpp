@@ -36,8 +36,7 @@ void Packs<T>::hold(std::span<const KeyHead> heads, bool with_values, Pool& pool
     const Index jobs_of_head = (blocks_ + blocks_of_a_job - 1) / blocks_of_a_job;
     pool.run(static_cast<Index>(heads.size()) * jobs_of_head, [&](Index job, int) {
         const Index place = job / jobs_of_head, first = job % jobs_of_head * blocks_of_a_job;
-        pack(heads[static_cast<std::size_t>(place)], place, first, std::min(first + blocks_of_a_job, blocks_),
-             with_values);
+        pack(heads[idx(place)], place, first, std::min(first + blocks_of_a_job, blocks_), with_values);
     });
 }
 

@@ -39,7 +39,7 @@ Recurrence<T>::Recurrence(const Operands<T>& operands, View<T> decay, View<T> be
 template <class T>
 Index Recurrence<T>::state_of(Index batch, Index query) const {
     if (!plan_.causal) return plan_.keys - 1;
-    return std::clamp(query + plan_.offsets[static_cast<std::size_t>(batch)], Index{-1}, plan_.keys - 1);
+    return std::clamp(query + plan_.offsets[idx(batch)], Index{-1}, plan_.keys - 1);
 }
 
 template <class T>
@@ -108,7 +108,7 @@ void Recurrence<T>::answer(Walk& w, Index first, Index last, const std::vector<I
         for (Index from = first; from < last; from += read_rows) {
             const Index count = std::min(read_rows, last - from);
             for (Index i = 0; i < count; ++i) {
-                const Index query = plan_.queries_shown.indices[static_cast<std::size_t>(from + i)];
+                const Index query = plan_.queries_shown.indices[idx(from + i)];
                 const T* q =
                     operands_.queries.row(w.batch, head, operands_.queries_are_whole ? query : from + i);
                 std::copy_n(q, rows, w.queries.data() + i * rows);
@@ -119,36 +119,32 @@ void Recurrence<T>::answer(Walk& w, Index first, Index last, const std::vector<I
                 double by = scale;
                 if (rule_.normalizer) {
                     double sum = 0;
-                    for (Index k = 0; k < rows; ++k)
-                        sum += w.queries[static_cast<std::size_t>(i * rows + k)] *
-                               w.sum[static_cast<std::size_t>(k)];
+                    for (Index k = 0; k < rows; ++k) sum += w.queries[idx(i * rows + k)] * w.sum[idx(k)];
                     by /= sum;
                 }
                 T* out = contexts.row(w.batch, from + i, head) + w.begin;
                 for (Index j = 0; j < columns; ++j)
-                    out[j] = static_cast<T>(w.contexts[static_cast<std::size_t>(i * columns + j)] * by);
+                    out[j] = static_cast<T>(w.contexts[idx(i * columns + j)] * by);
             }
         }
 }
 
 template <class T>
-void Recurrence<T>::run(Contexts<T>& contexts, bool to_the_end) {
+void Recurrence<T>::run(Contexts<T>* contexts, bool to_the_end) {
     struct Job {
         Index batch, head, begin, end;
         const std::vector<Index>* readers;
     };
     std::vector<std::vector<Index>> readers(static_cast<std::size_t>(plan_.kv_heads));
-    for (const Index h : operands_.heads) readers[static_cast<std::size_t>(plan_.kv_head_of(h))].push_back(h);
+    for (const Index h : operands_.heads) readers[idx(plan_.kv_head_of(h))].push_back(h);
     std::vector<Job> jobs;
     for (const Index b : plan_.batch_shown.indices)
         for (Index h = 0; h < plan_.kv_heads; ++h)
-            for (Index c = 0; c < plan_.value_dim && !readers[static_cast<std::size_t>(h)].empty();
-                 c += job_columns)
-                jobs.push_back({b, h, c, std::min(c + job_columns, plan_.value_dim),
-                                &readers[static_cast<std::size_t>(h)]});
+            for (Index c = 0; c < plan_.value_dim && !readers[idx(h)].empty(); c += job_columns)
+                jobs.push_back({b, h, c, std::min(c + job_columns, plan_.value_dim), &readers[idx(h)]});
     const auto rows = static_cast<Index>(plan_.queries_shown.indices.size());
     pool_.run(static_cast<Index>(jobs.size()), [&](Index k, int) {
-        const Job& j = jobs[static_cast<std::size_t>(k)];
+        const Job& j = jobs[idx(k)];
         Walk w{j.batch, j.head, j.begin, j.end, nullptr, {}, {}, {}, {}, {}, {}, {}};
         w.state = states_ + (j.batch * plan_.kv_heads + j.head) * plan_.dim * plan_.value_dim + j.begin;
         start(w);
@@ -158,10 +154,8 @@ void Recurrence<T>::run(Contexts<T>& contexts, bool to_the_end) {
         for (Index token = -1; token < end_token; ++token) {
             if (token >= 0) step(w, token);
             Index end = next;
-            while (end < rows &&
-                   state_of(j.batch, plan_.queries_shown.indices[static_cast<std::size_t>(end)]) == token)
-                ++end;
-            answer(w, next, end, *j.readers, contexts);
+            while (end < rows && state_of(j.batch, plan_.queries_shown.indices[idx(end)]) == token) ++end;
+            if (contexts) answer(w, next, end, *j.readers, *contexts);
             next = end;
         }
     });

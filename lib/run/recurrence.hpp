@@ -20,9 +20,9 @@ class Recurrence {
     Recurrence(const Operands<T>& operands, View<T> decay, View<T> beta, std::span<const T> past,
                Arena& arena, Pool& pool);
 
-    /// Computes the shown rows of the operands' heads, and with `to_the_end` the last states: otherwise no
-    /// token after those that the rows read.
-    void run(Contexts<T>& contexts, bool to_the_end);
+    /// Computes the shown rows of the operands' heads where there are contexts to fill, and with `to_the_end`
+    /// the last states: otherwise no token after those that the rows read.
+    void run(Contexts<T>* contexts, bool to_the_end);
     /// The last state of a head, [dim, value_dim], after a run to the end.
     const double* state(Index batch, Index kv_head) const {
         return states_ + (batch * plan_.kv_heads + kv_head) * plan_.dim * plan_.value_dim;

@@ -1,5 +1,7 @@
 #include "lib/run/score_rules.hpp"
 
+#include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "lib/kernels/kernels.hpp"
@@ -16,15 +18,21 @@ ScoreRules<T>::ScoreRules(const Operands<T>& operands)
     // What comes after the scale needs the scale first; otherwise the scale waits for the exponential.
     scales_ = plan_.scaled &&
               (plan_.softcap || biases_.any() || (mask_.adds() && plan_.mask_at == MaskAt::scaled_scores));
-    const double left = plan_.scaled && !scales_ ? plan_.scale : 1;
+    left_ = plan_.scaled && !scales_ ? plan_.scale : 1;
     if (scales_) scale_ = static_cast<T>(plan_.scale);
-    factor_ = static_cast<T>(left * std::numbers::log2e);
+    factor_ = static_cast<T>(left_ * std::numbers::log2e);
 }
 
 template <class T>
 T ScoreRules<T>::sink(Index head) const {
-    return static_cast<T>(plan_.sinks[static_cast<std::size_t>(head)] * std::numbers::log2e /
-                          static_cast<double>(factor_));
+    return static_cast<T>(plan_.sinks[idx(head)] * std::numbers::log2e / static_cast<double>(factor_));
+}
+
+template <class T>
+T ScoreRules<T>::log_sum(T max, double sum) const {
+    // Sums are of 2^((score - max) * factor): e to the power of what the scale left.
+    const double top = max == -std::numeric_limits<T>::infinity() ? 0 : static_cast<double>(max) * left_;
+    return static_cast<T>(top + std::log(sum));
 }
 
 template <class T>

@@ -17,6 +17,8 @@ class ScoreRules {
     /// Masks leave the row nothing. `saw_nothing`: no score above -inf has come, nor a sink; a sink hides the
     /// difference.
     bool is_empty(Index batch, Index head, Index query, bool saw_nothing) const;
+    /// The logarithm of a row's sum of exponentials, from its running maximum and sum.
+    T log_sum(T max, double sum) const;
     /// Every score is changed, seen in full or not.
     bool changes_all() const { return changes_all_; }
     /// Applied to scores[k1 - k0] of keys k0 ... k1 - 1.
@@ -26,6 +28,7 @@ class ScoreRules {
     const Plan& plan_;
     const Mask<T>& mask_;
     const Biases<T>& biases_;
+    double left_ = 1;  ///< of the scale, for the exponential
     T factor_, scale_ = 1;
     bool changes_all_, scales_ = false;
 };

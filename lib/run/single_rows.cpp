@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "lib/plan/blocking.hpp"
+#include "lib/run/ops.hpp"
 
 namespace attn {
 namespace {
@@ -32,11 +33,11 @@ SingleRows<T>::SingleRows(const Operands<T>& operands, Arena& arena, Pool& pool)
             const auto rows = static_cast<Index>(group.rows.size());
             group.queries = arena.take<T>(rows * plan_.dim);
             for (Index i = 0; i < rows; ++i)
-                std::copy_n(operands.queries_of(group.rows[static_cast<std::size_t>(i)]), plan_.dim,
+                std::copy_n(operands.queries_of(group.rows[idx(i)]), plan_.dim,
                             group.queries + i * plan_.dim);
             for (Index p = 0; p < pieces_of_group_; ++p)
-                pieces_.push_back(
-                    {arena.take<T>(rows), arena.take<T>(rows * plan_.value_dim), arena.take<double>(rows)});
+                pieces_.push_back({arena.take<T>(rows), arena.take<T>(rows * 2 * plan_.value_dim),
+                                   arena.take<double>(rows)});
             groups_.push_back(std::move(group));
         }
     }
@@ -46,15 +47,14 @@ SingleRows<T>::SingleRows(const Operands<T>& operands, Arena& arena, Pool& pool)
 }
 
 template <class T>
-void SingleRows<T>::run(Contexts<T>& contexts) {
+void SingleRows<T>::run(Contexts<T>& contexts, LogSums<T>& log_sums) {
     pool_.run(static_cast<Index>(groups_.size()) * pieces_of_group_, [&](Index job, int worker) {
         const Index k0 = job % pieces_of_group_ * keys_of_a_piece;
-        compute(groups_[static_cast<std::size_t>(job / pieces_of_group_)], k0,
-                std::min(k0 + keys_of_a_piece, plan_.keys), spaces_[static_cast<std::size_t>(worker)],
-                pieces_[static_cast<std::size_t>(job)]);
+        compute(groups_[idx(job / pieces_of_group_)], k0, std::min(k0 + keys_of_a_piece, plan_.keys),
+                spaces_[idx(worker)], pieces_[idx(job)]);
     });
     pool_.run(static_cast<Index>(groups_.size()), [&](Index g, int) {
-        merge(groups_[static_cast<std::size_t>(g)], pieces_.data() + g * pieces_of_group_, contexts);
+        merge(groups_[idx(g)], pieces_.data() + g * pieces_of_group_, contexts, log_sums);
     });
 }
 
@@ -65,7 +65,7 @@ void SingleRows<T>::compute(const Group& group, Index k0, Index k1, const Space&
     const Index width = plan_.value_dim;
     std::fill_n(piece.max, rows, -std::numeric_limits<T>::infinity());
     std::fill_n(piece.sum, rows, 0.0);
-    std::fill_n(piece.context, rows * width, T{0});
+    std::fill_n(piece.context, rows * 2 * width, T{0});
     for (Index from = k0; from < k1; from += keys_of_a_block) {
         const Index to = std::min(from + keys_of_a_block, k1);
         bool touched = to > plan_.given_keys();
@@ -77,22 +77,26 @@ void SingleRows<T>::compute(const Group& group, Index k0, Index k1, const Space&
         kernel_.dot_stream(group.queries, plan_.dim, operands_.keys.row(group.batch, group.kv_head, from),
                            operands_.keys.token, w.scores, keys_of_a_block, rows, to - from, plan_.dim);
         for (Index i = 0; i < rows; ++i) {
-            const RowBlock& r = group.rows[static_cast<std::size_t>(i)];
+            const RowBlock& r = group.rows[idx(i)];
             const Visible v = operands_.mask.visible(group.batch, r.query);
             if (rules_.changes_all() || v.from > from || v.to < to)
                 rules_.apply(r.batch, r.head, r.query, from, to, w.scores + i * keys_of_a_block);
         }
         kernel_.weigh(w.scores, keys_of_a_block, rows, to - from, rules_.factor(),
-                      {piece.max, piece.sum, piece.context, width, width});
+                      {piece.max, piece.sum, piece.context, 2 * width, 2 * width});
         kernel_.multiply_stream(w.scores, keys_of_a_block,
                                 operands_.values.row(group.batch, group.kv_head, from),
                                 operands_.values.token, w.context, width, rows, width, to - from);
-        kernel_.add(w.context, piece.context, rows * width);
+        for (Index i = 0; i < rows; ++i) {
+            T* context = piece.context + i * 2 * width;
+            kernel_.add_exactly(w.context + i * width, context, context + width, width);
+        }
     }
 }
 
 template <class T>
-void SingleRows<T>::merge(const Group& group, const Piece* pieces, Contexts<T>& contexts) const {
+void SingleRows<T>::merge(const Group& group, const Piece* pieces, Contexts<T>& contexts,
+                          LogSums<T>& log_sums) const {
     const Index width = plan_.value_dim;
     std::vector<double> context(static_cast<std::size_t>(width));
     for (std::size_t i = 0; i < group.rows.size(); ++i) {
@@ -117,22 +121,22 @@ void SingleRows<T>::merge(const Group& group, const Piece* pieces, Contexts<T>& 
             const double by = std::exp2((static_cast<double>(pieces[p].max[i]) - static_cast<double>(max)) *
                                         static_cast<double>(rules_.factor()));
             sum += pieces[p].sum[i] * by;
+            const T* part = pieces[p].context + at * 2 * width;
             for (Index j = 0; j < width; ++j)
-                context[static_cast<std::size_t>(j)] +=
-                    static_cast<double>(pieces[p].context[at * width + j]) * by;
+                context[idx(j)] += (static_cast<double>(part[j]) + static_cast<double>(part[width + j])) * by;
         }
+        if (T* logarithms = log_sums.of(r.batch, r.head)) logarithms[r.first] = rules_.log_sum(max, sum);
         if (rules_.is_empty(r.batch, r.head, r.query, sum == 0)) {
             contexts.is_empty(r.batch, r.head, r.query);
-            std::fill_n(out, width,
-                        plan_.empty_rows == EmptyRows::zero ? T{0} : std::numeric_limits<T>::quiet_NaN());
+            std::fill_n(out, width, ops::empty_context<T>(plan_.empty_rows));
             if (plan_.empty_rows != EmptyRows::uniform) continue;
             sum = static_cast<double>(plan_.keys);
             for (Index k = 0; k < plan_.keys; ++k)
                 for (Index j = 0; j < width; ++j)
-                    context[static_cast<std::size_t>(j)] +=
+                    context[idx(j)] +=
                         static_cast<double>(operands_.values.row(r.batch, group.kv_head, k)[j]);
         }
-        for (Index j = 0; j < width; ++j) out[j] = static_cast<T>(context[static_cast<std::size_t>(j)] / sum);
+        for (Index j = 0; j < width; ++j) out[j] = static_cast<T>(context[idx(j)] / sum);
     }
 }
 

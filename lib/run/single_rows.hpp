@@ -13,7 +13,8 @@ template <class T>
 class SingleRows {
   public:
     SingleRows(const Operands<T>& operands, Arena& arena, Pool& pool);
-    void run(Contexts<T>& contexts);
+    /// Computes the shown rows of the operands' heads, and where they are kept the logarithms of their sums.
+    void run(Contexts<T>& contexts, LogSums<T>& log_sums);
 
   private:
     /// Rows of one head of keys: which query heads read it.
@@ -24,7 +25,8 @@ class SingleRows {
     };
     /// The running softmax of a group's rows over one piece.
     struct Piece {
-        T *max, *context;
+        T* max;
+        T* context;  ///< per row the sum [value_dim], then what its roundings have lost
         double* sum;
     };
     struct Space {
@@ -32,7 +34,7 @@ class SingleRows {
         T* context;  ///< [rows, value_dim], what one block adds
     };
     void compute(const Group& group, Index k0, Index k1, const Space& w, const Piece& piece) const;
-    void merge(const Group& group, const Piece* pieces, Contexts<T>& contexts) const;
+    void merge(const Group& group, const Piece* pieces, Contexts<T>& contexts, LogSums<T>& log_sums) const;
 
     const Operands<T>& operands_;
     const Plan& plan_;

@@ -40,9 +40,8 @@ void rms_norm(const T* x, T* out, Index n, double eps, std::span<const T> weight
     m.add(x, n);
     const double by = 1 / std::sqrt(m.squares / static_cast<double>(n) + eps);
     for (Index k = 0; k < n; ++k)
-        out[k] =
-            static_cast<T>(static_cast<double>(x[k]) * by *
-                           (weight.empty() ? 1 : static_cast<double>(weight[static_cast<std::size_t>(k)])));
+        out[k] = static_cast<T>(static_cast<double>(x[k]) * by *
+                                (weight.empty() ? 1 : static_cast<double>(weight[idx(k)])));
 }
 
 template <class T>
@@ -77,7 +76,7 @@ View<T> Sources<T>::normed(const View<T>& x, Index heads, Index tokens, Index di
                     for (Index k = 0; k < dim; ++k) {
                         double v = (static_cast<double>(x.row(b, h, t)[k]) - mean) * by;
                         if (!gain.empty())
-                            v *= static_cast<double>(gain[static_cast<std::size_t>((h - first) * dim + k)]) +
+                            v *= static_cast<double>(gain[idx((h - first) * dim + k)]) +
                                  (norm.plus_one ? 1 : 0);
                         to[k] = static_cast<T>(v);
                     }
@@ -96,7 +95,7 @@ View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index firs
     std::vector<double> cos(static_cast<std::size_t>(pairs)), sin(cos);
     for (Index b = 0; b < plan_.batch; ++b)
         for (Index t = 0; t < rows; ++t) {
-            const Index token = tokens[static_cast<std::size_t>(t)];
+            const Index token = tokens[idx(t)];
             for (Index n = 0; n < pairs; ++n) {
                 const auto at = static_cast<std::size_t>(n);
                 if (rope.cos) {
@@ -108,7 +107,7 @@ View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index firs
                     continue;
                 }
                 const double angle =
-                    positions[static_cast<std::size_t>(token)] *
+                    positions[idx(token)] *
                     std::pow(rope.base, -2.0 * static_cast<double>(n) / static_cast<double>(rope.dims));
                 cos[at] = std::cos(angle);
                 sin[at] = std::sin(angle);

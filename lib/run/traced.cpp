@@ -11,14 +11,15 @@ namespace {
 /// Shorter chains than on the fused path: here memory sets the pace, and stages are rounded on their way.
 constexpr Index chain = 16, key_step = blocking::unit, sum_keys = 8 * key_step;
 
-bool is_cells(const PlannedStage& s) { return s.family == StageShape::query_key; }
+bool is_cells(const PlannedStage& s) { return info_of(s.stage).phase == Phase::cells; }
 
 std::size_t place(Stage s) { return static_cast<std::size_t>(s); }
 
 }  // namespace
 
 template <class T>
-Traced<T>::Traced(const Operands<T>& operands, const DropoutRows& dropout, Arena& arena, Pool& pool)
+Traced<T>::Traced(const Operands<T>& operands, const Needs& needs, const DropoutRows& dropout, Arena& arena,
+                  Pool& pool)
     : operands_(operands),
       plan_(operands.plan),
       dropout_(dropout),
@@ -28,18 +29,20 @@ Traced<T>::Traced(const Operands<T>& operands, const DropoutRows& dropout, Arena
     spaces_.resize(static_cast<std::size_t>(pool.workers()));
     for (TraceSpace<T>& w : spaces_) {
         for (const PlannedStage& s : plan_.stages)
-            if (is_cells(s)) w.own[place(s.stage)] = arena.take<T>(plan_.row_block * plan_.keys);
+            if (is_cells(s) && needs.has(s.stage))
+                w.own[place(s.stage)] = arena.take<T>(plan_.row_block * plan_.keys);
         w.own[place(Stage::context)] = arena.take<T>(plan_.row_block * plan_.value_dim);
         w.sums = arena.take<T>(plan_.row_block * plan_.value_dim);
+        w.rest = arena.take<T>(plan_.row_block * plan_.value_dim);
         w.at = w.own;
     }
 }
 
 template <class T>
-auto Traced<T>::groups() const -> std::vector<Group> {
+auto Traced<T>::groups(const std::vector<Index>& batch) const -> std::vector<Group> {
     const auto at_once = static_cast<std::size_t>(packs_ ? packs_->capacity() : plan_.batch * plan_.kv_heads);
     std::vector<Group> out;
-    for (const Index b : plan_.batch_shown.indices) {
+    for (const Index b : batch) {
         for (const Index h : operands_.heads) {
             const KeyHead key{b, plan_.kv_head_of(h)};
             const auto has = [&](const Group& g) {
@@ -66,7 +69,7 @@ Index Traced<T>::place_of(const RowBlock& block) const {
 }
 
 template <class T>
-void Traced<T>::compute(const RowBlock& block, Stage last, bool marks, TraceSpace<T>& w) const {
+void Traced<T>::compute(const RowBlock& block, const Needs& needs, bool marks, TraceSpace<T>& w) const {
     const Index keys = plan_.keys;
     w.empty.assign(static_cast<std::size_t>(block.rows), 0);
     if (plan_.masked && (marks || operands_.mask.has_cells() || plan_.mask_at == MaskAt::weights)) {
@@ -75,12 +78,10 @@ void Traced<T>::compute(const RowBlock& block, Stage last, bool marks, TraceSpac
             operands_.mask.hide(block.batch, block.head, block.query + i, w.hidden.data() + i * keys);
     }
     scores(block, w.at[place(Stage::scores)]);
-    // The stages after the scores, as the plan orders them.
+    // The stages after the scores, as the plan orders them: each reads the one before it.
     std::vector<const PlannedStage*> rest;
-    for (const PlannedStage& s : plan_.stages) {
-        if (is_cells(s) && s.stage != Stage::scores) rest.push_back(&s);
-        if (s.stage == last) break;
-    }
+    for (const PlannedStage& s : plan_.stages)
+        if (is_cells(s) && needs.has(s.stage) && s.stage != Stage::scores) rest.push_back(&s);
     // Row by row, so that what a stage reads has just been written.
     for (Index i = 0; i < block.rows; ++i) {
         const T* in = w.at[place(Stage::scores)] + i * keys;
@@ -90,7 +91,13 @@ void Traced<T>::compute(const RowBlock& block, Stage last, bool marks, TraceSpac
             in = out;
         }
     }
-    if (last >= Stage::context)
+    if (w.log_sums) {
+        const T* in = w.at[place(plan_.find(Stage::lse)->reads.front())];
+        const double sink =
+            plan_.sinks.empty() ? -std::numeric_limits<double>::infinity() : plan_.sinks[idx(block.head)];
+        for (Index i = 0; i < block.rows; ++i) w.log_sums[i] = ops::log_of_sum(in + i * keys, keys, sink);
+    }
+    if (needs.has(Stage::context))
         context(block, w.at[place(rest.back()->stage)], w.at[place(Stage::context)], w);
 }
 
@@ -135,13 +142,15 @@ void Traced<T>::context(const RowBlock& block, const T* weights, T* out, const T
     // Sums of sums: a long row of additions would round at the size of the whole each time.
     const Index at = place_of(block);
     std::fill_n(out, block.rows * width, T{0});
+    std::fill_n(w.rest, block.rows * width, T{0});
     for (Index from = seen.from / sum_keys * sum_keys; from < seen.to; from += sum_keys) {
         std::fill_n(w.sums, block.rows * width, T{0});
         for (Index k0 = from; k0 < std::min(from + sum_keys, seen.to); k0 += key_step)
             packs_->add_values(at, k0, std::min(k0 + key_step, keys), weights + k0, keys, w.sums, width,
                                block.rows);
-        kernel_.add(w.sums, out, block.rows * width);
+        kernel_.add_exactly(w.sums, out, w.rest, block.rows * width);
     }
+    kernel_.add(w.rest, out, block.rows * width);
 }
 
 template <class T>
@@ -151,7 +160,7 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
     const std::uint8_t* hidden = w.hidden.empty() ? nullptr : w.hidden.data() + i * keys;
     const auto fill_if_empty = [&](bool empty) {
         if (!empty) return false;
-        w.empty[static_cast<std::size_t>(i)] = 1;
+        w.empty[idx(i)] = 1;
         ops::fill_empty(out, keys, plan_.empty_rows);
         return true;
     };
@@ -190,7 +199,7 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
             } else if (plan_.sinks.empty()) {
                 ops::softmax(in, out, keys);
             } else {
-                ops::softmax_with_sink(in, out, keys, plan_.sinks[static_cast<std::size_t>(block.head)]);
+                ops::softmax_with_sink(in, out, keys, plan_.sinks[idx(block.head)]);
             }
             break;
         case Stage::masked_weights:
@@ -227,6 +236,8 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
         case Stage::concat:
         case Stage::head_outputs:
         case Stage::output:
+        case Stage::lse:
+        case Stage::mean_weights:
             break;
     }
 }

@@ -2,7 +2,7 @@
 #include <array>
 #include <vector>
 
-#include "lib/plan/stage.hpp"
+#include "lib/plan/needs.hpp"
 #include "lib/run/dropout_rows.hpp"
 #include "lib/run/findings.hpp"
 #include "lib/run/packs.hpp"
@@ -15,7 +15,9 @@ template <class T>
 struct TraceSpace {
     std::array<T*, stage_count> own{};  ///< [row_block, keys]; context: [row_block, value_dim]
     std::array<T*, stage_count> at{};
-    T* sums = nullptr;                       ///< [row_block, value_dim]
+    /// [row_block, value_dim]: a sum under way, and what the context's roundings have lost.
+    T *sums = nullptr, *rest = nullptr;
+    T* log_sums = nullptr;                   ///< [rows], where they are wanted
     std::vector<std::uint8_t> hidden, keep;  ///< [rows, keys]
     std::vector<T> added;                    ///< [keys]
     std::vector<std::uint8_t> empty;         ///< [rows]
@@ -26,7 +28,9 @@ struct TraceSpace {
 template <class T>
 class Traced {
   public:
-    Traced(const Operands<T>& operands, const DropoutRows& dropout, Arena& arena, Pool& pool);
+    /// `needs`: of the whole run.
+    Traced(const Operands<T>& operands, const Needs& needs, const DropoutRows& dropout, Arena& arena,
+           Pool& pool);
 
     std::vector<TraceSpace<T>>& spaces() { return spaces_; }
     /// Heads of batch items whose keys and values are held together.
@@ -34,12 +38,12 @@ class Traced {
         std::vector<KeyHead> keys;
         std::vector<KeyHead> heads;  ///< of queries, in order
     };
-    std::vector<Group> groups() const;
+    std::vector<Group> groups(const std::vector<Index>& batch) const;
     /// Makes the keys and values of a group ready.
     void hold(const Group& group, bool with_values);
-    /// Computes the stages of a block up to `last`, a stage not after the context, into `w.at`. The block's
+    /// Computes those stages of a block that are needed, a part of the run's needs, into `w.at`. The block's
     /// keys are held. `marks`: hidden[rows, keys] is wanted.
-    void compute(const RowBlock& block, Stage last, bool marks, TraceSpace<T>& w) const;
+    void compute(const RowBlock& block, const Needs& needs, bool marks, TraceSpace<T>& w) const;
 
   private:
     void scores(const RowBlock& block, T* out) const;

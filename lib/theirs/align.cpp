@@ -32,8 +32,10 @@ std::vector<Groups> orders_of(StageShape family) {
         case StageShape::merged_keys:  // batch, token, and columns as [head, dim]
             return {{{b}, {h}, {r, c}}, {{b}, {h}, {r}, {c}}, {{b}, {r}, {h}, {c}},
                     {{h}, {b}, {r, c}}, {{h}, {b}, {r}, {c}}, {{b}, {r, c}, {h}}};
-        case StageShape::per_key:  // [batch, head, key, 1]
+        case StageShape::per_key:  // [batch, head, token, 1]
+        case StageShape::per_query:
             return {{{b}, {h}, {r}, {c}}, {{b}, {r}, {h}, {c}}};
+        case StageShape::merged_cells:
         case StageShape::state:
         case StageShape::states:
             return {{{b}, {h}, {r}, {c}}, {{b}, {h}, {c}, {r}}};
@@ -57,6 +59,8 @@ Axes axes_of_stage(const WholeStage& ours, Index heads) {
                 {ours.shape[b], ours.shape[r], parts, ours.shape[c] / parts}};
     }
     const auto names = axes_of(family);
+    if (family == StageShape::merged_cells)
+        return {{"batch", "head", "query", "key"}, {ours.shape[b], 1, ours.shape[r], ours.shape[c]}};
     return {{"batch", "head", std::string(name_of(names[2])), std::string(name_of(names.back()))},
             {ours.shape[b], ours.shape[h], ours.shape[r], ours.shape[c]}};
 }
@@ -203,7 +207,7 @@ std::optional<WholeStage> own_stage(GivenArray array, Stage stage) {
     const bool merged = is_merged(stage);
     if (family == StageShape::states && shape.size() == 5)
         shape = {shape[0], shape[1], shape[2] * shape[3], shape[4]};
-    if (family == StageShape::per_key && shape.size() == 3) shape.push_back(1);
+    if (has_one_row(family) && shape.size() == 3) shape.push_back(1);
     if (merged && shape.size() <= 3) {
         while (shape.size() < 3) shape.insert(shape.begin(), 1);
         shape.insert(shape.begin() + 1, 1);
@@ -228,7 +232,7 @@ Shape shape_by_axes(const WholeStage& stage) {
     Shape shape = stage.shape;
     if (shape.size() != 4) return shape;
     if (is_merged(stage.stage) && shape[1] == 1) shape.erase(shape.begin() + 1);
-    if (info_of(stage.stage).shape == StageShape::per_key) shape.pop_back();
+    if (has_one_row(info_of(stage.stage).shape)) shape.pop_back();
     return shape;
 }
 

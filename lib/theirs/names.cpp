@@ -15,10 +15,10 @@ constexpr std::array<std::string_view, 6> names_of_maps{"own",  "tutorial",  "tl
 
 /// What a name of another system stands for.
 enum class Means {
-    stage,          ///< this stage
-    scores_so_far,  ///< the scores after every step up to this one that there is
-    last_scores,    ///< the scores that the softmax reads
-    before_scale    ///< masked scores that are not scaled yet
+    stage,        ///< this stage
+    last_of,      ///< the last of some stages that there is
+    last_scores,  ///< the scores that the softmax reads
+    before_scale  ///< masked scores that are not scaled yet
 };
 
 struct NameRow {
@@ -27,12 +27,19 @@ struct NameRow {
     Means means;
     Stage stage;
     Layout layout = Layout::unknown;
+    std::span<const Stage> among = {};  ///< last_of
 };
 
 constexpr auto tutorial = NameMap::tutorial, tlens = NameMap::tlens, onnx = NameMap::onnx,
                old_onnx = NameMap::onnx_1_21, llama = NameMap::llama;
-constexpr auto same = Means::stage, so_far = Means::scores_so_far;
+constexpr auto same = Means::stage;
 constexpr auto tokens_first = Layout::tokens_first;
+constexpr std::array to_scale{Stage::scores, Stage::scaled_scores};
+constexpr std::array to_cap{Stage::scores, Stage::scaled_scores, Stage::capped_scores};
+
+constexpr NameRow last_of(NameMap map, std::string_view name, std::span<const Stage> stages) {
+    return {map, name, Means::last_of, stages.back(), Layout::unknown, stages};
+}
 
 /// THE TABLE of names of other systems. Before 1.22 ONNX counted its modes 1 and 2 the other way round.
 constexpr std::array rows{
@@ -61,14 +68,14 @@ constexpr std::array rows{
     NameRow{onnx, "V", same, Stage::values},
     NameRow{onnx, "present_key", same, Stage::all_keys},
     NameRow{onnx, "present_value", same, Stage::all_values},
-    NameRow{onnx, "qk_matmul_output", so_far, Stage::scaled_scores},
-    NameRow{onnx, "qk_matmul_output_mode_0", so_far, Stage::scaled_scores},
-    NameRow{onnx, "qk_matmul_output_mode_1", so_far, Stage::capped_scores},
+    last_of(onnx, "qk_matmul_output", to_scale),
+    last_of(onnx, "qk_matmul_output_mode_0", to_scale),
+    last_of(onnx, "qk_matmul_output_mode_1", to_cap),
     NameRow{onnx, "qk_matmul_output_mode_2", Means::last_scores, Stage::masked_scores},
     NameRow{onnx, "qk_matmul_output_mode_3", same, Stage::weights},
     NameRow{onnx, "Y", same, Stage::context},
     NameRow{old_onnx, "qk_matmul_output_mode_1", Means::last_scores, Stage::masked_scores},
-    NameRow{old_onnx, "qk_matmul_output_mode_2", so_far, Stage::capped_scores},
+    last_of(old_onnx, "qk_matmul_output_mode_2", to_cap),
     NameRow{llama, "kq", same, Stage::scores},
     NameRow{llama, "kq_soft_max", same, Stage::weights},
     NameRow{llama, "kq_soft_max_ext", same, Stage::weights},
@@ -85,8 +92,6 @@ const NameRow* row_of(NameMap map, std::string_view name) {
     return map == old_onnx ? row_of(onnx, name) : nullptr;
 }
 
-bool is_score(Stage s) { return s >= Stage::scores && s <= Stage::masked_scores; }
-
 /// Where a row leads among the stages that there are.
 std::optional<Stage> stage_of(const NameRow& row, std::span<const Stage> order) {
     std::optional<Stage> found;
@@ -95,8 +100,8 @@ std::optional<Stage> stage_of(const NameRow& row, std::span<const Stage> order) 
             case Means::stage:
                 if (s == row.stage) return s;
                 break;
-            case Means::scores_so_far:
-                if (is_score(s) && s <= row.stage) found = s;
+            case Means::last_of:
+                if (std::find(row.among.begin(), row.among.end(), s) != row.among.end()) found = s;
                 break;
             case Means::last_scores:
                 if (is_score(s)) found = s;

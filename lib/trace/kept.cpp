@@ -18,7 +18,7 @@ Index place_of(const Plan& plan, const Rows& rows) {
     Index place = place_in(plan.batch_shown, rows.batch);
     if (rows.has_head) place = place * shape[1] + place_in(plan.heads_of(family), rows.head);
     if (family == StageShape::states) place = place * shape[2] + place_in(plan.new_keys_shown, rows.token);
-    if (family != StageShape::per_key) {
+    if (!has_one_row(family)) {
         const bool is_token = row_kind(family) != RowKind::whole;
         place = place * shape[shape.size() - 2] +
                 (is_token ? place_in(plan.rows_of(family), rows.row_begin) : rows.row_begin);
@@ -32,13 +32,12 @@ void KeptTrace::begin(const Plan& plan) {
     stages_ = {};
     for (const PlannedStage& s : plan.stages)
         if (s.shown)
-            stages_[static_cast<std::size_t>(s.stage)] =
+            stages_[idx(s.stage)] =
                 arena_.take<char>(*element_count(plan.shown_shape(s)) * size_of(plan.dtype));
 }
 
 void* KeptTrace::place(const Rows& rows) {
-    return stages_[static_cast<std::size_t>(rows.stage->stage)] +
-           place_of(*plan_, rows) * size_of(plan_->dtype);
+    return stages_[idx(rows.stage->stage)] + place_of(*plan_, rows) * size_of(plan_->dtype);
 }
 
 void KeptTrace::rows(const Rows& rows) {

@@ -17,7 +17,7 @@ class KeptTrace : public Sink {
     void* place(const Rows& rows) override;
 
     /// Row-major numbers of a stage as shown; null where it is not kept.
-    const void* data(Stage stage) const { return stages_[static_cast<std::size_t>(stage)]; }
+    const void* data(Stage stage) const { return stages_[idx(stage)]; }
 
   private:
     const Plan* plan_ = nullptr;

@@ -19,7 +19,7 @@ void Recorder::rows(const Rows& rows) {
     const Index first = place_of(*plan_, rows);
     for (Index i = 0; i < rows.row_count(); ++i)
         for (Index j = 0; j < rows.column_count(); ++j)
-            r.values[static_cast<std::size_t>(first + i * rows.column_count() + j)] = rows.at(i, j);
+            r.values[idx(first + i * rows.column_count() + j)] = rows.at(i, j);
 }
 
 }  // namespace attn

@@ -427,4 +427,31 @@ TEST_CASE("kernels: names that are unknown or not available are refused") {
     CHECK(refusal("auto") == Exit::ok);
 }
 
+TEST_CASE_TEMPLATE("kernels: a sum of many is exact to its own rounding, and infinities and NaN go through",
+                   T, float, double) {
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    for (const auto* t : tables<T>())
+        for (const Index n : {1, 3, 16, 21}) {
+            const auto count = static_cast<std::size_t>(n);
+            std::vector<T> sum(count, 0), rest(count, 0), part(count);
+            for (std::size_t j = 0; j < count; ++j)
+                part[j] = static_cast<T>(0.1 * static_cast<double>(j + 1));
+            constexpr int times = 100000;
+            for (int k = 0; k < times; ++k) t->add_exactly(part.data(), sum.data(), rest.data(), n);
+            for (std::size_t j = 0; j < count; ++j) {
+                const double exact = times * static_cast<double>(part[j]);
+                CHECK(std::abs(static_cast<double>(sum[j]) - exact) <=
+                      std::numeric_limits<T>::epsilon() * exact);
+            }
+            std::vector<T> odd(count, infinity);
+            t->add_exactly(odd.data(), sum.data(), rest.data(), n);
+            t->add_exactly(part.data(), sum.data(), rest.data(), n);
+            CHECK(std::all_of(sum.begin(), sum.end(), [](T v) { return v == infinity; }));
+            CHECK(std::all_of(rest.begin(), rest.end(), [](T v) { return v == 0; }));
+            std::fill(odd.begin(), odd.end(), std::numeric_limits<T>::quiet_NaN());
+            t->add_exactly(odd.data(), sum.data(), rest.data(), n);
+            CHECK(std::all_of(sum.begin(), sum.end(), [](T v) { return v != v; }));
+        }
+}
+
 }  // namespace attn::test

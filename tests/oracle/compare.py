@@ -3,7 +3,7 @@
     compare.py --program PATH [--count 300] [--seed 1] [--only variant,variant] [--without option,option]
                [--size 12] [--keep FOLDER] [--failures 10]
 
-Each document is run in float64 with all stages, with `--stages context`, `output`, `head_outputs`, `states` where there
+Each document is run in float64 with all stages, with `--stages context`, `output`, `head_outputs`, `states`, `lse`, `mean_weights` where there
 are such, with some of its rows and batch items, and in float32. --without names options of generate.py, or a name of
 draw_weights.projections' families, that are not to be drawn. --keep writes each failing and each smallest document there.
 What the program refuses with "not supported by this release" is counted, not failed. Exit 1 on any failure.
@@ -99,7 +99,7 @@ def passes(expectations):
     """(mode, options, stages, indices of the documents) of every run but the first."""
     everyone = list(range(len(expectations)))
     yield "float32", ["--dtype", "float32"], None, everyone
-    for name in ("context", "output", "head_outputs", "states"):
+    for name in ("context", "output", "head_outputs", "states", "lse", "mean_weights"):
         some = [i for i in everyone if name in expectations[i].stages]
         yield "--stages " + name, ["--dtype", "float64", "--stages", name], [name], some
 

@@ -1,8 +1,8 @@
 """Every stage of an attention document, in float64, straight from the formulas of the contract, sections 2 to 5.
 
 This is an oracle: it shares no code and no idea of how to be fast with the program. compute(document) gives the stages by
-name, in the contract's order; scores that are masked are -inf. head_outputs and states are there too, although the
-program shows them only where they are asked for by name.
+name, in the contract's order; scores that are masked are -inf. head_outputs, states, lse and mean_weights are
+there too, although the program shows them only where they are asked for by name.
 
 Sources of the variants: Vaswani et al. 2017 (dot product, heads), Luong et al. 2015 (dot, general), Bahdanau et al. 2015
 (additive), Shazeer 2019 (one kv head), Ainslie et al. 2023 (grouped kv heads), Beltagy et al. 2020 (window), Qiu et al.
@@ -20,7 +20,7 @@ from weights import Weights
 
 UNSCALED = ("simplified", "additive", "multiplicative")
 RECURRENT = ("linear", "delta")
-BY_NAME = ("head_outputs", "states")
+BY_NAME = ("head_outputs", "states", "lse", "mean_weights")
 
 
 def infer(document):
@@ -52,6 +52,7 @@ class Run:
         self.list = [Weights(g) for g in given] if isinstance(given, list) else None
         self.w = Weights(None if self.list else given)
         self.stages = {}
+        self.last = {}
         causal_by_default = self.variant in ("causal_attention", "sliding_window", "delta")
         self.causal = self.doc.get("causal", causal_by_default)
         self.y = batched(self.doc.get("key_embeddings")) if "key_embeddings" in self.doc else self.x
@@ -202,6 +203,8 @@ class Run:
             self.put("biased_scores", s)
         if at == "scaled_scores":
             s = mask(s)
+        if doc.get("normalize", "softmax") == "softmax":
+            self.last["lse"] = self.log_sums(s)
         weights = self.normalize(s)
         self.put("weights", weights)
         if at == "weights":
@@ -212,6 +215,7 @@ class Run:
         if "dropout" in doc:
             weights = self.drop(weights)
             self.put("dropped_weights", weights)
+        self.last["mean_weights"] = weights.sum(axis=1) / weights.shape[1]
         context = np.zeros(weights.shape[:3] + self.v.shape[3:])
         for b in range(context.shape[0]):
             for h in range(self.heads):
@@ -240,6 +244,15 @@ class Run:
                 e = np.exp(row - top)
                 w[b, h, i] = e / (e.sum() + np.exp(sink - top))
         return w
+
+    def log_sums(self, s):
+        """log(sum of e^score), a sink among them; log 0 where there is nothing."""
+        out = np.zeros(s.shape[:3])
+        for b, h, i in np.ndindex(out.shape):
+            row = s[b, h, i] if "sinks" not in self.doc else np.append(s[b, h, i], float(self.doc["sinks"][h]))
+            top = row.max()
+            out[b, h, i] = top if top == -np.inf else top + np.log(np.exp(row - top).sum())
+        return out
 
     def renormalize(self, w, seen):
         out = np.zeros(w.shape)
@@ -317,6 +330,8 @@ class Run:
         else:
             self.attend()
         self.finish()
+        for name, value in self.last.items():
+            self.put(name, value)
         return self.stages
 
 

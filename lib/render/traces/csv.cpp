@@ -32,7 +32,7 @@ class CsvSink : public Sink {
                                   "," + cell(plan_->column_token(family, column)) + ",");
         bytes_.rows(rows.row_count(), rows.column_count(), [&](std::string& text, Index i) {
             const std::string row_number =
-                family == StageShape::per_key ? std::string{} : std::to_string(first_row + i);
+                has_one_row(family) ? std::string{} : std::to_string(first_row + i);
             const std::string row_text = before + row_number + ",";
             const std::string row_token =
                 cell(family == StageShape::states ? plan_->row_token(StageShape::key_dim, rows.token)

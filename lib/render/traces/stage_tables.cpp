@@ -23,8 +23,6 @@ std::string_view marked(double value, std::string_view digits, double small_belo
     return value < 0 ? small_negative_number : small_number;
 }
 
-bool is_weights(Stage s) { return s >= Stage::weights && s <= Stage::dropped_weights; }
-
 }  // namespace
 
 TableCells::TableCells(const std::vector<TableLine>& lines, const std::vector<Index>& kept, int precision,
@@ -69,7 +67,7 @@ void TableSink::begin_stage(const Plan& plan, const PlannedStage& stage) {
         shape_[k] += plan.queries_shown.left_out;
         cut_by_plan_ = plan.queries_shown.left_out > 0;
     }
-    row_count_ = stage.family == StageShape::per_key ? 1 : shape_[shape_.size() - 2];
+    row_count_ = has_one_row(stage.family) ? 1 : shape_[shape_.size() - 2];
     // No more columns than may fit are kept: the narrowest number is a digit, a point and the decimals.
     const Index fit = options_.width / (options_.precision + gap_ + 1) + 2;
     const Index columns = shape_.back();
@@ -226,9 +224,9 @@ void TableSink::write_part(const PlannedStage& stage, const Part& part) {
     const int longest = std::clamp(options_.width / 4, shortest_row_label, longest_row_label);
     for (const TableLine& line : part.lines) {
         const std::string* token = plan_->row_token(stage.family, line.row);
-        out.rows.push_back(token                                 ? label_of(*token, longest, options_)
-                           : stage.family == StageShape::per_key ? ""
-                                                                 : std::to_string(line.row));
+        out.rows.push_back(token                       ? label_of(*token, longest, options_)
+                           : has_one_row(stage.family) ? ""
+                                                       : std::to_string(line.row));
         out.label_width = std::max(out.label_width, display_width(out.rows.back()));
     }
     if (part.is_cut) {

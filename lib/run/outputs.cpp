@@ -1,0 +1,92 @@
+#include "lib/run/outputs.hpp"
+
+#include <algorithm>
+
+#include "lib/run/ops.hpp"
+
+namespace attn {
+
+template <class T>
+Outputs<T>::Outputs(const Plan& plan, const Tensors<T>& tensors, Pool& pool)
+    : plan_(plan), tensors_(tensors), pool_(pool) {}
+
+template <class T>
+void Outputs<T>::prepare(const Needs& needs, Projections<T>& projections, Findings& findings, Arena& arena) {
+    output_.reset();
+    if (needs.applies(WeightRole::output))
+        output_.emplace(*projections.map(WeightRole::output), 0, plan_.output_dim,
+                        plan_.batch * plan_.queries, projections.panels());
+    for (auto* gated : {&normed_contexts_, &gated_contexts_}) {
+        gated->reset();
+        if (!needs.any(Phase::gated)) continue;
+        *gated = std::make_unique<Contexts<T>>(plan_, findings, true);
+        (*gated)->take(arena);
+    }
+}
+
+template <class T>
+void Outputs<T>::apply_gate(const Needs& needs, const Contexts<T>& contexts, const View<T>& gate) {
+    const auto count = static_cast<Index>(plan_.queries_shown.indices.size());
+    const Index width = plan_.value_dim;
+    const std::span<const T> weight =
+        plan_.context_norm ? tensors_[*plan_.context_norm] : std::span<const T>{};
+    for (const Index b : plan_.batch_shown.indices)
+        for (const Index h : needs.heads)
+            for (Index k = 0; k < count; ++k) {
+                const T* x = contexts.row(b, k, h);
+                if (needs.has(Stage::normed_context)) {
+                    T* normed = normed_contexts_->row(b, k, h);
+                    rms_norm(x, normed, width, plan_.context_eps, weight);
+                    x = normed;
+                }
+                if (!needs.has(Stage::gated_context)) continue;
+                const T* g = gate.row(b, h, k);
+                T* out = gated_contexts_->row(b, k, h);
+                for (Index j = 0; j < width; ++j)
+                    out[j] = static_cast<T>(static_cast<double>(x[j]) *
+                                            ops::opening(*plan_.gate, static_cast<double>(g[j])));
+            }
+}
+
+template <class T>
+void Outputs<T>::merged(Sink& sink, const PlannedStage& stage, Index batch, const Contexts<T>& contexts,
+                        Emitter<T>& emitter) {
+    const Contexts<T>& from = plan_.gate ? *gated_contexts_ : contexts;
+    const Index width = from.stride(), out = plan_.output_dim, dim = plan_.value_dim;
+    // Rows that are computed before they are pushed: some jobs for each worker.
+    const Index rows = blocking::merged_rows * pool_.workers();
+    const auto each_block = [&](auto&& f) { for_blocks(plan_, batch, 0, rows, f); };
+    if (stage.stage == Stage::concat) {
+        each_block([&](const RowBlock& r) {
+            emitter.push(sink, emitter.rows_of(stage, batch, 0, r.query, r.rows), from.row(batch, r.first, 0),
+                         width);
+        });
+        return;
+    }
+    std::vector<T> result(idx(std::min(rows, plan_.queries) * out));
+    const auto multiply = [&](const RowBlock& r, Index head, auto&& part) {
+        pool_.run(blocking::parts(r.rows, Linear<T>::rows_of_a_job), [&](Index j, int) {
+            const Index first = j * Linear<T>::rows_of_a_job;
+            part(from.row(batch, r.first + first, 0), std::min(Linear<T>::rows_of_a_job, r.rows - first),
+                 result.data() + first * out);
+        });
+        emitter.push(sink, emitter.rows_of(stage, batch, head, r.query, r.rows), result.data(), out);
+    };
+    if (stage.stage == Stage::head_outputs) {
+        for (const Index h : plan_.heads_shown.indices)
+            each_block([&](const RowBlock& r) {
+                multiply(r, h, [&](const T* x, Index n, T* y) {
+                    output_->multiply(x + h * dim, width, n, y, out, h * dim, (h + 1) * dim);
+                });
+            });
+        return;
+    }
+    each_block([&](const RowBlock& r) {
+        multiply(r, 0, [&](const T* x, Index n, T* y) { output_->apply(x, width, n, y, out); });
+    });
+}
+
+template class Outputs<float>;
+template class Outputs<double>;
+
+}  // namespace attn

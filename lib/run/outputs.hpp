@@ -1,0 +1,35 @@
+#pragma once
+#include <memory>
+
+#include "lib/run/emitter.hpp"
+#include "lib/run/projections.hpp"
+
+namespace attn {
+
+/// What follows the contexts: the gate, heads side by side, the output projection.
+template <class T>
+class Outputs {
+  public:
+    Outputs(const Plan& plan, const Tensors<T>& tensors, Pool& pool);
+
+    /// Before the first run of these needs: memory, and the packed weights of the output projection.
+    void prepare(const Needs& needs, Projections<T>& projections, Findings& findings, Arena& arena);
+    /// Normed and gated contexts, from the contexts of all computed heads.
+    void apply_gate(const Needs& needs, const Contexts<T>& contexts, const View<T>& gate);
+    /// The stage of Phase::gated as apply_gate() left it.
+    const Contexts<T>& of(Stage stage) const {
+        return stage == Stage::normed_context ? *normed_contexts_ : *gated_contexts_;
+    }
+    /// concat, head_outputs or output of a batch item, some rows at a time.
+    void merged(Sink& sink, const PlannedStage& stage, Index batch, const Contexts<T>& contexts,
+                Emitter<T>& emitter);
+
+  private:
+    const Plan& plan_;
+    const Tensors<T>& tensors_;
+    Pool& pool_;
+    std::optional<Linear<T>> output_;
+    std::unique_ptr<Contexts<T>> normed_contexts_, gated_contexts_;
+};
+
+}  // namespace attn

@@ -1,0 +1,268 @@
+#include "lib/run/projections.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "lib/run/ops.hpp"
+
+namespace attn {
+
+template <class T>
+Projections<T>::Projections(const Plan& plan, const Tensors<T>& tensors, Pool& pool, Arena& arena)
+    : plan_(plan), tensors_(tensors), pool_(pool), arena_(arena), sources_(plan, tensors, arena) {
+    for (std::size_t r = 0; r < projection_count; ++r)
+        if (!plan.projections[r].weight.empty()) maps_[r].emplace(plan.projections[r], plan, tensors);
+}
+
+template <class T>
+void Projections<T>::make(const Needs& needs, Operands<T>& operands) {
+    needs_ = needs;
+    stages_.fill({});
+    project_all();
+    prepare(operands);
+    if (plan_.state) prepare_state(operands);
+}
+
+template <class T>
+auto Projections<T>::input(std::size_t tensor) const -> Input {
+    const Shape& shape = plan_.tensors[tensor].shape;
+    return {tensors_[tensor].data(), shape[shape.size() - 2], shape.back()};
+}
+
+/// An input as it is: [batch, head, token, dim] where it was given so, else columns of its rows.
+template <class T>
+View<T> Projections<T>::placed(const Input& x, Index heads, Index dim) const {
+    const Index head = plan_.projected_given ? x.tokens * x.width : dim;
+    return {x.data, plan_.projected_given ? heads * head : x.tokens * x.width, head, x.width};
+}
+
+/// x[b, tokens[t], :] · W + bias with the columns of the wanted heads filled in; where nothing is projected,
+/// the input itself.
+template <class T>
+View<T> Projections<T>::project(WeightRole role, const Input& x, const std::vector<Index>& tokens,
+                                Index heads, Index dim, const std::vector<Index>& wanted) {
+    const Projection& projection = plan_.projection(role);
+    if (!map(role)) return placed(x, heads, dim);
+    const auto rows = static_cast<Index>(tokens.size());
+    T* out = arena_.template take<T>(plan_.batch * rows * projection.d_out);
+    struct Columns {
+        Index first;
+        Linear<T> linear;
+    };
+    std::vector<Columns> columns;
+    Arena& panels = this->panels();
+    for_ranges(wanted, [&](Index from, Index to) {
+        const Index first = wanted[idx(from)] * dim;
+        columns.push_back(
+            {first, Linear<T>(*map(role), first, first + (to - from) * dim, plan_.batch * x.tokens, panels)});
+    });
+    struct Job {
+        Index item, place, token, rows;
+    };
+    std::vector<Job> jobs;
+    for (const Index b : plan_.batch_shown.indices)
+        for_ranges(tokens, [&](Index from, Index to) {
+            for (Index k = from; k < to; k += Linear<T>::rows_of_a_job)
+                jobs.push_back({b, k, tokens[idx(k)], std::min(Linear<T>::rows_of_a_job, to - k)});
+        });
+    pool_.run(static_cast<Index>(jobs.size()), [&](Index k, int) {
+        const Job& j = jobs[idx(k)];
+        for (const Columns& c : columns)
+            c.linear.apply(x.data + (j.item * x.tokens + j.token) * x.width, x.width, j.rows,
+                           out + (j.item * rows + j.place) * projection.d_out + c.first, projection.d_out);
+    });
+    return {out, rows * projection.d_out, dim, projection.d_out};
+}
+
+/// Queries, keys, values and gate. Rows of queries are the shown ones wherever they are projected.
+template <class T>
+void Projections<T>::project_all() {
+    // A norm over the width needs all heads.
+    const bool wide = plan_.qk_norm && plan_.qk_norm->over_width;
+    const auto& rows = plan_.queries_shown.indices;
+    const auto all_keys = counted(plan_.new_keys);
+    const bool from_queries = plan_.gate && plan_.gate->from_queries;
+    if (needs_.has(Stage::queries)) {
+        const auto heads = wide ? counted(plan_.heads) : needs_.heads;
+        Input x = input(*plan_.query_input);
+        std::vector<Index> tokens = rows;
+        if (map(WeightRole::query_latent)) {
+            const Index narrow = plan_.projection(WeightRole::query_latent).d_out;
+            x.data = project(WeightRole::query_latent, x, rows, 1, narrow, {0}).data;
+            x.tokens = static_cast<Index>(rows.size());
+            x.width = narrow;
+            tokens = counted(x.tokens);
+        }
+        at(Stage::queries) = project(WeightRole::query, x, tokens, plan_.heads,
+                                     plan_.query_dim * (from_queries ? 2 : 1), heads);
+    }
+    if (from_queries && needs_.has(Stage::gated_context)) {
+        gate_ = at(Stage::queries);
+        gate_.data += plan_.query_dim;  // the second half of each head
+    } else if (needs_.applies(WeightRole::gate)) {
+        gate_ = project(WeightRole::gate, input(*plan_.query_input), rows, plan_.heads, plan_.value_dim,
+                        needs_.heads);
+    }
+    if (plan_.variant->is_latent()) return project_latent();
+    if (needs_.has(Stage::keys))
+        at(Stage::keys) = project(WeightRole::key, input(*plan_.key_input), all_keys, plan_.kv_heads,
+                                  plan_.key_dim, wide ? counted(plan_.kv_heads) : needs_.kv_heads);
+    if (needs_.has(Stage::values))
+        at(Stage::values) = project(WeightRole::value, input(*plan_.value_input), all_keys, plan_.kv_heads,
+                                    plan_.value_dim, needs_.kv_heads);
+    const auto cached = [&](const std::optional<std::size_t>& t, Index dim) -> View<T> {
+        if (!t) return {};
+        return {tensors_[*t].data(), plan_.kv_heads * plan_.past * dim, plan_.past * dim, dim};
+    };
+    past_keys_ = cached(plan_.past_keys, plan_.key_dim);
+    past_values_ = cached(plan_.past_values, plan_.value_dim);
+}
+
+/// Keys and values from the latent, and those of the cache from its latents (DeepSeek-V2, equations 9 to 11).
+template <class T>
+void Projections<T>::project_latent() {
+    const auto all_keys = counted(plan_.new_keys), cached = counted(plan_.past);
+    const Index narrow = plan_.projection(WeightRole::latent).d_out;
+    if (!needs_.has(Stage::latent)) return;
+    at(Stage::latent) = project(WeightRole::latent, input(*plan_.key_input), all_keys, 1, narrow, {0});
+    const Input latent{at(Stage::latent).data, plan_.new_keys, narrow};
+    const auto project_one = [&](WeightRole role, Index dim, Stage stage, View<T>& past) {
+        at(stage) = project(role, latent, all_keys, plan_.kv_heads, dim, needs_.kv_heads);
+        if (plan_.past_latent)
+            past = project(role, input(*plan_.past_latent), cached, plan_.kv_heads, dim, needs_.kv_heads);
+    };
+    if (needs_.has(Stage::keys)) project_one(WeightRole::key, plan_.key_dim, Stage::keys, past_keys_);
+    if (needs_.has(Stage::values))
+        project_one(WeightRole::value, plan_.value_dim, Stage::values, past_values_);
+}
+
+/// The shown rows of queries that are there whole.
+template <class T>
+View<T> Projections<T>::query_rows(const View<T>& x, Index dim, bool are_whole) {
+    const auto& rows = plan_.queries_shown.indices;
+    if (!are_whole || plan_.queries_shown.all) return x;
+    const auto count = static_cast<Index>(rows.size());
+    T* data = arena_.template take<T>(plan_.batch * plan_.heads * count * dim);
+    const View<T> out{data, plan_.heads * count * dim, count * dim, dim};
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < plan_.heads; ++h)
+            for (const Index r : rows) data = std::copy_n(x.row(b, h, r), dim, data);
+    return out;
+}
+
+/// What becomes of queries, keys and values before the scores.
+template <class T>
+void Projections<T>::prepare(Operands<T>& operands) {
+    const auto& rows = plan_.queries_shown.indices;
+    const auto count = static_cast<Index>(rows.size());
+    const auto all_keys = counted(plan_.new_keys);
+    operands.queries = at(Stage::queries);
+    operands.queries_are_whole = !map(WeightRole::query);
+    operands.keys = at(Stage::keys);
+    operands.values = at(Stage::values);
+    if (needs_.has(Stage::normed_queries) || needs_.has(Stage::rotated_queries) ||
+        needs_.has(Stage::mapped_queries) || needs_.applies(WeightRole::score)) {
+        operands.queries = query_rows(operands.queries, plan_.query_dim, operands.queries_are_whole);
+        operands.queries_are_whole = false;
+    }
+    if (needs_.has(Stage::normed_queries))
+        operands.queries = at(Stage::normed_queries) =
+            sources_.normed(operands.queries, plan_.heads, count, plan_.query_dim, plan_.query_norm);
+    if (needs_.has(Stage::normed_keys))
+        operands.keys = at(Stage::normed_keys) =
+            sources_.normed(operands.keys, plan_.kv_heads, plan_.new_keys, plan_.key_dim, plan_.key_norm);
+    if (needs_.has(Stage::rotated_queries))
+        operands.queries = at(Stage::rotated_queries) =
+            sources_.rotated(operands.queries, plan_.heads, plan_.query_dim, plan_.rope->first_query, rows,
+                             plan_.rope->query_positions);
+    if (needs_.has(Stage::rope_keys)) {
+        const Index turned = plan_.rope->dims;
+        const View<T> raw = project(WeightRole::rope_key, input(*plan_.key_input), all_keys, 1, turned, {0});
+        at(Stage::rope_keys) = sources_.rotated(raw, 1, turned, 0, all_keys, plan_.rope->key_positions);
+    }
+    if (needs_.has(Stage::rotated_keys))
+        operands.keys = at(Stage::rotated_keys) =
+            map(WeightRole::rope_key) ? sources_.widened(operands.keys, plan_.key_dim, at(Stage::rope_keys),
+                                                         plan_.rope->dims, plan_.new_keys)
+                                      : sources_.rotated(operands.keys, plan_.kv_heads, plan_.key_dim, 0,
+                                                         all_keys, plan_.rope->key_positions);
+    if (needs_.has(Stage::all_keys)) {
+        if (plan_.past_rope_keys) {
+            const Index turned = plan_.rope->dims;
+            past_keys_ = sources_.widened(
+                past_keys_, plan_.key_dim,
+                {tensors_[*plan_.past_rope_keys].data(), plan_.past * turned, 0, turned}, turned, plan_.past);
+        }
+        operands.keys = at(Stage::all_keys) =
+            sources_.joined(past_keys_, operands.keys, plan_.bias_k, plan_.dim);
+    }
+    if (needs_.has(Stage::all_values))
+        operands.values = at(Stage::all_values) =
+            sources_.joined(past_values_, operands.values, plan_.bias_v, plan_.value_dim);
+    if (!needs_.applies(WeightRole::score)) return;
+    // (q · W_score) · kᵀ: what reads the scores needs no way of its own.
+    const Linear<T> linear(*map(WeightRole::score), 0, plan_.dim, plan_.batch * plan_.heads * count,
+                           panels());
+    T* data = arena_.template take<T>(plan_.batch * plan_.heads * count * plan_.dim);
+    const View<T> out{data, plan_.heads * count * plan_.dim, count * plan_.dim, plan_.dim};
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < plan_.heads; ++h)
+            linear.apply(operands.queries.row(b, h, 0), operands.queries.token, count,
+                         data + b * out.batch + h * out.head, plan_.dim);
+    operands.queries = out;
+}
+
+/// One number per token and head, or one per column, as given or from the embeddings of the keys.
+template <class T>
+void Projections<T>::per_token(Stage stage, WeightRole role, const std::optional<std::size_t>& given,
+                               Index dim) {
+    const Index heads = plan_.kv_heads, tokens = plan_.new_keys;
+    T* data = arena_.template take<T>(plan_.batch * heads * tokens * dim);
+    const View<T> out{data, heads * tokens * dim, tokens * dim, dim};
+    View<T> from;
+    if (given) {
+        const bool one = plan_.tensors[*given].shape[1] == 1;
+        from = {tensors_[*given].data(), (one ? 1 : heads) * tokens * dim, one ? 0 : tokens * dim, dim};
+    } else {
+        from = project(role, input(*plan_.key_input), counted(tokens), heads, dim, needs_.kv_heads);
+    }
+    const auto per_head = [&](const std::optional<std::size_t>& t, Index h) {
+        return t ? static_cast<double>(tensors_[*t][idx(h)]) : 0.0;
+    };
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < heads; ++h) {
+            const double rate = std::exp(per_head(plan_.state->log_rate, h)),
+                         bias = per_head(plan_.state->bias, h);
+            const auto result = [&](T value) -> T {
+                if (given) return value;
+                const auto x = static_cast<double>(value);
+                return static_cast<T>(role == WeightRole::beta ? ops::sigmoid(x)
+                                                               : ops::log_decay(rate, x + bias));
+            };
+            for (Index t = 0; t < tokens; ++t)
+                data = std::transform(from.row(b, h, t), from.row(b, h, t) + dim, data, result);
+        }
+    at(stage) = out;
+}
+
+/// Feature maps, decay and beta.
+template <class T>
+void Projections<T>::prepare_state(Operands<T>& operands) {
+    const PlannedState& state = *plan_.state;
+    const auto count = static_cast<Index>(plan_.queries_shown.indices.size());
+    if (needs_.has(Stage::mapped_queries))
+        operands.queries = at(Stage::mapped_queries) =
+            sources_.mapped(operands.queries, plan_.heads, count, *state.feature_map);
+    if (needs_.has(Stage::mapped_keys))
+        operands.keys = at(Stage::mapped_keys) =
+            sources_.mapped(operands.keys, plan_.kv_heads, plan_.new_keys, *state.feature_map);
+    if (needs_.has(Stage::decay))
+        per_token(Stage::decay, WeightRole::decay, state.decay, state.decay_by_column ? plan_.dim : 1);
+    if (needs_.has(Stage::beta))
+        per_token(Stage::beta, WeightRole::beta, state.beta, state.beta_by_column ? plan_.value_dim : 1);
+}
+
+template class Projections<float>;
+template class Projections<double>;
+
+}  // namespace attn
