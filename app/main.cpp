@@ -67,10 +67,10 @@ int finish(const Diagnostics& diagnostics, const Error& error) {
 
 int main(int count, char** arguments) {
     using namespace attn;
-    prepare_process();
     const std::span<const char* const> words(arguments + (count > 0 ? 1 : 0),
                                              static_cast<std::size_t>(count > 0 ? count - 1 : 0));
     const Options guessed = parse_message_options(words);
+    prepare_process(guessed.messages == Messages::json);
     try {
         const Options options = parse_options(words);
         const Diagnostics diagnostics(options);

@@ -13,11 +13,18 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 namespace attn {
 namespace {
 
 constexpr std::size_t buffer_size = 64 * 1024;
+// As error_text() and error_json() have them.
+constexpr std::string_view out_of_memory_text =
+    "attn-calc: error: out of memory\n  hint: --stages, --rows and --heads compute less\n";
+constexpr std::string_view out_of_memory_json =
+    "{\"level\":\"error\",\"code\":5,\"file\":null,\"line\":null,\"column\":null,\"pointer\":\"\","
+    "\"message\":\"out of memory\",\"hint\":\"--stages, --rows and --heads compute less\"}\n";
 
 /// Names of unfinished files in memory that a signal handler may read at any time.
 struct Unfinished {
@@ -37,6 +44,22 @@ extern "C" void end_by_signal(int number) {
     remove_unfinished();
     _exit(128 + number);
 }
+
+std::atomic<bool> out_of_memory_as_json = false;
+
+/// What operator new calls where there is no memory. An exception would need some itself, and nothing catches
+/// one before main, in a thread's start or in a destructor; the line and the clearing up need none.
+[[noreturn]] void end_without_memory() {
+    static std::atomic<bool> begun = false;
+    while (begun.exchange(true)) pause();  // another thread ends the program
+    remove_unfinished();
+    const std::string_view line = out_of_memory_as_json ? out_of_memory_json : out_of_memory_text;
+    [[maybe_unused]] const ssize_t sent = ::write(STDERR_FILENO, line.data(), line.size());
+    _exit(static_cast<int>(Exit::resource));
+}
+
+/// Before every other initialiser of the program.
+__attribute__((constructor(101))) void handle_lack_of_memory() { std::set_new_handler(end_without_memory); }
 
 void block_signals(bool block) {
     sigset_t set;
@@ -109,7 +132,8 @@ std::string followed(std::string path) {
 
 }  // namespace
 
-void prepare_process() {
+void prepare_process(bool json_messages) {
+    out_of_memory_as_json = json_messages;
     // A closed descriptor would be handed to the next file opened; the wrong direction keeps its use an
     // error.
     for (const int descriptor : {0, 1, 2})

@@ -13,8 +13,10 @@ namespace attn {
 struct ClosedPipe {};
 
 /// Lets signals that end the program remove unfinished files first (exit 128 + the signal's number), lets a
-/// closed pipe be an error of write(), and keeps descriptors 0 to 2 from being given to files.
-void prepare_process();
+/// closed pipe be an error of write(), and keeps descriptors 0 to 2 from being given to files. Where memory
+/// runs out, the program ends with its line (an object of JSON if `json_messages`) and exit 5, unfinished
+/// files removed.
+void prepare_process(bool json_messages);
 
 /// A descriptor with a buffer.
 class DescriptorOutput : public Output {

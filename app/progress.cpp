@@ -8,6 +8,9 @@
 #include <cstdio>
 #include <string>
 
+#include "app/terminal.hpp"
+#include "lib/text.hpp"
+
 namespace attn {
 namespace {
 
@@ -18,17 +21,13 @@ void send(const std::string& text) {
     [[maybe_unused]] const ssize_t sent = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
-std::string rounded(double v, const char* unit) {
-    const bool large = v >= 1e9, medium = v >= 1e6;
-    std::array<char, 64> text{};
-    std::snprintf(text.data(), text.size(), "%.3g %s%s a second",
-                  v / (large    ? 1e9
-                       : medium ? 1e6
-                                : 1e3),
-                  large    ? "billion "
-                  : medium ? "million "
-                           : "thousand ",
-                  unit);
+/// Three digits and a step of SI: "2.4 T".
+std::string rounded(double v) {
+    constexpr std::array<const char*, 7> steps{"", "k", "M", "G", "T", "P", "E"};
+    std::size_t step = 0;
+    for (; v >= 999.5 && step + 1 < steps.size(); ++step) v /= 1000;
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.3g %s", v, steps[step]);
     return text.data();
 }
 
@@ -47,13 +46,14 @@ double shown_elements(const Plan& plan) {
     return sum;
 }
 
-std::string progress_line(const std::string& what, double done, double total, const char* unit,
+std::string progress_line(const std::string& what, double share, double rate, const char* unit,
                           double seconds) {
-    const double share = total > 0 ? std::min(1.0, done / total) : 0;
     std::string line = "attn-calc: " + what + " " + std::to_string(static_cast<int>(100 * share)) + " %";
-    if (seconds > 0 && done > 0)
-        line +=
-            ", " + rounded(done / seconds, unit) + ", " + left(seconds * (1 - share) / std::max(share, 1e-9));
+    if (seconds > 0 && share > 0 && rate > 0) {
+        const std::string number = rounded(rate);
+        line += ", " + number + (number.back() == ' ' ? "" : " ") + unit + "/s, " +
+                left(seconds * (1 - share) / share);
+    }
     return line;
 }
 
@@ -67,26 +67,35 @@ Progress::Progress(Sink& next, const Plan& plan)
 
 Progress::~Progress() { wipe(); }
 
-void Progress::show(const std::string& what, double done, double total, const char* unit,
+void Progress::show(const std::string& what, double share, double done, const char* unit,
                     Clock::time_point begun) {
     const auto now = Clock::now();
+    share_ = std::clamp(share, share_, 1.0);
     if (now - last_ < (width_ > 0 ? next_wait : first_wait)) return;
     last_ = now;
-    const std::string line =
-        progress_line(what, done, total, unit, std::chrono::duration<double>(now - begun).count());
-    send("\r" + line + std::string(width_ > line.size() ? width_ - line.size() : 0, ' '));
-    width_ = std::max(width_, line.size());
+    const auto since = [now](Clock::time_point t) { return std::chrono::duration<double>(now - t).count(); };
+    const std::string whole =
+        progress_line(what, share_, done / std::max(since(begun), 1e-9), unit, since(begun_));
+    // The last column stays free: a line that fills it would move the next one down.
+    const std::string line = clip(whole, columns_of(STDERR_FILENO) - 1);
+    const auto columns = static_cast<std::size_t>(display_width(line));
+    send("\r" + line + std::string(width_ > columns ? width_ - columns : 0, ' '));
+    width_ = columns;
 }
 
 void Progress::rows(const Rows& rows) {
     if (done_ == 0) writing_begun_ = Clock::now();
     next_.rows(rows);
     done_ += static_cast<double>(rows.row_count() * rows.column_count());
-    show(std::string(rows.stage->name), done_, total_, "numbers", writing_begun_);
+    const double written = total_ > 0 ? done_ / total_ : 1;
+    show(std::string(rows.stage->name), computed_ ? (1 + written) / 2 : written, done_, "numbers",
+         writing_begun_);
 }
 
+/// Where contexts are computed before anything is written, that is the first half.
 void Progress::working(Stage stage, double share) {
-    show("computing " + std::string(info_of(stage).name), share * operations_, operations_, "operations",
+    computed_ = true;
+    show("computing " + std::string(info_of(stage).name), share / 2, share * operations_, "operations",
          begun_);
 }
 

@@ -7,7 +7,7 @@
 namespace attn {
 
 /// Passes everything on and, once half a second has gone, shows on standard error what is being done: stage,
-/// share, rate, time left.
+/// share of the whole, rate, time left, clipped to the terminal.
 class Progress : public Sink {
   public:
     Progress(Sink& next, const Plan& plan);
@@ -25,20 +25,22 @@ class Progress : public Sink {
 
   private:
     using Clock = std::chrono::steady_clock;
-    /// `done` of `total` things called `unit` since `begun`.
-    void show(const std::string& what, double done, double total, const char* unit, Clock::time_point begun);
+    /// `share` of everything, and `done` things called `unit` since `begun`.
+    void show(const std::string& what, double share, double done, const char* unit, Clock::time_point begun);
     void wipe();
 
     Sink& next_;
     double total_ = 0, done_ = 0, operations_ = 0;
+    double share_ = 0;  ///< that was shown last: it never becomes less
+    bool computed_ = false;
     Clock::time_point begun_, writing_begun_, last_;
     std::size_t width_ = 0;  ///< columns of the line that stands there
 };
 
 /// The number of elements that a plan shows.
 double shown_elements(const Plan& plan);
-/// "attn-calc: weights 34 %, 12.3 million numbers a second, 8 s left"
-std::string progress_line(const std::string& what, double done, double total, const char* unit,
+/// "attn-calc: weights 34 %, 12.3 M numbers/s, 8 s left": `share` was done in so many seconds.
+std::string progress_line(const std::string& what, double share, double rate, const char* unit,
                           double seconds);
 
 }  // namespace attn

@@ -80,8 +80,9 @@ void convert_command(const Options& options, const Diagnostics& diagnostics) {
     check_tensors(*target.format, in.tensors);
     const auto output = open_output(target.path);
     const Written written = write_tensors(*target.format, in.tensors, options.element, *output);
-    output->commit();
+    output->finish();
     tell(file == "-" ? "<stdin>" : file, in, written, options, diagnostics);
+    output->publish();  // last: what fails before leaves an old file as it was
 }
 
 }  // namespace attn

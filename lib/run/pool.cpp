@@ -26,7 +26,8 @@ bool spin(F&& ready) {
 
 }  // namespace
 
-Pool::Pool(int workers) {
+// Delegates: where a thread cannot be started, those that were are ended by the destructor.
+Pool::Pool(int workers) : Pool() {
     for (int k = 1; k < workers; ++k) threads_.emplace_back([this, k] { work(k); });
 }
 

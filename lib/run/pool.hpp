@@ -28,6 +28,7 @@ class Pool {
     void watch(std::function<void(double)> watcher) { watcher_ = std::move(watcher); }
 
   private:
+    Pool() = default;
     void work(int worker);
     void take_jobs(std::unique_lock<std::mutex>& lock, int worker);
 

@@ -132,7 +132,7 @@ class Tests:
         self.write("deep.json", json.dumps({"variant": "scaled_dot_product", **{
             name: {"init": "torch.rand", "seed": 1, "shape": [1, 8, n, dim]}
             for name, dim in (("queries", 64), ("keys", 64), ("values", 4))}}))
-        form = r"attn-calc: {} \d+ %, [\d.e+]+ (thousand |million |billion ){} a second, \d+ (s|min) left"
+        form = r"attn-calc: {} \d+ %, [\d.]+ [kMGTP]? ?{}/s, \d+ (s|min) left"
         for name, arguments, pattern in (("long.json", ["--stages", "weights"], form.format("weights", "numbers")),
                                          ("deep.json", ["--stages", "context", "--threads", "1"],
                                           form.format("computing context", "operations"))):
@@ -140,15 +140,20 @@ class Tests:
             said = self.on_terminal(*call)
             self.report.matches(f"{name}: progress on a terminal", said, pattern)
             self.report.check(said.endswith("\r") and "\n" not in said, f"{name}: progress is wiped", "an empty line", said[-80:])
+            shares = [int(n) for n in re.findall(r" (\d+) %", said)]
+            self.report.check(len(shares) > 0 and shares == sorted(shares) and shares[-1] <= 100, f"{name}: never backwards", "rising", shares)
             self.report.equal(f"{name}: -q", self.on_terminal(*call, "-q"), "")
+            narrow = self.on_terminal(*call, env=environment(COLUMNS="32"))
+            self.report.check("computing" in narrow or "weights" in narrow, f"{name}: progress on 32 columns", "a line", narrow[-200:])
+            self.report.check(all(len(line) < 32 for line in narrow.split("\r")), f"{name}: clipped", "less than 32 columns", narrow[-200:])
         self.report.equal("no terminal, no progress", self.call("run", "long.json", "-f", "csv").said, "")
         self.report.equal("short work is silent", self.on_terminal("a.json", "-f", "csv", wait=0), "")
 
-    def on_terminal(self, *arguments, wait=0.8):
+    def on_terminal(self, *arguments, wait=0.8, env=None):
         """What the program says on standard error where that is a terminal; nobody reads its output for a while."""
         main, other = pty.openpty()
         with subprocess.Popen([self.program, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=other) as process:
+                              stdout=subprocess.PIPE, stderr=other, env=env) as process:
             os.close(other)
             time.sleep(wait)
             drain = threading.Thread(target=process.stdout.read)

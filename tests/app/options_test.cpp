@@ -278,11 +278,12 @@ TEST_CASE("diagnostics are short and harmless") {
 }
 
 TEST_CASE("progress: stage, share, rate and time left") {
-    CHECK(progress_line("weights", 34e6, 100e6, "numbers", 2) ==
-          "attn-calc: weights 34 %, 17 million numbers a second, 4 s left");
-    CHECK(progress_line("computing context", 5e11, 1e13, "operations", 10) ==
-          "attn-calc: computing context 5 %, 50 billion operations a second, 4 min left");
-    CHECK(progress_line("scores", 0, 10, "numbers", 1) == "attn-calc: scores 0 %");
-    CHECK(progress_line("scores", 1500, 1500, "numbers", 1) ==
-          "attn-calc: scores 100 %, 1.5 thousand numbers a second, 0 s left");
+    CHECK(progress_line("weights", 0.34, 17e6, "numbers", 2) ==
+          "attn-calc: weights 34 %, 17 M numbers/s, 4 s left");
+    CHECK(progress_line("computing context", 0.05, 2.4e12, "operations", 10) ==
+          "attn-calc: computing context 5 %, 2.4 T operations/s, 4 min left");
+    CHECK(progress_line("scores", 0, 0, "numbers", 1) == "attn-calc: scores 0 %");
+    CHECK(progress_line("scores", 1, 999.7, "numbers", 1) ==
+          "attn-calc: scores 100 %, 1 k numbers/s, 0 s left");
+    CHECK(progress_line("scores", 0.5, 12, "numbers", 1) == "attn-calc: scores 50 %, 12 numbers/s, 1 s left");
 }
