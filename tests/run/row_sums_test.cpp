@@ -18,7 +18,7 @@ TensorSource literal(Shape shape, std::vector<float> numbers) {
     return t;
 }
 
-std::vector<double> numbers(const TensorSource& t) {
+std::vector<double> wide_numbers(const TensorSource& t) {
     std::vector<float> out(idx(*element_count(t.shape)));
     torch::Generator generator(t.seed);
     torch::normal(generator, out);
@@ -110,7 +110,7 @@ TEST_CASE("row sums: lse is the logarithm of the row's sum of exponentials, on e
                 // The first rows see nothing.
                 p.causal = Causal{Causal::Kind::offset, {keys - queries, -2}, true};
                 if (has_sinks) p.sinks = std::vector<double>{0.5, -1, 2, 0};
-                const auto q = numbers(*p.queries), k = numbers(*p.keys);
+                const auto q = wide_numbers(*p.queries), k = wide_numbers(*p.keys);
                 std::vector<double> exact;
                 for (Index b = 0; b < batch; ++b)
                     for (Index h = 0; h < heads; ++h)
