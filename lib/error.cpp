@@ -64,7 +64,7 @@ void fail_usage(std::string message, std::string hint) {
 
 std::string nearest_name(std::string_view word, std::span<const std::string_view> names) {
     if (word.empty() || word.size() > longest_compared) return {};
-    if (const std::string same = same_name(word, names); !same.empty()) return same;
+    if (std::string same = same_name(word, names); !same.empty()) return same;
     // What a word means here goes before what it looks like.
     if (const Synonym* s = synonym_of(word, names)) return std::string(s->name);
     const std::string wanted = plain(word);

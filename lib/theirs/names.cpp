@@ -220,7 +220,7 @@ std::string hint_by_maps(std::string_view name) {
 }
 
 std::string stage_hint(std::string_view name) {
-    const std::string mapped = hint_by_maps(name);
+    std::string mapped = hint_by_maps(name);
     if (!mapped.empty()) return mapped;
     std::vector<std::string_view> names;
     for (const StageInfo& s : all_stages()) names.push_back(s.name);
