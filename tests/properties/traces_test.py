@@ -1,5 +1,5 @@
 """A trace equals itself in every format, as what a document computes and beside any other format; a changed number is named
-at its place."""
+at its place; a part of a trace equals the whole cut alike."""
 import copy
 import json
 import sys
@@ -54,6 +54,7 @@ def check(tools, document, rng):
     ours = as_format(tools, "ours", rng.choice(FORMATS), *words)
     compare(tools, theirs, ours, 0)
     trace = cases.json_values(tools.read(as_format(tools, "whole", "json", *words)))[0]
+    check_part(tools, trace, ours, rng)
     changed, stage, place = change(trace, rng)
     tools.write("changed.json", changed)
     form = rng.choice(("json", "npz", "safetensors", "csv"))
@@ -69,6 +70,19 @@ def check(tools, document, rng):
             raise Wrong("diff: another place is named", f"{stage}{place}: {found['at']}")
         if found["outside"] != 1:
             raise Wrong("diff: other numbers differ", f"{stage}{place}: {found['outside']}")
+
+
+def check_part(tools, trace, ours, rng):
+    sizes = trace["plan"]["sizes"]
+    words = []
+    for option, axis in (("--rows", "query"), ("--heads", "head"), ("--batch", "batch"), ("--cols", "key")):
+        if rng.random() < 0.4:
+            words += [option, cases.spoken(cases.pick(rng, sizes[axis]))]
+    part = as_format(tools, "part", rng.choice(FORMATS), "--stages", ",".join(trace["order"]), *words)
+    for beside in ("d.json", ours):
+        done = tools.call("diff", part, beside)
+        if done.status != 0:
+            raise Wrong("diff: a part does not equal the whole", f"{part} {words} {beside}: {done.text[:300]}{done.said[:300]}")
 
 
 if __name__ == "__main__":
