@@ -2,7 +2,7 @@
 #include <memory>
 #include <vector>
 
-#include "app/commands/common.hpp"
+#include "app/destination.hpp"
 #include "lib/run/sink.hpp"
 
 namespace attn {

@@ -3,20 +3,12 @@
 #include <memory>
 #include <vector>
 
+#include "app/destination.hpp"
 #include "app/options.hpp"
 #include "app/output.hpp"
 #include "app/source.hpp"
 
 namespace attn {
-
-/// One place where results go, with the form they take there.
-struct Destination {
-    Format format = Format::text;
-    bool standard = false;
-    std::unique_ptr<DescriptorOutput> output;
-    RenderOptions form;
-    bool closed = false;  ///< its reader has gone
-};
 
 /// How a command writes a format on a target.
 RenderOptions render_form(const Options& options, bool standard);
@@ -29,20 +21,6 @@ std::vector<Destination> open_targets(const Options& options, const std::vector<
 /// output that is one of the files read; exit 4.
 std::vector<Destination> open_destinations(const Options& options,
                                            const std::vector<PlannedDocument>& documents);
-
-/// Calls write(destination) for every destination that is still open. A reader that leaves early
-/// ends its own destination only.
-template <class Write>
-void for_open(std::vector<Destination>& destinations, Write write) {
-    for (Destination& to : destinations) {
-        if (to.closed) continue;
-        try {
-            write(to);
-        } catch (const ClosedPipe&) {
-            to.closed = true;
-        }
-    }
-}
 
 /// \throws Error (exit 2): binary data is not for a terminal; an output is one of the files read.
 void refuse_terminal(Format format);

@@ -34,7 +34,7 @@ SILENT = {"--threads", "--kernels"}
 # What depends on THEIRS: diff_test.py sees that each acts.
 OF_THEIRS = {"--map", "--layout", "--layer", "--digits", "--atol", "--rtol", "--ulp"}
 # Other tests see these act: files of tensors (read_files), float64 below the digits that are shown.
-ELSEWHERE = {("diff", "--dtype"), ("blindspots", "--dtype"), *((c, o) for c in ("run", "check", "explain") for o in ("--weights", "--prefix"))}
+ELSEWHERE = {("diff", "--dtype"), ("diff", "--ignore-unknown"), ("blindspots", "--dtype"), *((c, o) for c in ("run", "check", "explain") for o in ("--weights", "--prefix"))}
 MESSAGES = {"--color", "--error-format"}
 
 
