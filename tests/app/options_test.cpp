@@ -227,7 +227,7 @@ TEST_CASE("an option that could do nothing is refused") {
     CHECK(said({"x.json", "-f", "csv", "-o", "a.npz", "-p", "3"}) ==
           "--precision is for text, md or tex, and the output is npz and csv");
     CHECK(parse({"x.json", "-f", "csv", "-o", "a.md", "-p", "3"}).precision == 3);
-    CHECK(said({"diff", "a", "b", "--compact"}) == "attn-calc diff takes no --compact");
+    CHECK(said({"diff", "a", "b", "--compact"}) == "--compact is for json, and the output is text");
     CHECK(said({"diff", "a", "b", "-q", "--width", "40"}) == "--width is for text, and nothing is written");
     CHECK(said({"diff", "a", "b", "-q", "-f", "json"}) ==
           "--format has no use: -q writes nothing to standard output");

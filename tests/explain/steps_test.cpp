@@ -96,6 +96,17 @@ TEST_CASE("steps: every stage has one, in the order of the calculation") {
                         if (leaf.cell) CHECK(told.count(leaf.cell->stage) == 1);
                     });
         }
+        // What is made of whole rows at the end is told where it is asked for: one number of it.
+        for (const Stage asked : {Stage::lse, Stage::mean_weights}) {
+            if (!plan.find(asked)) continue;
+            CHECK(told.count(asked) == 0);
+            Plan again = test::plan_of(test::read_file(path));
+            const Explanation one =
+                explain::explain_cell(again, Cell{asked, 0, 0, 0, 0, 0}, {0, Level::full});
+            REQUIRE(!one.steps.empty());
+            CHECK(one.steps.front().stage == asked);
+            told.insert(asked);
+        }
         CHECK(told.size() == plan.stages.size());
     }
 }
