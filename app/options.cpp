@@ -247,7 +247,10 @@ Options convert(const Parsed& parsed, Options options) {
     }
     if (options.command == Command::explain) options.explain = explain_options(parsed);
     if (given(format)) options.format = format_value(last(format), options.command);
-    if (given(precision)) options.precision = integer_value("--precision", last(precision), 0, 30);
+    if (given(precision)) {
+        options.precision = integer_value("--precision", last(precision), 0, 30);
+        options.precision_asked = true;
+    }
     if (given(top)) options.top = integer_value("--top", last(top), 1, 1'000'000);
     if (given(width) && options.command != Command::probe)
         options.width = integer_value("--width", last(width), 20, 10'000);

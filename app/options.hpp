@@ -60,6 +60,7 @@ struct Options {
     std::string kernels;  ///< the instruction set that is forced; empty: not given
     std::optional<int> top, width;
     int precision = 4;
+    bool precision_asked = false;
     NonFinite nonfinite = NonFinite::string;
     bool squeeze = false, compact = false, ascii = false;
     When colour = When::automatic;

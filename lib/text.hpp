@@ -47,6 +47,10 @@ std::string significant(double value, int digits);
 /// A number with so many digits after the point, as printf's %f.
 std::string fixed(double value, int digits);
 
+/// How a table shows a number that is not 0 and whose digits would all be; its reader takes it for 0, give or
+/// take half a unit of the last digit.
+constexpr std::string_view small_number = "~0", small_negative_number = "-~0";
+
 /// A JSON string with its quotes: escaped is what RFC 8259 demands, and U+007F-9F, bidirectional marks and
 /// line separators. Invalid UTF-8 becomes U+FFFD.
 std::string json_string(std::string_view utf8);

@@ -38,6 +38,7 @@ RenderOptions render_form(const Options& options, bool standard) {
     form.ascii = options.ascii;
     form.top = options.top;
     form.precision = options.precision;
+    form.precision_asked = options.precision_asked;
     form.width = options.width ? *options.width : columns_of(standard ? STDOUT_FILENO : -1);
     form.colour = standard ? use_colour(STDOUT_FILENO, options.colour) : options.colour == When::always;
     return form;

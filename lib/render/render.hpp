@@ -72,6 +72,7 @@ struct RenderOptions {
     bool ascii = false;             ///< no byte above 127: our own marks spelled, other characters escaped
     int width = 80;                 ///< columns of a table
     int precision = 4;              ///< digits after the point
+    bool precision_asked = false;   ///< the digits are a wish: small numbers round
     std::optional<int> top;         ///< the largest weights of each row
     std::optional<Index> document;  ///< its number, where there are several
     bool heading = false;           ///< text, Markdown: a heading with the document's name

@@ -219,8 +219,9 @@ class StageText {
 
     void add(const std::string& cell, std::size_t line) {
         if (is_gap(cell)) refuse_gap(source_, line);
-        if (cell == "·" || cell == ".") {  // hidden, and 0
-            numbers_.values.push_back(0);
+        const bool hidden = cell == "·" || cell == ".";  // and 0
+        if (hidden || cell == small_number || cell == small_negative_number) {
+            numbers_.values.push_back(cell == small_negative_number ? -0.0 : 0.0);
             numbers_.digits.emplace_back();
         } else if (!numbers_.add(cell)) {
             refuse_line(source_, line,

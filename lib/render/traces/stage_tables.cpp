@@ -12,8 +12,6 @@ namespace {
 
 constexpr int longest_row_label = 16, shortest_row_label = 6, longest_column_label = 12;
 constexpr double exponents_from = 1e6, exponents_below = 1e-3;
-/// A number that is not 0, and has only zeros among the digits that are asked for.
-constexpr std::string_view small_number = "~0", small_negative_number = "-~0";
 
 /// The digits, or the mark of a number that they would make 0: only one below 1 in the last digit.
 std::string_view marked(double value, std::string_view digits, double small_below) {
@@ -130,7 +128,9 @@ TableLine TableSink::line_of(const Rows& rows, Index i) const {
 
 void TableSink::end_stage(const PlannedStage& stage) {
     write_heading(stage, shape_);
-    exponents_ = largest_ >= exponents_from || (largest_ > 0 && largest_ < exponents_below);
+    const double below =
+        options_.precision_asked ? 0.5 * std::pow(10.0, -options_.precision) : exponents_below;
+    exponents_ = largest_ >= exponents_from || (largest_ > 0 && largest_ < below);
     left_out_rows_ = left_out_columns_ = 0;
     for (const Part& part : parts_) {
         write_part(stage, part);

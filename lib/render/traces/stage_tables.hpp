@@ -70,7 +70,8 @@ struct StageTable {
 /// Markdown and LaTeX.
 ///
 /// All numbers of a stage are written alike: with exponents where the largest finite magnitude in its shown
-/// rows (columns that do not fit included) is 1e6 or more, or below 1e-3. A number that is not 0 and would
+/// rows (columns that do not fit included) is 1e6 or more, or below 1e-3 (where digits were
+/// asked for: below half a unit of the last one). A number that is not 0 and would
 /// have only zeros shows as `~0`, and a note says so.
 class TableSink : public Sink {
   public:
