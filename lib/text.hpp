@@ -49,7 +49,8 @@ std::string fixed(double value, int digits);
 
 /// How a table shows a number that is not 0 and whose digits would all be; its reader takes it for 0, give or
 /// take half a unit of the last digit.
-constexpr std::string_view small_number = "~0", small_negative_number = "-~0";
+constexpr std::string_view small_number = "~0", small_negative_number = "-~0",
+                           small_number_note = "~0 is not 0 but rounds to it: -p shows more digits";
 
 /// A JSON string with its quotes: escaped is what RFC 8259 demands, and U+007F-9F, bidirectional marks and
 /// line separators. Invalid UTF-8 becomes U+FFFD.

@@ -198,6 +198,7 @@ class StageText {
     void body(const TextLine& line) {
         if (line.text.find(" left out") != std::string_view::npos || is_gap(line.text))
             refuse_gap(source_, line.number);
+        if (line.text.find(small_number_note) != std::string_view::npos) return;
         if (is_where(line.text)) {
             at_header_ = true;
         } else if (line.text.starts_with('|')) {

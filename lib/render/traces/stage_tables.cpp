@@ -144,8 +144,7 @@ void TableSink::end(const std::vector<std::string>&) { bytes_.flush(); }
 
 std::vector<std::string> TableSink::notes(const PlannedStage& stage) const {
     std::vector<std::string> out;
-    if (has_small_)
-        out.push_back(std::string(small_number) + " is not 0 but rounds to it: -p shows more digits");
+    if (has_small_) out.emplace_back(small_number_note);
     const RowKind kind = row_kind(stage.family);
     if (left_out_rows_ > 0)
         out.push_back(std::to_string(left_out_rows_) + " of " + std::to_string(row_count_) +
