@@ -330,7 +330,7 @@ void Replay::finish(Work& w) const {
         return;
     }
     w.take(Stage::output, [&] {
-        Held& map = projections_["output" + std::to_string(has(w.quirks.transposed, WeightRole::output))];
+        Held& map = output_maps_[has(w.quirks.transposed, WeightRole::output) ? 1 : 0];
         if (!map) {
             const std::vector<double> whole =
                 LinearMap<double>(plan.projection(WeightRole::output), plan, tensors_)
@@ -356,7 +356,7 @@ void Replay::finish(Work& w) const {
     });
     const PlannedStage* shares = plan.find(Stage::head_outputs);
     if (!shares || static_cast<Index>(w.made.rows.size()) != merged) return;
-    const Held map = projections_["output" + std::to_string(has(w.quirks.transposed, WeightRole::output))];
+    const Held map = output_maps_[has(w.quirks.transposed, WeightRole::output) ? 1 : 0];
     w.take(Stage::head_outputs, [&] {
         auto out =
             std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, plan.heads, merged, plan.output_dim});

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "lib/plan/plan.hpp"
@@ -127,9 +126,8 @@ class Replay {
 
   private:
     struct Work;
-    Held projected(Work& w, WeightRole role, std::size_t input) const;
-    Held projected(Work& w, WeightRole role, const double* x, Index tokens, Index width,
-                   const std::string& key) const;
+    Held projected(const Work& w, WeightRole role, const double* x, Index tokens, Index width) const;
+    Held projected(const Work& w, WeightRole role, std::size_t input) const;
     Held given_input(const Work& w, std::size_t tensor, Index heads, Index dim) const;
     Held heads_of(const Work& w, const Held& flat, Index heads, Index dim) const;
     void project(Work& w) const;
@@ -154,7 +152,10 @@ class Replay {
     Plan plan_;
     mutable Pool pool_;
     Tensors<double> tensors_;
-    mutable std::map<std::string, Held> projections_;  ///< [batch, 1, token, width], by what made them
+    /// Projections of inputs, [batch, 1, token, width], by input, role and weights; W_out by whether it is
+    /// read transposed. A cache: no run depends on those before it.
+    mutable std::map<std::vector<Index>, Held> of_inputs_;
+    mutable std::array<Held, 2> output_maps_;
 };
 
 /// x as a number of 16 bits, ties to even.

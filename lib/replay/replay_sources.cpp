@@ -21,12 +21,10 @@ Projection transposed(Projection projection, const Plan& plan) {
     return projection;
 }
 
-std::string pieces(const std::vector<WeightPiece>& list) {
-    std::string out;
+void append(std::vector<Index>& key, const std::vector<WeightPiece>& list) {
+    key.push_back(static_cast<Index>(list.size()));
     for (const WeightPiece& p : list)
-        out += std::to_string(p.tensor) + "." + std::to_string(p.source_begin) + "." +
-               std::to_string(p.base) + (p.out_in ? "t " : " ");
-    return out;
+        key.insert(key.end(), {static_cast<Index>(p.tensor), p.source_begin, p.base, p.out_in ? 1 : 0});
 }
 
 }  // namespace
@@ -36,30 +34,29 @@ std::vector<double> Replay::weight(WeightRole role) const {
     return LinearMap<double>(p, plan(), tensors_).copied(0, p.d_out);
 }
 
-/// x [batch, token, width] · W + b as [batch, 1, token, d_out]; kept under what made it, where `key` says
-/// that.
-Held Replay::projected(Work& w, WeightRole role, const double* x, Index tokens, Index width,
-                       const std::string& key) const {
+/// x [batch, token, width] · W + b as [batch, 1, token, d_out].
+Held Replay::projected(const Work& w, WeightRole role, const double* x, Index tokens, Index width) const {
     const Projection& p = w.plan.projection(role);
-    const bool other_way = has(w.quirks.transposed, role);
-    const std::string name = key + ":" + std::to_string(static_cast<int>(role)) + (other_way ? "T " : " ") +
-                             std::to_string(w.plan.batch) + " " + pieces(p.weight) + "+" + pieces(p.bias);
-    // Numbers that are given may differ each time: what they make is not kept.
-    Held once, &held = key.empty() ? once : projections_[name];
-    if (held) return held;
-    const Projection as_read = other_way ? transposed(p, w.plan) : p;
+    const Projection as_read = has(w.quirks.transposed, role) ? transposed(p, w.plan) : p;
     const LinearMap<double> map(as_read, w.plan, tensors_);
     Numbers4 out({w.plan.batch, 1, tokens, p.d_out});
     Arena arena;
     const Linear<double> linear(map, 0, p.d_out, w.plan.batch * tokens, arena);
     linear.apply(x, width, w.plan.batch * tokens, out.values.data(), p.d_out);
-    return held = std::make_shared<Numbers4>(std::move(out));
+    return std::make_shared<Numbers4>(std::move(out));
 }
 
-Held Replay::projected(Work& w, WeightRole role, std::size_t input) const {
+/// The same of an input, which no deviation changes: kept.
+Held Replay::projected(const Work& w, WeightRole role, std::size_t input) const {
+    const Projection& p = w.plan.projection(role);
+    std::vector<Index> key{static_cast<Index>(input), static_cast<Index>(role),
+                           has(w.quirks.transposed, role) ? 1 : 0, w.plan.batch};
+    append(key, p.weight);
+    append(key, p.bias);
+    Held& held = of_inputs_[key];
     const Shape& shape = w.plan.tensors[input].shape;
-    return projected(w, role, tensors_[input].data(), shape[shape.size() - 2], shape.back(),
-                     "in" + std::to_string(input));
+    if (!held) held = projected(w, role, tensors_[input].data(), shape[shape.size() - 2], shape.back());
+    return held;
 }
 
 /// Heads of [batch, 1, token, heads * dim].
@@ -99,12 +96,7 @@ void Replay::project_latent(Work& w) const {
     const Held latent = w[Stage::latent];
     const auto make = [&](WeightRole role, Index dim, Stage stage, Held& past) {
         w.take(stage, [&] {
-            const bool other_way = has(w.quirks.transposed, WeightRole::latent);
-            return heads_of(w,
-                            projected(w, role, latent->values.data(), plan.new_keys, latent->shape[3],
-                                      w.given[Stage::latent] ? ""
-                                      : other_way            ? "latentT"
-                                                             : "latent"),
+            return heads_of(w, projected(w, role, latent->values.data(), plan.new_keys, latent->shape[3]),
                             plan.kv_heads, dim);
         });
         if (plan.past_latent) past = heads_of(w, projected(w, role, *plan.past_latent), plan.kv_heads, dim);
@@ -121,10 +113,7 @@ void Replay::project(Work& w) const {
         if (!plan.projects(role)) return given_input(w, input, heads, dim);
         if (role == WeightRole::query && plan.projects(WeightRole::query_latent)) {
             const Held narrow = projected(w, WeightRole::query_latent, input);
-            const bool other_way = has(w.quirks.transposed, WeightRole::query_latent);
-            return heads_of(w,
-                            projected(w, role, narrow->values.data(), plan.queries, narrow->shape[3],
-                                      other_way ? "narrowT" : "narrow"),
+            return heads_of(w, projected(w, role, narrow->values.data(), plan.queries, narrow->shape[3]),
                             heads, dim);
         }
         return heads_of(w, projected(w, role, input), heads, dim);

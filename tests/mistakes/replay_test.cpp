@@ -136,6 +136,27 @@ TEST_CASE("replay: what a deviation changes is what is computed, not what was pl
     }
 }
 
+TEST_CASE("replay: no run depends on those before it") {
+    for (const auto& entry : std::filesystem::directory_iterator(ATTN_DATA "/examples/models")) {
+        const std::string name = entry.path().string();
+        CAPTURE(name);
+        const Plan plan = plan_of(read_file(name));
+        const Replay used(plan);
+        used.run(used.none(), {}, {});
+        const Stage last =
+            plan.stages.back().stage == Stage::states ? Stage::state : plan.stages.back().stage;
+        for (const Mistake& m : catalogue_of(used).mistakes) {
+            CAPTURE(m.id);
+            Deviation d = used.none();
+            m.forms.back().make(d);
+            const Replay fresh(plan);
+            const Held a = used.run(d, {}, {})[last], b = fresh.run(d, {}, {})[last];
+            REQUIRE(!a == !b);
+            if (a) CHECK(worst(a->values, b->values) == 0);
+        }
+    }
+}
+
 TEST_CASE("replay: numbers of 16 bits") {
     CHECK(rounded(1.00390625, Rounding::bf16) == 1.0);  // a tie goes to even
     CHECK(rounded(1.01171875, Rounding::bf16) == 1.015625);
