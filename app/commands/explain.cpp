@@ -112,23 +112,16 @@ Task task_of(PlannedDocument& document, const Options& options, explain::Level l
     return task;
 }
 
-/// As plan_all(); a row that does not exist is one of --row here.
-std::vector<PlannedDocument> planned(const Options& options) {
-    try {
-        return plan_all(options);
-    } catch (Error& error) {
-        if (error.code == Exit::usage && error.message.starts_with("--rows ")) error.message.erase(5, 1);
-        throw;
-    }
-}
-
 }  // namespace
 
 void explain_command(const Options& options, const Diagnostics& diagnostics) {
     refuse_contradictions(options);
     Options reading = options;
-    if (!options.explain.row.empty()) reading.request.rows = options.explain.row;
-    std::vector<PlannedDocument> documents = planned(reading);
+    if (!options.explain.row.empty()) {
+        reading.request.rows = options.explain.row;
+        reading.request.rows_flag = "--row";
+    }
+    std::vector<PlannedDocument> documents = plan_all(reading);
     std::vector<Task> tasks;
     for (PlannedDocument& d : documents) tasks.push_back(task_of(d, options, level_of(options)));
 

@@ -138,7 +138,7 @@ void resolve_selection(Builder& b) {
     kv.erase(std::unique(kv.begin(), kv.end()), kv.end());
     plan.kv_heads_shown.all = static_cast<Index>(kv.size()) == plan.kv_heads;
     plan.queries_shown =
-        select_axis(r.rows, plan.queries, &plan.query_tokens, {"--rows", "row", "query rows"});
+        select_axis(r.rows, plan.queries, &plan.query_tokens, {r.rows_flag, "row", "query rows"});
     if (r.cut_rows && !r.rows) leave_out(plan, *r.cut_rows, plan.queries_shown);
     plan.keys_shown = select_axis(r.cols, plan.keys, &plan.key_tokens, {"--cols", "column", "keys"});
     plan.new_keys_shown.asked = plan.keys_shown.asked;
