@@ -48,10 +48,11 @@ std::vector<std::vector<float>> draw_weights(const Plan& plan) {
     // A matrix is followed by its bias; torch.rand draws plain matrices, the output projection is always
     // nn.Linear.
     const bool rand = plan.init->kind == WeightsInit::Kind::rand;
-    const std::size_t output_at = plan.has_output ? places.size() - 2 : places.size();
+    const TensorSource* const output =
+        plan.has_output ? &plan.tensors[plan.projection(WeightRole::output).weight.front().tensor] : nullptr;
     for (std::size_t k = 0; k < places.size(); ++k) {
         std::vector<float> weight(elements(*places[k]));
-        if (rand && k < output_at) {
+        if (rand && places[k] != output) {
             torch::uniform(generator, weight, 0, 1);
             out.push_back(std::move(weight));
             continue;

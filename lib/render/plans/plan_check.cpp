@@ -114,8 +114,7 @@ void pictures_text(const Plan& plan, const RenderOptions& options, std::string& 
 
 void write_json(const Plan& plan, Bytes& bytes, const RenderOptions& options) {
     const int indent = options.compact ? 0 : 4;
-    JsonMembers members = trace_members(plan, indent);
-    members.front().second = "\"attn-calc/plan/1\"";
+    JsonMembers members = plan_head("attn-calc/plan/1", plan, indent);
     std::string stages;
     for (const PlannedStage& s : plan.stages) {
         if (!s.shown) continue;
@@ -123,7 +122,7 @@ void write_json(const Plan& plan, Bytes& bytes, const RenderOptions& options) {
         m.insert(m.begin(), {"name", json_string(s.name)});
         stages += (stages.empty() ? "" : ",") + std::string(indent == 0 ? " " : "\n    ") + json_object(m);
     }
-    members.back() = {"inputs", inputs_json(plan, indent)};
+    members.emplace_back("inputs", inputs_json(plan, indent));
     members.emplace_back("stages", "[" + stages + (indent == 0 ? "]" : "\n  ]"));
     if (const auto pictures = mask_pictures(plan, largest_picture); !pictures.empty())
         members.emplace_back("masks", pictures_json(pictures));

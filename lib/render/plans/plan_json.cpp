@@ -131,17 +131,22 @@ JsonMembers plan_members(const Plan& plan) {
     return m;
 }
 
-JsonMembers trace_members(const Plan& plan, int indent) {
-    std::vector<std::string> order;
-    for (const PlannedStage& s : plan.stages)
-        if (s.shown) order.emplace_back(s.name);
-    JsonMembers m{{"schema", "\"attn-calc/trace/1\""},
+JsonMembers plan_head(std::string_view schema, const Plan& plan, int indent) {
+    JsonMembers m{{"schema", quoted(schema)},
                   {"tool", json_object({{"name", "\"attn-calc\""}, {"version", quoted(ATTN_VERSION)}})},
                   {"variant", quoted(plan.variant->name)},
                   {"plan", json_object(plan_members(plan), indent)},
                   {"tokens", json_object({{"query", json_strings(cut(plan.query_tokens, plan.queries_shown))},
                                           {"key", json_strings(cut(plan.key_tokens, plan.keys_shown))}})}};
     if (plan.shows_part()) m.emplace_back("selection", selection(plan));
+    return m;
+}
+
+JsonMembers trace_members(const Plan& plan, int indent) {
+    JsonMembers m = plan_head("attn-calc/trace/1", plan, indent);
+    std::vector<std::string> order;
+    for (const PlannedStage& s : plan.stages)
+        if (s.shown) order.emplace_back(s.name);
     m.emplace_back("order", json_strings(order));
     return m;
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/plan/plan.hpp"
@@ -9,7 +10,9 @@ namespace attn {
 
 /// Everything that a plan resolved. Nothing of the machine: equal documents give equal bytes anywhere.
 JsonMembers plan_members(const Plan& plan);
-/// The members of a trace before its stages: schema, tool, variant, plan, tokens, selection, order.
+/// The members that a plan and a trace begin with: schema, tool, variant, plan, tokens, selection.
+JsonMembers plan_head(std::string_view schema, const Plan& plan, int indent);
+/// The members of a trace before its stages: the head, order.
 JsonMembers trace_members(const Plan& plan, int indent);
 /// "formula", "axes", "shape", "dtype" of a stage as shown; `squeeze` leaves out axes of length 1.
 JsonMembers stage_members(const Plan& plan, const PlannedStage& stage, bool squeeze);
