@@ -18,9 +18,15 @@ std::string stem_of(const std::string& file) {
     return name.substr(0, name.rfind('.'));
 }
 
-FileTensors read_tensors(const std::string& file) {
+FileTensors read_tensors(const std::string& file, const std::vector<std::string>& asked) {
     if (names_tensor_file(file)) {
-        FileTensors out = of_file(file, [&] { return take_all(*open_tensor_file(file)); });
+        FileTensors out = of_file(file, [&] {
+            FileTensors all = take_all(*open_tensor_file(file));
+            for (const UnreadTensor& u : all.unread)
+                if (std::find(asked.begin(), asked.end(), u.name) != asked.end()) throw Error(u.why);
+            if (!asked.empty()) all.unread.clear();  // nobody asked for them
+            return all;
+        });
         if (file.ends_with(".npy")) out.tensors.front().name = stem_of(file);
         return out;
     }
@@ -60,6 +66,7 @@ void tell(const std::string& file, const FileTensors& in, const Written& written
                 " numbers are not the same in " + std::string(name_of(*options.element)) +
                 (lost.infinite > 0 ? ", " + std::to_string(lost.infinite) + " of them became infinite" : ""));
     for (const std::string& note : written.notes) diagnostics.warning(file, note);
+    for (const UnreadTensor& u : in.unread) diagnostics.warning(file, "left out: it " + u.why.message);
     for (const std::string& what : in.besides) diagnostics.warning(file, "not kept: " + what);
 }
 
@@ -75,7 +82,7 @@ void convert_command(const Options& options, const Diagnostics& diagnostics) {
     const std::string file = options.words.empty() ? "-" : options.words.front();
     if (target.path == "-") refuse_terminal(*target.format);
     refuse_overwriting(target.path, {file});
-    FileTensors in = read_tensors(file);
+    FileTensors in = read_tensors(file, options.request.stages);
     choose(options.request.stages, in.tensors);
     check_tensors(*target.format, in.tensors);
     const auto output = open_output(target.path);

@@ -46,7 +46,14 @@ struct Side {
 void open_side(Side& side, const std::string& name, TextSide which, const Options& options) {
     if (names_tensor_file(name)) {
         side.file = name;
-        side.dumps.push_back(of_file(name, [&] { return dump_of(*open_tensor_file(name)); }));
+        side.dumps.push_back(of_file(name, [&] {
+            Dump dump = dump_of(*open_tensor_file(name));
+            const auto& asked = options.diff.compare.only;
+            for (const UnreadTensor& u : dump.unread)
+                if (std::find(asked.begin(), asked.end(), split_name(u.name).stage) != asked.end())
+                    throw Error(u.why);
+            return dump;
+        }));
         side.dumps.back().file = name;
         return;
     }
@@ -58,6 +65,19 @@ void open_side(Side& side, const std::string& name, TextSide which, const Option
         read_as_input(side.text);
     else
         side.dumps = read_dumps(side.text, options.diff.digits);
+}
+
+/// Tensors that are left out since their type is not read: told, unless others were asked for. \return names
+std::vector<std::string> left_unread(const Side& side, const Options& options,
+                                     const Diagnostics& diagnostics) {
+    std::vector<std::string> names;
+    if (!options.diff.compare.only.empty()) return names;
+    for (const Dump& dump : side.dumps)
+        for (const UnreadTensor& u : dump.unread) {
+            names.push_back(visible(u.name));
+            diagnostics.warning(side.file, "left out: it " + u.why.message);
+        }
+    return names;
 }
 
 /// The flag and the request of each axis that may be cut.
@@ -86,6 +106,7 @@ class OurSide {
     }
 
     const std::string& file() const { return side_.file; }
+    const Side& side() const { return side_; }
     std::size_t size() const { return side_.input ? side_.text.documents.size() : layers_.size(); }
     std::optional<Index> number(std::size_t k) const {
         if (side_.input) return size() > 1 ? std::optional<Index>(static_cast<Index>(k)) : std::nullopt;
@@ -271,8 +292,9 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
         theirs.erase(std::remove_if(theirs.begin(), theirs.end(), other), theirs.end());
         if (theirs.empty()) refuse(side.file, "has no layer " + std::to_string(*layer));
     }
-    // What stands beside the layers, and is none: an array of the whole model.
-    std::vector<std::string> beside;
+    // What stands beside the layers: what is not read, and an array of the whole model.
+    std::vector<std::string> beside = left_unread(side, options, diagnostics);
+    left_unread(ours.side(), options, diagnostics);
     if (theirs.size() > 1)
         std::erase_if(theirs, [&](const Layer& l) {
             if (!l.arrays.empty()) return false;

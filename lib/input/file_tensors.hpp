@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/error.hpp"
 #include "lib/input/numbers.hpp"
 #include "lib/input/value.hpp"
 
@@ -25,9 +26,16 @@ struct FileTensor {
     Element element() const { return numbers.element(); }
 };
 
+/// A tensor of a type that is not read, and what is said where somebody asks for it.
+struct UnreadTensor {
+    std::string name;
+    Error why;
+};
+
 /// What a file of tensors holds.
 struct FileTensors {
     std::vector<FileTensor> tensors;
+    std::vector<UnreadTensor> unread;
     std::vector<std::string> besides;  ///< in words: what no tensor keeps
 };
 

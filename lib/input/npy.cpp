@@ -38,9 +38,7 @@ void read_type(std::string_view descr, NpyHeader& out) {
         out.swapped = order == other && size_of(t.element) > 1;
         return;
     }
-    const std::string hint = descr.ends_with("O") ? "arrays of objects (pickles) are never read"
-                                                  : "types that are read: f2 f4 f8, i1 to i8, u1 to u8, b1";
-    fail("", "holds numbers of dtype " + shown(descr), hint);
+    out.unread = descr.empty() ? "\"\"" : std::string(descr);
 }
 
 /// A Python dictionary literal of three keys: strings, True, False, and tuples of integers.
@@ -216,12 +214,19 @@ NpyHeader read_npy_header(std::span<const std::byte> bytes, std::size_t total) {
     const auto count = element_count(out.shape);
     const Index most = std::numeric_limits<Index>::max() / size_of(out.element);
     if (!count || *count > most) refuse_header("has a shape of more than 63 bits of bytes");
+    if (!out.unread.empty()) return out;
     const std::size_t found = total - out.data_begin;
     if (found != out.data_size())
         fail("", "holds " + std::to_string(found) + " bytes of data, but its shape " +
                      clip(to_string(out.shape), 60) + " of " + std::string(name_of(out.element)) + " needs " +
                      std::to_string(out.data_size()));
     return out;
+}
+
+void refuse_unread_type(const std::string& descr) {
+    fail("", "holds numbers of dtype " + shown(descr),
+         descr.ends_with("O") ? "arrays of objects (pickles) are never read"
+                              : "types that are read: f2 f4 f8, i1 to i8, u1 to u8, b1");
 }
 
 Numbers npy_numbers(const NpyHeader& header, std::shared_ptr<const void> keeper,

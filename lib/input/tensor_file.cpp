@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <optional>
+#include <utility>
 
 #include "lib/error.hpp"
 #include "lib/input/mapped_file.hpp"
@@ -21,6 +22,7 @@ class Npy : public TensorFile {
   public:
     Npy(std::shared_ptr<const void> keeper, Bytes bytes)
         : keeper_(std::move(keeper)), bytes_(bytes), header_(read_npy_header(bytes, bytes.size())) {
+        if (!header_.unread.empty()) refuse_unread_type(header_.unread);
         tensors_.push_back({"", header_.shape, header_.element, {}, 0});
     }
     std::string_view format() const override { return "npy"; }
@@ -34,6 +36,17 @@ class Npy : public TensorFile {
     std::vector<StoredTensor> tensors_;
 };
 
+/// Says of which entry of an archive an Error is.
+template <class Read>
+auto of_entry(const ZipEntry& e, Read read) {
+    try {
+        return read();
+    } catch (Error& error) {
+        error.message = "holds " + shown(e.name) + ", which " + error.message;
+        throw;
+    }
+}
+
 class Npz : public TensorFile {
   public:
     Npz(std::shared_ptr<const void> keeper, Bytes bytes) : keeper_(std::move(keeper)), bytes_(bytes) {
@@ -45,7 +58,9 @@ class Npz : public TensorFile {
             }
             const std::string name = e.name.substr(0, e.name.size() - 4);
             headers_.push_back(header_of(e));
-            tensors_.push_back({name, headers_.back().shape, headers_.back().element, {}, 0});
+            const NpyHeader& header = headers_.back();
+            const auto data = static_cast<Index>(e.size - header.data_begin);
+            tensors_.push_back({name, header.shape, header.element, header.unread, data});
             entries_.push_back(std::move(e));
         }
     }
@@ -58,22 +73,21 @@ class Npz : public TensorFile {
         return {reinterpret_cast<const char*>(entry.bytes.data()), entry.bytes.size()};  // NOLINT
     }
     Numbers take(std::size_t k) const override {
+        if (!headers_[k].unread.empty())
+            of_entry(entries_[k], [&] { refuse_unread_type(headers_[k].unread); });
         const ZipBytes entry = attn::take(entries_[k], keeper_, bytes_);
         return npy_numbers(headers_[k], entry.keeper, entry.bytes, entry.is_mapped);
     }
 
   private:
     NpyHeader header_of(const ZipEntry& e) const {
-        try {
+        return of_entry(e, [&] {
             constexpr std::size_t usual = 128;
             std::vector<std::byte> begin = peek(e, bytes_, usual);
             if (const std::size_t whole = npy_header_size(begin); whole > usual && whole <= e.size)
                 begin = peek(e, bytes_, whole);
             return read_npy_header(begin, e.size);
-        } catch (Error& error) {
-            error.message = "holds " + shown(e.name) + ", which " + error.message;
-            throw;
-        }
+        });
     }
 
     std::shared_ptr<const void> keeper_;
@@ -140,10 +154,30 @@ std::unique_ptr<TensorFile> open_tensor_file(const std::string& path) {
     return read_tensor_file(path, std::move(file.keeper), file.bytes);
 }
 
+std::vector<UnreadTensor> take_each(const TensorFile& file,
+                                    const std::function<void(const StoredTensor&, Numbers)>& taken) {
+    std::vector<UnreadTensor> out;
+    for (std::size_t k = 0; k < file.tensors().size(); ++k) {
+        const StoredTensor& t = file.tensors()[k];
+        if (t.unread.empty()) {
+            taken(t, file.take(k));
+            continue;
+        }
+        try {
+            file.take(k);
+        } catch (const Error& why) {
+            out.push_back({t.name, why});
+        }
+    }
+    if (!out.empty() && out.size() == file.tensors().size()) throw Error(out.front().why);
+    return out;
+}
+
 FileTensors take_all(const TensorFile& file) {
     FileTensors out;
-    for (std::size_t k = 0; k < file.tensors().size(); ++k)
-        out.tensors.push_back({file.tensors()[k].name, file.tensors()[k].shape, file.take(k), {}});
+    out.unread = take_each(file, [&](const StoredTensor& t, Numbers numbers) {
+        out.tensors.push_back({t.name, t.shape, std::move(numbers), {}});
+    });
     out.besides = file.besides();
     return out;
 }

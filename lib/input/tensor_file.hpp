@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -65,7 +66,12 @@ auto of_file(const std::string& path, Read read) {
     }
 }
 
-/// All of a file's tensors.
+/// Hands a file's tensors on, one after the other, but for those of a type that is not read.
+/// \return those. \throws Error as open_tensor_file; where every tensor is such a one
+std::vector<UnreadTensor> take_each(const TensorFile& file,
+                                    const std::function<void(const StoredTensor&, Numbers)>& taken);
+
+/// All of a file's tensors by take_each().
 FileTensors take_all(const TensorFile& file);
 
 }  // namespace attn

@@ -200,14 +200,13 @@ std::vector<Dump> read_dumps(const TextFile& file, PrintedDigits digits) {
 
 Dump dump_of(const TensorFile& file) {
     Dump dump;
-    for (std::size_t k = 0; k < file.tensors().size(); ++k) {
-        const StoredTensor& t = file.tensors()[k];
+    dump.unread = take_each(file, [&](const StoredTensor& t, const Numbers& numbers) {
         GivenArray& array = dump.arrays.emplace_back();
         array.name = t.name;
         array.shape = t.shape.empty() ? Shape{1} : t.shape;
         array.type = type_named(name_of(t.element));
-        copy_as(std::nullopt, file.take(k), array.values);
-    }
+        copy_as(std::nullopt, numbers, array.values);
+    });
     if (const std::string about = file.about(); !about.empty())
         for (const Document& document : parse_documents(Source("attn_calc.json", about)))
             read_about(document.root, dump);

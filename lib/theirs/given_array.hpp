@@ -49,6 +49,7 @@ struct Dump {
     std::string file;
     std::optional<Index> number;  ///< of the document, where a file holds several
     std::vector<GivenArray> arrays;
+    std::vector<UnreadTensor> unread;
     std::vector<std::string> order;  ///< of the stages, where a trace says it
     Selection selection;
     TraceAxes axes;

@@ -197,10 +197,31 @@ class Tests:
             listed = json.loads(self.accepted(f"check {dtype}", ["check", "w.safetensors", "-f", "json"]).out)
             self.report.equal(f"{dtype} is listed", [(t["name"], t["shape"], t["dtype"]) for t in listed["tensors"]], [("good", [2, 2], "float32"), ("odd", [2, 4], dtype)])
             self.report.matches(f"{dtype} as text", self.call("check", "w.safetensors").text, rf"{16 + int(8 * size)} bytes(.|\n)*odd +\[2, 4\] +{dtype}")
-            for arguments in ([self.document(weights={**QKV, "W_key": {"file": "w.safetensors", "name": "odd"}})], ["convert", "w.safetensors", "-o", "y.npz"]):
+            done = self.accepted(f"convert {dtype}", ["convert", "w.safetensors", "-f", "json"])
+            self.report.equal(f"{dtype} is left out", list(json.loads(done.out)), ["good"])
+            self.report.matches(f"{dtype} is said", done.said, f'left out: it holds "odd", whose numbers are of the type {dtype}, which is not read')
+            done = self.accepted("convert good", ["convert", "w.safetensors", "--stages", "good", "-f", "json"])
+            self.report.check("odd" not in done.said, "the other one is asked for", "no word of odd", done.said)
+            for arguments in ([self.document(weights={**QKV, "W_key": {"file": "w.safetensors", "name": "odd"}})], ["convert", "w.safetensors", "--stages", "odd", "-o", "y.npz"],
+                              ["convert", "w.safetensors", "--stages", "good,odd", "-o", "y.npz"]):
                 self.refused(f"{dtype} {arguments[0]}", arguments, f'"odd", whose numbers are of the type {dtype}, which is not read', "types that are read")
+            self.put("w.safetensors", safetensors({"odd": (dtype, [2, 4], bytes(int(8 * size)))}))
+            self.refused(f"{dtype} alone", ["convert", "w.safetensors", "-o", "y.npz"], f"the file holds .* of the type {dtype}")
             self.put("w.safetensors", safetensors({"odd": (dtype, [2, 4], bytes(int(8 * size) + 1))}))
             self.refused(f"{dtype} of another size", ["check", "w.safetensors"], "needs")
+        for dtype, odd in (("|O", np.array([{}, None])), ("<c16", np.array([1j, 2]))):
+            np.savez(self.path("w.npz"), good=np.array(W), odd=odd)
+            ref = {"file": "w.npz", "name": "good"}
+            self.accepted(f"beside {dtype}", [self.document(weights={n: ref for n in QKV})])
+            listed = json.loads(self.accepted(f"check {dtype}", ["check", "w.npz", "-f", "json"]).out)
+            self.report.equal(f"{dtype} is listed", [(t["name"], t["shape"], t["dtype"]) for t in listed["tensors"]], [("good", [2, 2], "float64"), ("odd", [2], dtype)])
+            done = self.accepted(f"convert {dtype}", ["convert", "w.npz", "-f", "json"])
+            self.report.equal(f"{dtype} is left out", list(json.loads(done.out)), ["good"])
+            self.report.check("left out: it holds" in done.said and dtype in done.said, f"{dtype} is said", dtype, done.said)
+            for arguments in ([self.document(weights={**QKV, "W_key": {"file": "w.npz", "name": "odd"}})], ["convert", "w.npz", "--stages", "odd", "-o", "y.npy"]):
+                self.refused(f"{dtype} {arguments[0]}", arguments, "holds numbers of dtype")
+            np.save(self.path("w.npy"), odd, allow_pickle=True)
+            self.refused(f"npy of {dtype}", ["check", "w.npy"], "holds numbers of dtype")
         self.put("w.safetensors", safetensors({"odd": ("F4", [3], bytes(2))}))
         self.refused("half a byte", ["check", "w.safetensors"], "whole bytes")
         self.put("w.safetensors", safetensors({"odd": ("F7", [3], bytes(3))}))
