@@ -286,7 +286,7 @@ class Comparer {
         StageComparison c = begun(std::string(info_of(a.stage).name), *a.array);
         c.stage = a.stage;
         c.shape = shape_by_axes(mine);
-        c.axes = names_by_axes(a.stage);
+        c.axes = names_by_axes(mine.family());
         const Layout layout = options_.layout != Layout::unknown ? options_.layout : a.layout;
         if (!fits(*a.array, mine, ours_.heads, layout)) {
             if (are_weights(a.stage) && averaged(*a.array, c.name)) return;

@@ -40,12 +40,21 @@ std::array<StageAxis, 4> axes_of_selection(StageShape family) {
         case RowKind::all_keys:
             out[2] = {"key"};
             break;
-        case RowKind::whole:
+        case RowKind::whole:  // a number for each token lies as a row of one column
+            if (family == StageShape::per_key) out[2] = {"key", Counted::new_keys};
+            if (family == StageShape::per_query) out[2] = {"query"};
             break;
     }
-    if (has_key_columns(family))
-        out[3] = {"key", family == StageShape::per_key ? Counted::new_keys : Counted::as_said};
+    if (has_all_keys(family)) out[3] = {"key"};
     return out;
+}
+
+/// The numbers of our axis k, where theirs says them: a trace counts the tokens of a single row as columns.
+const List& places_on(const GivenArray& theirs, StageShape family, std::size_t k) {
+    constexpr std::size_t row = 2, column = 3;
+    static const List none;
+    if (!has_one_row(family) || k < row) return theirs.places[k];
+    return k == row ? theirs.places[column] : none;
 }
 
 /// The numbers of a stage's axis that a selection of the axis leaves.
@@ -80,6 +89,7 @@ std::optional<List> places_among(const List& wanted, const List& have) {
 WholeStage taken(const WholeStage& stage, const std::array<List, 4>& places) {
     WholeStage out;
     out.stage = stage.stage;
+    out.by_column = stage.by_column;
     for (const List& axis : places) out.shape.push_back(static_cast<Index>(axis.size()));
     const auto append = [&](auto& to, const auto& from) {
         for (const Index b : places[0])
@@ -97,7 +107,7 @@ WholeStage taken(const WholeStage& stage, const std::array<List, 4>& places) {
 /// `wanted` of each axis: the numbers to keep; nothing: all.
 std::optional<WholeStage> cut_by(const WholeStage& stage, const Ours& ours,
                                  const std::array<std::optional<List>, 4>& wanted) {
-    const auto axes = axes_of_selection(info_of(stage.stage).shape);
+    const auto axes = axes_of_selection(stage.family());
     std::array<List, 4> places;
     bool whole = true;
     for (std::size_t a = 0; a < 4; ++a) {
@@ -125,7 +135,7 @@ std::optional<WholeStage> cut_by(const WholeStage& stage, const Ours& ours,
 std::array<std::optional<List>, 4> wanted_of(const WholeStage& stage, const Ours& ours,
                                              const Selection& selection) {
     std::array<std::optional<List>, 4> wanted;
-    const auto axes = axes_of_selection(info_of(stage.stage).shape);
+    const auto axes = axes_of_selection(stage.family());
     for (std::size_t a = 0; a < 4; ++a) {
         const List* part = axes[a].name ? find_axis(selection, axes[a].name) : nullptr;
         if (!part) continue;
@@ -144,7 +154,7 @@ std::optional<WholeStage> cut_alike(const WholeStage& stage, const Ours& ours, c
     const bool placed = std::any_of(theirs.places.begin(), theirs.places.end(),
                                     [](const List& places) { return !places.empty(); });
     for (std::size_t a = 0; placed && a < 4; ++a)
-        if (!theirs.places[a].empty()) wanted[a] = theirs.places[a];
+        if (const List& places = places_on(theirs, stage.family(), a); !places.empty()) wanted[a] = places;
     return cut_by(stage, ours, wanted);
 }
 
@@ -166,9 +176,10 @@ Selection selection_by_places(const Layer& theirs, const Plan& plan) {
         {{"batch", plan.batch}, {"head", plan.heads}, {"query", plan.queries}, {"key", plan.keys}}};
     for (const NamedArray& a : theirs.arrays) {
         if (a.array->name.empty()) continue;
-        const auto of_stage = axes_of_selection(info_of(a.stage).shape);
+        const StageShape family = info_of(a.stage).shape;
+        const auto of_stage = axes_of_selection(family);
         for (std::size_t k = 0; k < 4; ++k) {
-            const List& places = a.array->places[k];
+            const List& places = places_on(*a.array, family, k);
             if (places.empty() || !of_stage[k].name || of_stage[k].counted != Counted::as_said) continue;
             for (PlanAxis& axis : axes) {
                 if (std::string_view(axis.name) != of_stage[k].name) continue;

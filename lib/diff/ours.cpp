@@ -65,7 +65,8 @@ Ours traced(const Layer& layer) {
         auto stage = own_stage(std::move(*a.array), a.stage);
         if (!stage) {
             std::string axes;
-            for (const std::string& name : names_by_axes(a.stage)) axes += (axes.empty() ? "" : ", ") + name;
+            for (const std::string& name : names_by_axes(info_of(a.stage).shape))
+                axes += (axes.empty() ? "" : ", ") + name;
             Error error(Exit::input, {},
                         "has " + std::string(info_of(a.stage).name) + " of the shape " + to_string(shape) +
                             ", expected [" + axes + "]");

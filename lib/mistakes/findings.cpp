@@ -203,7 +203,7 @@ std::vector<std::string> findings_of(const StageSet& theirs, const StageSet& our
             out.push_back(name + ": no number is finite, which tells no cause");
             continue;
         }
-        const WholeStage shaped{o.stage, o.shape, t->values, t->half_unit};
+        const WholeStage shaped{o.stage, o.shape, t->values, t->half_unit, o.by_column};
         if (few(shaped, o, differ, out)) continue;
         if (are_weights(o.stage)) row_sums(shaped, name, out);
         nan_rows(shaped, o, name, out);

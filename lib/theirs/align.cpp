@@ -51,7 +51,7 @@ std::vector<Groups> orders_of(StageShape family) {
 
 Axes axes_of_stage(const WholeStage& ours, Index heads) {
     using axis_of::b, axis_of::h, axis_of::r, axis_of::c;
-    const StageShape family = info_of(ours.stage).shape;
+    const StageShape family = ours.family();
     if (family == StageShape::merged || family == StageShape::merged_keys) {
         const bool splits = heads > 1 && ours.shape[c] % heads == 0;
         const Index parts = splits ? heads : 1;
@@ -143,7 +143,7 @@ struct FoundOrder {
 
 std::optional<FoundOrder> find_order(const GivenArray& theirs, const WholeStage& ours, const Axes& axes,
                                      Layout layout) {
-    const StageShape family = info_of(ours.stage).shape;
+    const StageShape family = ours.family();
     std::vector<Groups> orders = orders_of(family);
     if (layout == Layout::tokens_first && has_heads(family) && family != StageShape::query_key)
         std::swap(orders[0], orders[1]);
@@ -186,15 +186,21 @@ std::optional<Aligned> align(GivenArray theirs, const WholeStage& ours, Index he
         out.said = "read as " + words_of(*taken, axes);
     out.stage.stage = ours.stage;
     out.stage.shape = ours.shape;
+    out.stage.by_column = ours.by_column;
     out.stage.values = moved(std::move(theirs.values), order, axes);
     out.stage.half_unit = moved(std::move(theirs.half_unit), order, axes);
     return out;
 }
 
 std::optional<WholeStage> own_stage(GivenArray array, Stage stage) {
-    const StageShape family = info_of(stage).shape;
-    const auto names = axes_of(family);
+    WholeStage out;
+    out.stage = stage;
     Shape shape = array.shape;
+    out.by_column = info_of(stage).shape == StageShape::per_key &&
+                    (shape.size() > 3 ||
+                     std::find(array.axes.begin(), array.axes.end(), name_of(Axis::dim)) != array.axes.end());
+    const StageShape family = out.family();
+    const auto names = axes_of(family);
     if (!array.axes.empty() && array.axes.size() == shape.size() && array.axes.size() < names.size()) {
         Shape whole;  // squeezed: the axes that are named lie where their names stand
         std::size_t next = 0;
@@ -213,15 +219,12 @@ std::optional<WholeStage> own_stage(GivenArray array, Stage stage) {
         shape.insert(shape.begin() + 1, 1);
     }
     if (shape.size() > 4) return std::nullopt;
-    WholeStage out;
-    out.stage = stage;
     out.shape = four_axes(shape);
     out.values = std::move(array.values);
     return out;
 }
 
-std::vector<std::string> names_by_axes(Stage stage) {
-    const StageShape family = info_of(stage).shape;
+std::vector<std::string> names_by_axes(StageShape family) {
     if (family == StageShape::states) return {"batch", "head", "key*dim", "dim"};
     std::vector<std::string> names;
     for (const Axis axis : axes_of(family)) names.emplace_back(name_of(axis));
@@ -232,7 +235,7 @@ Shape shape_by_axes(const WholeStage& stage) {
     Shape shape = stage.shape;
     if (shape.size() != 4) return shape;
     if (is_merged(stage.stage) && shape[1] == 1) shape.erase(shape.begin() + 1);
-    if (has_one_row(info_of(stage.stage).shape)) shape.pop_back();
+    if (has_one_row(stage.family())) shape.pop_back();
     return shape;
 }
 

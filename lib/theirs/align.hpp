@@ -28,7 +28,7 @@ bool fits(const GivenArray& theirs, const WholeStage& ours, Index heads, Layout 
 std::optional<WholeStage> own_stage(GivenArray array, Stage stage);
 
 /// The names of shape_by_axes(): "batch", "head", "query", "key", "dim"; rows of states are "key*dim".
-std::vector<std::string> names_by_axes(Stage stage);
+std::vector<std::string> names_by_axes(StageShape family);
 
 /// The shape as the stage's own axes have it: no head axis where there is none.
 Shape shape_by_axes(const WholeStage& stage);

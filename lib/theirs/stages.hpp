@@ -12,14 +12,17 @@ namespace attn {
 /// The numbers of a stage, whole, as doubles: those of a run, or somebody else's brought into the same order.
 struct WholeStage {
     Stage stage = Stage::output;
-    /// [batch, head, row, column]; head is 1 where the stage has no such axis. per_key: [batch, head, 1,
-    /// key]; states: [batch, head, key x dim, value dim].
+    /// [batch, head, row, column]; head is 1 where the stage has no such axis. per_key and per_query:
+    /// [batch, head, token, 1]; states: [batch, head, key x dim, value dim].
     Shape shape;
     std::vector<double> values;  ///< row-major
     /// How far a number may lie from the one it was printed from: half a unit of its last digit, 0 where it
     /// is written in full. Empty: all are.
     std::vector<float> half_unit;
+    /// A stage that is per_key by the table has a number for each column here: decay, beta.
+    bool by_column = false;
 
+    StageShape family() const { return by_column ? StageShape::key_dim : info_of(stage).shape; }
     double slack(std::size_t k) const { return half_unit.empty() ? 0 : static_cast<double>(half_unit[k]); }
 };
 

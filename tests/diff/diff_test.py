@@ -463,6 +463,84 @@ def averaged(b):
     b.diff(b.arrays("t.json", {"weights": s["weights"][0, 0]}), one, status=1)
 
 
+def by_request(b):
+    """Stages that are shown only where they are asked for are compared where THEIRS have them."""
+    document, s = problem(batch=2)
+    ours = b.write("my.json", document)
+    top = s["masked_scores"].max(-1, keepdims=True)
+    given = {"lse": np.log(np.exp(s["masked_scores"] - top).sum(-1)) + top[..., 0], "mean_weights": s["weights"].mean(1), "output": s["output"]}
+    b.run("run", ours, "--stages", "lse,mean_weights,output", "-o", "asked.json")
+    for beside in (ours, "asked.json"):
+        for suffix in ("json", "npz"):
+            if suffix == "npz":
+                np.savez(os.path.join(b.folder, "t.npz"), **given)
+            else:
+                b.arrays("t.json", given)
+            found = b.diff(f"t.{suffix}", beside, status=0)
+            b.report.equal(f"{suffix} beside {beside}", [stage(found, n).get("equal") for n in given], [True] * 3)
+        for name, at in (("lse", (1, 2, 3)), ("mean_weights", (1, 3, 2))):
+            wrong = {n: a.copy() for n, a in given.items()}
+            wrong[name][at] += 0.25
+            found = b.diff(b.arrays("wrong.json", wrong), beside, status=1)
+            b.report.equal(f"a wrong {name}", (found["first"], stage(found, name)["at"], stage(found, name)["equal"]), (name, list(at), False))
+            b.report.check(abs(stage(found, name)["max_abs"] - 0.25) < 1e-9, f"by how much {name} is wrong", 0.25, stage(found, name)["max_abs"])
+            b.diff("wrong.json", beside, "--stages", "output", status=0)
+    # A part of a stage that has a number for each token.
+    b.run("run", ours, "--stages", "lse,output", "-o", "whole.json")
+    for suffix in ("json", "csv", "npz"):
+        b.run("run", ours, "--stages", "lse,output", "--rows", "1,3", "--heads", "0,2", "-o", f"rows.{suffix}")
+        for beside in (ours, "whole.json"):
+            found = b.diff(f"rows.{suffix}", beside, "--atol", "0", "--rtol", "0", status=0)
+            b.report.equal(f"rows of lse, {suffix} beside {beside}", stage(found, "lse").get("equal"), True)
+
+
+def by_column(b):
+    """A decay or a beta with a number for each column has an axis more: its places say it, its parts are cut by keys."""
+    rng = np.random.default_rng(5)
+    q, k, v = (rng.normal(size=(2, 2, 4, 3)) for _ in range(3))
+    document = {"variant": "delta", "dtype": "float64", "queries": q.tolist(), "keys": k.tolist(), "values": v.tolist()}
+    for decay, beta in ((-rng.random((2, 2, 4, 3)), rng.random((2, 2, 4, 3))), (-rng.random((2, 2, 4)), rng.random((2, 2, 4)))):
+        ours = b.write("my.json", {**document, "decay": decay.tolist(), "beta": beta.tolist()})
+        for suffix in ("json", "npz", "csv"):
+            b.run("run", ours, "-o", f"whole.{suffix}")
+            b.run("run", ours, "--cols", "1:3", "-o", f"part.{suffix}")
+        for name, array in (("decay", decay), ("beta", beta)):
+            wrong = array.copy()
+            at = (1, 0, 2, 1)[:array.ndim]
+            wrong[at] += 0.5
+            given = {"decay": decay, "beta": beta, name: wrong}
+            for beside in (ours, "whole.json", "whole.npz"):
+                found = b.diff(b.arrays("wrong.json", given), beside, status=1)
+                b.report.equal(f"the place of {name} {array.ndim} beside {beside}", (stage(found, name)["at"], stage(found, name)["first_at"]), (list(at), list(at)))
+                part = {n: a[:, :, 1:3] for n, a in given.items()}
+                found = b.diff(b.arrays("wrong.json", part), beside, "--cols", "1:3", status=1)
+                b.report.equal(f"in a part of {name} {array.ndim} beside {beside}", stage(found, name)["at"], [*at[:2], 1, *at[3:]])
+        for suffix in ("json", "npz", "csv"):
+            for beside in (ours, "whole.json", "whole.npz"):
+                b.diff(f"part.{suffix}", beside, "--atol", "0", "--rtol", "0", status=0)
+
+
+def unread(b):
+    """A tensor of a type that is not read does not keep the others from being compared, and is said."""
+    document, s = problem()
+    ours = b.write("my.json", document)
+    np.savez(os.path.join(b.folder, "t.npz"), weights=s["weights"], output=s["output"], context=s["context"] + 0j)
+    np.savez(os.path.join(b.folder, "good.npz"), weights=s["weights"], output=s["output"])
+    b.run("run", ours, "-o", "mine.npz")
+    for beside in (ours, "mine.npz"):
+        found = b.diff("t.npz", beside, status=1)
+        b.report.equal("the others are compared", [stage(found, n).get("equal") for n in ("weights", "output")], [True, True])
+        b.report.equal("it is not compared", (found["first"], found["not_compared"]), (None, ["context"]))
+        done = b.run("diff", "t.npz", beside)
+        b.report.check("left out: it holds" in done.said and "context" in done.said, "it is said", "context", done.said)
+        b.diff("t.npz", beside, "--ignore-unknown", status=0)
+        b.diff("t.npz", beside, "--stages", "weights,output", status=0)
+        done = b.run("diff", "t.npz", beside, "--stages", "context")
+        b.report.check(done.status == 3 and "dtype" in done.said, "it is asked for", "3, dtype", f"{done.status} {done.said}")
+    done = b.run("diff", "good.npz", "t.npz")
+    b.report.check(done.status == 0 and "left out" in done.said, "as OURS", "0, left out", f"{done.status} {done.said}")
+
+
 def torch_text(array, name="tensor", comma=", "):
     """Nested brackets, four digits, as torch.Tensor prints them."""
     inner = lambda a: "[" + comma.join(map(inner, a)) + "]" if a.ndim else ("-inf" if a == -np.inf else f"{a:.4f}")
@@ -652,7 +730,7 @@ def command_line(b):
     b.report.check(done.status == 3 and "/weights/1" in done.said, "ragged rows", 3, done.said)
 
 
-PARTS = (forms, alignments, comparisons, printed, judgements, names, uncompared, where, parts, broken, averaged, prints, words, many, command_line)
+PARTS = (forms, alignments, comparisons, printed, judgements, names, uncompared, where, parts, broken, averaged, by_request, by_column, unread, prints, words, many, command_line)
 
 
 def main():
