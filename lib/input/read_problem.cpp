@@ -324,7 +324,7 @@ constexpr std::array keys_table{
             p.empty_rows = read_enum<EmptyRows>(v, at);
         }},
     Key{"dropout",
-        R"({"anyOf": [{"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1}, "seed": {"$ref": "#/$defs/seed"}, "generator": {"$ref": "#/$defs/generator"}, "comment": true}, "required": ["p", "seed"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}, {"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "keep": {"$ref": "#/$defs/switches"}, "comment": true}, "required": ["p", "keep"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]})",
+        R"({"anyOf": [{"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1}, "seed": {"$ref": "#/$defs/seed"}, "generator": {"$ref": "#/$defs/generator"}, "comment": true}, "required": ["p", "seed"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}, {"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1}, "keep": {"$ref": "#/$defs/switches"}, "comment": true}, "required": ["p", "keep"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]})",
         [](const Value& v, const std::string& at, Problem& p) { p.dropout = read_dropout(v, at); }},
     Key{"dtype", R"({"$ref": "#/$defs/dtype"})",
         [](const Value& v, const std::string& at, Problem& p) { p.dtype = read_enum<DType>(v, at); }},

@@ -2,6 +2,7 @@
 // each.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "lib/random/torch.hpp"
@@ -147,6 +148,41 @@ TEST_CASE("row sums: lse is the logarithm of the row's sum of exponentials, on e
                                               found.values[idx((b * heads + 2) * queries + 1 + i)], 1e-6));
                     }
             }
+}
+
+TEST_CASE("row sums: dropout with p 1 and a given mask gives zeros, whatever is asked for beside") {
+    struct Way {
+        Index queries;
+        const char* beside;
+    };
+    for (const Way& way : {Way{70, "dropped_weights"}, Way{1, "weights"}, Way{1, ""}, Way{70, ""}}) {
+        constexpr Index batch = 2, heads = 4, keys = 300, columns = 5;
+        const auto problem = [&](double p) {
+            Problem out;
+            out.variant = "scaled_dot_product";
+            out.queries = drawn({batch, heads, way.queries, 8}, 1);
+            out.keys = drawn({batch, 2, keys, 8}, 2);
+            out.values = drawn({batch, 2, keys, columns}, 3);
+            DropoutInput d;
+            d.p = p;
+            d.kind = DropoutKind::given;
+            std::vector<float> keep(idx(heads * way.queries * keys));
+            for (std::size_t k = 0; k < keep.size(); ++k) keep[k] = k % 3 == 0 ? 1 : 0;
+            d.keep = literal({heads, way.queries, keys}, std::move(keep));
+            out.dropout = std::move(d);
+            return out;
+        };
+        const auto zeros = [](const std::vector<double>& v) {
+            return std::all_of(v.begin(), v.end(), [](double x) { return x == 0; });
+        };
+        for (const DType type : {DType::float32, DType::float64}) {
+            const Found all = stage_of(problem(1), "context", way.beside, type, 2);
+            REQUIRE(all.values.size() == idx(batch * heads * way.queries * columns));
+            CHECK(zeros(all.values));
+            CHECK_FALSE(zeros(stage_of(problem(0.5), "context", way.beside, type, 2).values));
+        }
+        CHECK(zeros(stage_of(problem(1), "dropped_weights", "", DType::float64).values));
+    }
 }
 
 TEST_CASE("row sums: mean_weights is the mean of the last weights over heads, for any threads and rows") {
