@@ -162,6 +162,11 @@ plain("feature_map", "feature_map", "elu1")
 plain("past_state", "past_state", lambda w: w.tensor(BATCH, w.size.kv, DIM, w.size.values))
 
 
+BY_REQUEST = ("lse", "mean_weights")  # stages that are asked for by name, alone
+for requested in BY_REQUEST:
+    OPTIONS.append(Option(requested, "--stages", lambda w: None))
+
+
 @option("qk_norm_weights", "qk_norm")
 def qk_norm_weights(w):
     w.document["qk_norm"] = {"type": "rms", "plus_one": True}
@@ -327,20 +332,37 @@ class Pairs:
         self.take(batch)
 
     def take(self, batch):
-        """Those that are expected to be computed in one process, the others one by one."""
+        """Those that are expected to be computed in one process for each stage that is asked for, the others one by one."""
         good = [b for b in batch if not refused_by(b[0], {o.name for o in b[1]})]
-        answers = self.program.run_all([document for _, _, document in good], ["--dtype", "float64"])
-        for (variant, options, document), answer in zip(good, answers):
+        for stage in (None, *BY_REQUEST):
+            self.compute([b for b in good if stage == next((o.name for o in b[1] if o.name in BY_REQUEST), None)], stage)
+        self.refuse(batch)
+
+    def compute(self, good, stage):
+        """A stage that the oracle does not make is refused by its name."""
+        expectations = [Expected(document) for _, _, document in good]
+        asked = ["--stages", stage] if stage else []
+        there = [stage is None or stage in e.stages for e in expectations]
+        answers = iter(self.program.run_all([b[2] for b, made in zip(good, there) if made], ["--dtype", "float64", *asked]))
+        for (variant, options, document), expected, made in zip(good, expectations, there):
+            if not made:
+                (answer,) = self.program.run_all([document], asked)
+                found = isinstance(answer, tuple) and answer[0] == 2 and f"--stages {stage}: this input has no such stage" in answer[1]
+                self.refused += self.report.check(found, f"{variant}: {' + '.join(o.name for o in options)}", f"no stage {stage}", str(answer)[:200])
+                continue
+            answer = next(answers)
             name = f"{variant}: {' + '.join(o.name for o in options) or 'alone'}"
             if isinstance(answer, tuple):
                 self.unexpected[re.sub(r"\d+", "N", answer[1].splitlines()[0].split(": ", 3)[-1])].append(name)
                 self.report.check(False, name, "to be computed", f"exit {answer[0]}: {answer[1][:200]}")
                 continue
             try:
-                failure = judge(Expected(document), answer, "float64")
+                failure = judge(expected, answer, "float64", [stage] if stage else None)
             except (ValueError, KeyError, IndexError, TypeError) as error:
                 failure = f"the oracle refuses: {error!r}"
             self.computed += self.report.check(failure is None, name, "as the oracle computes it", str(failure))
+
+    def refuse(self, batch):
         for variant, options, document in batch:
             names = {o.name for o in options}
             rules = refused_by(variant, names)
