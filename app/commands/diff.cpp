@@ -186,14 +186,19 @@ class OurSide {
     /// How long an axis is in a trace: as the first stage has it that has it.
     static Index length_of(const Ours& ours, std::string_view axis) {
         for (const WholeStage& s : ours.stages) {
-            const StageShape family = info_of(s.stage).shape;
+            const StageShape family = s.family();
+            const bool by_query = row_kind(family) == RowKind::queries || family == StageShape::per_query;
             if (axis == "batch") return s.shape[0];
-            if (axis == "head" && has_heads(family) && row_kind(family) == RowKind::queries)
-                return s.shape[1];
-            if (axis == "query" && row_kind(family) == RowKind::queries) return s.shape[2];
+            if (axis == "head" && has_heads(family) && by_query) return s.shape[1];
+            if (axis == "query" && by_query) return s.shape[2];
             if (axis == "key" && family == StageShape::query_key) return s.shape[3];
             if (axis == "key" && family == StageShape::all_key_dim) return s.shape[2];
         }
+        // A state has no stage of all keys.
+        for (const WholeStage& s : ours.stages)
+            if (axis == "key" &&
+                (row_kind(s.family()) == RowKind::new_keys || s.family() == StageShape::per_key))
+                return ours.axes.cached_keys + s.shape[2];
         return 0;
     }
 

@@ -61,7 +61,8 @@ Axes axes_of_stage(const WholeStage& ours, Index heads) {
     const auto names = axes_of(family);
     if (family == StageShape::merged_cells)
         return {{"batch", "head", "query", "key"}, {ours.shape[b], 1, ours.shape[r], ours.shape[c]}};
-    return {{"batch", "head", std::string(name_of(names[2])), std::string(name_of(names.back()))},
+    return {{"batch", "head", std::string(name_of(names[2])),
+             has_one_row(family) ? "1" : std::string(name_of(names.back()))},
             {ours.shape[b], ours.shape[h], ours.shape[r], ours.shape[c]}};
 }
 
