@@ -69,7 +69,7 @@ class Writer {
     }
     /// What tells numbers on the way of one row of a step from those of another: "head 1, shiny"; or nothing.
     void scope(std::string of) { scope_ = std::move(of); }
-    std::string scoped(std::string name) const { return scope_.empty() ? name : name + ", " + scope_; }
+    std::string scoped(const std::string& name) const { return scope_.empty() ? name : name + ", " + scope_; }
     Step& step() { return *step_; }
     void why(std::string text) { step_->why = std::move(text); }
     /// The number of a stage and its calculation.

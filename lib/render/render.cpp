@@ -12,7 +12,7 @@ std::unique_ptr<Sink> tensors(Output& output, const RenderOptions& options) {
     return make_tensors(format, output, options.squeeze);
 }
 
-constexpr bool binary = true, text = false, cut = true, whole = false, several = true, one = false;
+constexpr bool binary = true, readable = false, cut = true, whole = false, several = true, one = false;
 
 /// THE TABLE of formats, in the order of Format.
 constexpr std::array<FormatRow, 10> format_rows{{
@@ -20,7 +20,7 @@ constexpr std::array<FormatRow, 10> format_rows{{
      "text",
      {"txt", "text"},
      {"plain", "table"},
-     text,
+     readable,
      cut,
      several,
      labelled | obeys_top,
@@ -29,7 +29,7 @@ constexpr std::array<FormatRow, 10> format_rows{{
      "json",
      {"json"},
      {},
-     text,
+     readable,
      whole,
      several,
      obeys_nonfinite | obeys_squeeze | obeys_compact | obeys_ascii,
@@ -38,13 +38,13 @@ constexpr std::array<FormatRow, 10> format_rows{{
      "ndjson",
      {"ndjson", "jsonl"},
      {"jsonl", "jsonlines"},
-     text,
+     readable,
      whole,
      several,
      obeys_nonfinite | obeys_ascii,
      make_ndjson},
-    {Format::csv, "csv", {"csv"}, {}, text, whole, one, obeys_nonfinite | obeys_ascii, make_csv},
-    {Format::torch, "torch", {}, {"pytorch", "pt"}, text, whole, one, obeys_squeeze, make_torch},
+    {Format::csv, "csv", {"csv"}, {}, readable, whole, one, obeys_nonfinite | obeys_ascii, make_csv},
+    {Format::torch, "torch", {}, {"pytorch", "pt"}, readable, whole, one, obeys_squeeze, make_torch},
     {Format::npz, "npz", {"npz"}, {"numpy"}, binary, whole, one, obeys_squeeze, tensors<Format::npz>},
     {Format::npy, "npy", {"npy"}, {}, binary, whole, one, obeys_squeeze, tensors<Format::npy>},
     {Format::safetensors,
@@ -56,8 +56,8 @@ constexpr std::array<FormatRow, 10> format_rows{{
      one,
      obeys_squeeze,
      tensors<Format::safetensors>},
-    {Format::md, "md", {"md"}, {"markdown"}, text, cut, several, labelled, make_markdown},
-    {Format::tex, "tex", {"tex"}, {"latex"}, text, cut, one, labelled | obeys_compact, make_latex},
+    {Format::md, "md", {"md"}, {"markdown"}, readable, cut, several, labelled, make_markdown},
+    {Format::tex, "tex", {"tex"}, {"latex"}, readable, cut, one, labelled | obeys_compact, make_latex},
 }};
 
 constexpr bool formats_are_in_order() {

@@ -36,9 +36,8 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
         for (Index b = 0; b < plan.batch; ++b)
             for (Index h = 0; h < plan.heads; ++h)
                 for (Index i = 0; i < rows; ++i)
-                    *out->row(b, h, i) =
-                        ops::log_of_sum(scores.row(b, h, i), plan.keys,
-                                        plan.sinks.empty() ? minus_infinity : plan.sinks[idx(h)]);
+                    *out->row(b, h, i) = ops::log_of_sum(scores.row(b, h, i), plan.keys,
+                                                         plan.sinks.empty() ? -HUGE_VAL : plan.sinks[idx(h)]);
         w.take(Stage::lse, [&] { return Held(out); });
     };
     const auto read_by = [&](Stage s) {

@@ -7,8 +7,6 @@ namespace {
 
 constexpr Index blocks_of_a_job = 16;
 
-using blocking::block, blocking::unit;
-
 }  // namespace
 
 template <class T>
@@ -16,9 +14,9 @@ Packs<T>::Packs(const Operands<T>& operands, Arena& arena, bool one_head)
     : operands_(operands),
       plan_(operands.plan),
       kernel_(kernels::table<T>()),
-      unit_size_(unit * plan_.dim),
-      block_size_(block * blocking::filled(plan_.value_dim)),
-      blocks_(blocking::parts(plan_.keys, block)),
+      unit_size_(blocking::unit * plan_.dim),
+      block_size_(blocking::block * blocking::filled(plan_.value_dim)),
+      blocks_(blocking::parts(plan_.keys, blocking::block)),
       capacity_(one_head
                     ? 1
                     : blocking::packed_heads(plan_.batch * plan_.kv_heads,
@@ -48,12 +46,13 @@ void Packs<T>::hold(const KeyHead& head) {
 template <class T>
 void Packs<T>::pack(const KeyHead& head, Index place, Index first_block, Index end_block, bool with_values) {
     for (Index b = first_block; b < end_block; ++b) {
-        for (Index k0 = b * block; k0 < std::min((b + 1) * block, plan_.keys); k0 += unit)
+        for (Index k0 = b * blocking::block; k0 < std::min((b + 1) * blocking::block, plan_.keys);
+             k0 += blocking::unit)
             kernel_.pack_rows(operands_.keys.row(head.batch, head.head, k0), operands_.keys.token,
                               keys_of_unit(k0), plan_.dim,
-                              keys_ + (place * blocks_ * 2 + k0 / unit) * unit_size_);
+                              keys_ + (place * blocks_ * 2 + k0 / blocking::unit) * unit_size_);
         if (!with_values) continue;
-        const Index k0 = b * block, n = std::min(block, plan_.keys - k0);
+        const Index k0 = b * blocking::block, n = std::min(blocking::block, plan_.keys - k0);
         kernel_.pack_columns(operands_.values.row(head.batch, head.head, k0), operands_.values.token,
                              plan_.value_dim, n, values_ + (place * blocks_ + b) * block_size_);
     }
@@ -62,9 +61,9 @@ void Packs<T>::pack(const KeyHead& head, Index place, Index first_block, Index e
 template <class T>
 void Packs<T>::scores(Index place, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m,
                       Index chain) const {
-    for (Index u0 = k0 / unit * unit; u0 < k1; u0 += unit) {
-        const T* packed = keys_ + (place * blocks_ * 2 + u0 / unit) * unit_size_;
-        const Index begin = std::max(k0, u0), end = std::min(k1, u0 + unit);
+    for (Index u0 = k0 / blocking::unit * blocking::unit; u0 < k1; u0 += blocking::unit) {
+        const T* packed = keys_ + (place * blocks_ * 2 + u0 / blocking::unit) * unit_size_;
+        const Index begin = std::max(k0, u0), end = std::min(k1, u0 + blocking::unit);
         for (Index from = 0; from < plan_.dim; from += chain)
             kernel_.multiply_packed(
                 a + from, lda, packed, c + (begin - k0), ldc, m,
@@ -76,10 +75,11 @@ void Packs<T>::scores(Index place, Index k0, Index k1, const T* a, Index lda, T*
 template <class T>
 void Packs<T>::add_values(Index place, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
                           Index m) const {
-    const Index b = k0 / block, depth = std::min(block, plan_.keys - b * block);
-    kernel_.multiply_packed(weights, stride, values_ + (place * blocks_ + b) * block_size_, c, ldc, m,
-                            kernels::Part::of_depth(plan_.value_dim, depth, k0 - b * block, k1 - b * block),
-                            true);
+    const Index b = k0 / blocking::block, depth = std::min(blocking::block, plan_.keys - b * blocking::block);
+    kernel_.multiply_packed(
+        weights, stride, values_ + (place * blocks_ + b) * block_size_, c, ldc, m,
+        kernels::Part::of_depth(plan_.value_dim, depth, k0 - b * blocking::block, k1 - b * blocking::block),
+        true);
 }
 
 template class Packs<float>;

@@ -51,7 +51,7 @@ class LatexSink : public TableSink {
     /// A number in mathematics: a minus that is one, 10 to a power, ∞, the mark of a small one.
     static std::string value(const TableCell& c) {
         if (c.hidden) return "\\cdot";
-        const std::string text(c.text);
+        std::string text(c.text);
         if (const std::size_t mark = text.find('~'); mark != std::string::npos)
             return text.substr(0, mark) + "{\\sim}" + text.substr(mark + 1);
         if (text.ends_with("inf")) return text.starts_with("-") ? "-\\infty" : "\\infty";
