@@ -230,9 +230,9 @@ Line& Writer::keep(Line line) {
     return step_->lines.back();
 }
 
-Expr Writer::between(std::string label, std::string place, Expr expression, std::string note) {
+Expr Writer::between(std::string label, const std::string& place, Expr expression, std::string note) {
     Expr out = number(evaluate(expression));
-    out.place = scoped(std::move(place));
+    out.place = scoped(place);
     out.hidden_with = step_->stage;
     Line line;
     line.label = std::move(label);

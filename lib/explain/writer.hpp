@@ -75,7 +75,7 @@ class Writer {
     /// The number of a stage and its calculation.
     Line& result(const Cell& cell, std::string label, std::optional<Expr> expression, std::string note = {});
     /// A number on the way to it; returns it for use in what follows. Its place is `place` in its scope.
-    Expr between(std::string label, std::string place, Expr expression, std::string note = {});
+    Expr between(std::string label, const std::string& place, Expr expression, std::string note = {});
     /// The same where the step does not have it yet: a number is known by its label and the cell it is of.
     Expr between_once(const Cell& of, const std::string& label, const std::function<Expr()>& expression);
     /// Calls f(k) for columns, some in the middle left out where they are many.
