@@ -197,6 +197,9 @@ std::optional<WholeStage> own_stage(GivenArray array, Stage stage) {
     WholeStage out;
     out.stage = stage;
     Shape shape = array.shape;
+    // NDJSON has a row of all tokens.
+    if (has_one_row(info_of(stage).shape) && shape.size() == 4 && shape[2] == 1 && array.axes.empty())
+        shape.erase(shape.begin() + 2);
     out.by_column = info_of(stage).shape == StageShape::per_key &&
                     (shape.size() > 3 ||
                      std::find(array.axes.begin(), array.axes.end(), name_of(Axis::dim)) != array.axes.end());

@@ -487,7 +487,7 @@ def by_request(b):
             b.diff("wrong.json", beside, "--stages", "output", status=0)
     # A part of a stage that has a number for each token.
     b.run("run", ours, "--stages", "lse,output", "-o", "whole.json")
-    for suffix in ("json", "csv", "npz"):
+    for suffix in ("json", "ndjson", "csv", "npz"):
         b.run("run", ours, "--stages", "lse,output", "--rows", "1,3", "--heads", "0,2", "-o", f"rows.{suffix}")
         for beside in (ours, "whole.json"):
             found = b.diff(f"rows.{suffix}", beside, "--atol", "0", "--rtol", "0", status=0)
@@ -501,7 +501,7 @@ def by_column(b):
     document = {"variant": "delta", "dtype": "float64", "queries": q.tolist(), "keys": k.tolist(), "values": v.tolist()}
     for decay, beta in ((-rng.random((2, 2, 4, 3)), rng.random((2, 2, 4, 3))), (-rng.random((2, 2, 4)), rng.random((2, 2, 4)))):
         ours = b.write("my.json", {**document, "decay": decay.tolist(), "beta": beta.tolist()})
-        for suffix in ("json", "npz", "csv"):
+        for suffix in ("json", "ndjson", "npz", "csv"):
             b.run("run", ours, "-o", f"whole.{suffix}")
             b.run("run", ours, "--cols", "1:3", "-o", f"part.{suffix}")
         for name, array in (("decay", decay), ("beta", beta)):
@@ -509,14 +509,14 @@ def by_column(b):
             at = (1, 0, 2, 1)[:array.ndim]
             wrong[at] += 0.5
             given = {"decay": decay, "beta": beta, name: wrong}
-            for beside in (ours, "whole.json", "whole.npz"):
+            for beside in (ours, "whole.json", "whole.ndjson", "whole.npz"):
                 found = b.diff(b.arrays("wrong.json", given), beside, status=1)
                 b.report.equal(f"the place of {name} {array.ndim} beside {beside}", (stage(found, name)["at"], stage(found, name)["first_at"]), (list(at), list(at)))
                 part = {n: a[:, :, 1:3] for n, a in given.items()}
                 found = b.diff(b.arrays("wrong.json", part), beside, "--cols", "1:3", status=1)
                 b.report.equal(f"in a part of {name} {array.ndim} beside {beside}", stage(found, name)["at"], [*at[:2], 1, *at[3:]])
-        for suffix in ("json", "npz", "csv"):
-            for beside in (ours, "whole.json", "whole.npz"):
+        for suffix in ("json", "ndjson", "npz", "csv"):
+            for beside in (ours, "whole.json", "whole.ndjson", "whole.npz"):
                 b.diff(f"part.{suffix}", beside, "--atol", "0", "--rtol", "0", status=0)
 
 
