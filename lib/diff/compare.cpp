@@ -274,7 +274,8 @@ class Comparer {
         }
         read_as_ours(*a->array, ours_);
         common_ = true;
-        auto part = cut_alike(*mine, ours_, *a->array, theirs_.dump ? theirs_.dump->selection : Selection{});
+        static const Dump none;
+        auto part = cut_alike(*mine, ours_, *a->array, theirs_.dump ? *theirs_.dump : none);
         if (ours_.decimals && a->array->type == Element::float32) {
             if (!part) part = *mine;
             narrow(part->values);
@@ -311,15 +312,18 @@ class Comparer {
         const auto mean = mean_of_weights(ours_);
         if (!mean || !fits(array, *mean, 1, Layout::unknown)) return false;
         StageComparison c = begun(std::string(mean_name), array);
+        c.stage = Stage::mean_weights;
         c.shape = {mean->shape[0], mean->shape[2], mean->shape[3]};
         c.axes = {"batch", "query", "key"};
-        const auto aligned = align(std::move(array), *mean, 1, Layout::unknown);
+        auto aligned = align(std::move(array), *mean, 1, Layout::unknown);
         measure(c, {aligned->stage.values, mean->values, aligned->stage.half_unit}, true, out_.tolerance);
         if (name != mean_name)
             out_.notes.push_back(name + ": theirs " + to_string(c.their_shape) +
                                  " is one matrix for all heads: compared with mean_weights, the mean of ours "
                                  "over heads");
         say_digits(c);
+        aligned->stage.stage = Stage::mean_weights;
+        out_.theirs.push_back(std::move(aligned->stage));
         push(std::move(c));
         return true;
     }

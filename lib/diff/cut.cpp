@@ -58,16 +58,16 @@ const List& places_on(const GivenArray& theirs, StageShape family, std::size_t k
 }
 
 /// The numbers of a stage's axis that a selection of the axis leaves.
-List numbers_left(const List& selected, Counted counted, const Ours& ours, Index length) {
+List numbers_left(const List& selected, Counted counted, Index heads, const TraceAxes& axes, Index length) {
     List out;
     for (const Index k : selected) {
         if (counted == Counted::as_said) {
             out.push_back(k);
         } else if (counted == Counted::kv_heads) {
-            const Index group = std::max<Index>(ours.heads / std::max<Index>(length, 1), 1);
-            out.push_back(ours.axes.kv_interleaved ? k / group : k % std::max<Index>(length, 1));
-        } else if (k >= ours.axes.cached_keys && k - ours.axes.cached_keys < length) {
-            out.push_back(k - ours.axes.cached_keys);
+            const Index group = std::max<Index>(heads / std::max<Index>(length, 1), 1);
+            out.push_back(axes.kv_interleaved ? k / group : k % std::max<Index>(length, 1));
+        } else if (k >= axes.cached_keys && k - axes.cached_keys < length) {
+            out.push_back(k - axes.cached_keys);
         }
     }
     std::sort(out.begin(), out.end());
@@ -133,7 +133,7 @@ std::optional<WholeStage> cut_by(const WholeStage& stage, const Ours& ours,
 }
 
 std::array<std::optional<List>, 4> wanted_of(const WholeStage& stage, const Ours& ours,
-                                             const Selection& selection) {
+                                             const Selection& selection, const TraceAxes& how) {
     std::array<std::optional<List>, 4> wanted;
     const auto axes = axes_of_selection(stage.family());
     for (std::size_t a = 0; a < 4; ++a) {
@@ -141,7 +141,7 @@ std::array<std::optional<List>, 4> wanted_of(const WholeStage& stage, const Ours
         if (!part) continue;
         const List* have = find_axis(ours.selection, axes[a].name);
         if (have && *have == *part) continue;  // ours is that part already
-        wanted[a] = numbers_left(*part, axes[a].counted, ours, stage.shape[a]);
+        wanted[a] = numbers_left(*part, axes[a].counted, ours.heads, how, stage.shape[a]);
     }
     return wanted;
 }
@@ -149,8 +149,9 @@ std::array<std::optional<List>, 4> wanted_of(const WholeStage& stage, const Ours
 }  // namespace
 
 std::optional<WholeStage> cut_alike(const WholeStage& stage, const Ours& ours, const GivenArray& theirs,
-                                    const Selection& selection) {
-    std::array<std::optional<List>, 4> wanted = wanted_of(stage, ours, selection);
+                                    const Dump& dump) {
+    std::array<std::optional<List>, 4> wanted =
+        wanted_of(stage, ours, dump.selection, ours.axes.known ? ours.axes : dump.axes);
     const bool placed = std::any_of(theirs.places.begin(), theirs.places.end(),
                                     [](const List& places) { return !places.empty(); });
     for (std::size_t a = 0; placed && a < 4; ++a)
@@ -160,7 +161,8 @@ std::optional<WholeStage> cut_alike(const WholeStage& stage, const Ours& ours, c
 
 void cut(Ours& ours, const Selection& selection) {
     for (WholeStage& stage : ours.stages)
-        if (auto part = cut_by(stage, ours, wanted_of(stage, ours, selection))) stage = std::move(*part);
+        if (auto part = cut_by(stage, ours, wanted_of(stage, ours, selection, ours.axes)))
+            stage = std::move(*part);
     if (const List* heads = find_axis(selection, "head")) ours.heads = static_cast<Index>(heads->size());
     for (const AxisPart& part : selection)
         if (!find_axis(ours.selection, part.axis)) ours.selection.push_back(part);
@@ -170,7 +172,7 @@ Selection selection_by_places(const Layer& theirs, const Plan& plan) {
     struct PlanAxis {
         const char* name;
         Index length;
-        const List* places = nullptr;
+        std::optional<List> places{};
     };
     std::array<PlanAxis, 4> axes{
         {{"batch", plan.batch}, {"head", plan.heads}, {"query", plan.queries}, {"key", plan.keys}}};
@@ -184,7 +186,7 @@ Selection selection_by_places(const Layer& theirs, const Plan& plan) {
             for (PlanAxis& axis : axes) {
                 if (std::string_view(axis.name) != of_stage[k].name) continue;
                 if (places.back() >= axis.length || (axis.places && *axis.places != places)) return {};
-                axis.places = &places;
+                axis.places = places;
             }
         }
     }

@@ -7,10 +7,10 @@
 
 namespace attn {
 
-/// Our stage cut to what their array holds of it, by the numbers of its cells (`places`) or by `selection`,
-/// which is what their whole file holds. Nothing: it is not cut, or they hold what ours does not.
+/// Our stage cut to what their array holds of it, by the numbers of its cells (`places`) or by the selection
+/// of `dump`, which is what their whole file holds. Nothing: it is not cut, or they hold what ours does not.
 std::optional<WholeStage> cut_alike(const WholeStage& stage, const Ours& ours, const GivenArray& theirs,
-                                    const Selection& selection);
+                                    const Dump& dump);
 
 /// All of ours cut by a selection. \throws Error (exit 2): a stage that it cannot be said of
 void cut(Ours& ours, const Selection& selection);

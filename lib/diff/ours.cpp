@@ -39,7 +39,7 @@ Ours computed(const Plan& plan, std::vector<std::string>& warnings) {
             ours.stages.push_back(std::move(*stage));
     }
     ours.selection = selection_of(plan);
-    ours.axes = {plan.kv_interleaved, plan.past};
+    ours.axes = {true, plan.kv_interleaved, plan.past};
     sort(ours.stages);
     return ours;
 }

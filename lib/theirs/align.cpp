@@ -218,6 +218,7 @@ std::optional<WholeStage> own_stage(GivenArray array, Stage stage) {
     if (family == StageShape::states && shape.size() == 5)
         shape = {shape[0], shape[1], shape[2] * shape[3], shape[4]};
     if (has_one_row(family) && shape.size() == 3) shape.push_back(1);
+    if (has_one_row(family) && shape.size() == 4 && shape[2] == 1) std::swap(shape[2], shape[3]);
     if (merged && shape.size() <= 3) {
         while (shape.size() < 3) shape.insert(shape.begin(), 1);
         shape.insert(shape.begin() + 1, 1);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "lib/input/read_tensor.hpp"
+#include "lib/plan/stage.hpp"
 
 namespace attn {
 namespace {

@@ -30,6 +30,7 @@ void read_about(const Value& root, Dump& dump) {
     read_selection(root, dump);
     const Value* plan = object_in(root, "plan");
     if (!plan) return;
+    dump.axes.known = true;
     if (const Value* cached = plan->find("cached_keys")) dump.axes.cached_keys = cached->integer;
     const Value* kv = object_in(*plan, "kv_heads");
     const Value* order = kv ? kv->find("order") : nullptr;

@@ -40,6 +40,7 @@ using Selection = std::vector<AxisPart>;
 
 /// How a trace's stages lie that are not by query heads and given keys, as far as its plan says it.
 struct TraceAxes {
+    bool known = false;          ///< a file says it (CSV does not)
     bool kv_interleaved = true;  ///< query head h reads kv head h / group; else h mod kv heads
     Index cached_keys = 0;
 };

@@ -165,7 +165,8 @@ TEST_CASE("ours is cut as the selection or the cells of theirs say") {
     for (int h = 0; h < 2; ++h)
         for (int r = 0; r < 3; ++r) keys.values.push_back(10 * h + r);
     const GivenArray plain;
-    const Selection part{{"head", {2, 3}}, {"query", {1}}};
+    Dump part;
+    part.selection = {{"head", {2, 3}}, {"query", {1}}};
     const auto cut_queries = cut_alike(queries, ours, plain, part);
     REQUIRE(cut_queries);
     CHECK(cut_queries->shape == Shape{1, 2, 1, 1});
@@ -173,10 +174,13 @@ TEST_CASE("ours is cut as the selection or the cells of theirs say") {
     const auto cut_keys = cut_alike(keys, ours, plain, part);  // heads 2 and 3 read kv head 1
     REQUIRE(cut_keys);
     CHECK(cut_keys->values == std::vector<double>{10, 11, 12});
-    ours.axes.kv_interleaved = false;  // and the heads 2 and 3 read kv heads 0 and 1
+    ours.axes = {true, false, 0};  // and the heads 2 and 3 read kv heads 0 and 1
     CHECK_FALSE(cut_alike(keys, ours, plain, part));
-    ours.axes = {true, 1};  // one cached key: key 2 is the new key 1
-    const auto new_key = cut_alike(keys, ours, plain, {{"key", {0, 2}}});
+    Dump columns;  // one cached key: key 2 is the new key 1
+    columns.selection = {{"key", {0, 2}}};
+    columns.axes = {true, true, 1};
+    ours.axes = {};  // ours does not say it, theirs does
+    const auto new_key = cut_alike(keys, ours, plain, columns);
     REQUIRE(new_key);
     CHECK(new_key->values == std::vector<double>{1, 11});
     GivenArray cells;

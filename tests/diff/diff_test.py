@@ -389,6 +389,14 @@ def parts(b):
             for beside in ("my.json", *(f"whole.{g}" for g in formats)):
                 b.diff(f"part.{f}", beside, "--atol", "0", "--rtol", "0", status=0)
         b.diff("part.csv", "part.json", status=0)
+    # A number for each query or key, and the mean over heads, which are made on request.
+    b.write("more.json", {**document, "sinks": [0.1, 0.2, 0.3]})
+    for flags in (("--rows", "1,3"), ("--rows", "2", "--heads", "1"), ("--cols", "1:4"), ("--batch", "0", "--rows", "0:3")):
+        for f in formats:
+            b.run("run", "more.json", "--stages", "lse,weights,mean_weights", "-o", f"all.{f}")
+            b.run("run", "more.json", "--stages", "lse,weights,mean_weights", *flags, "-o", f"piece.{f}")
+            for beside in ("more.json", f"all.{f}", "all.json"):
+                b.diff(f"piece.{f}", beside, *(("--stages", "lse,weights") if "--heads" in flags and beside != "more.json" else ()), status=0)
     # The decimals of a CSV file read back as float32 on either side.
     b.write("narrow.json", {**document, "dtype": "float32"})
     for f in formats:
