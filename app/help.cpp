@@ -9,7 +9,7 @@
 namespace attn {
 namespace {
 
-constexpr int columns = 80;
+constexpr int help_columns = 80;
 constexpr std::size_t text_column = 22, command_column = 14;
 
 constexpr std::array<std::string_view, 6> topics{"what is shown",      "when numbers are equal",
@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 6> topics{"what is shown",      "when num
 
 /// "  first    text", the text broken into lines from `column` on.
 std::string entry(const std::string& first, std::string_view text, std::size_t column) {
-    std::string lines = wrapped(text, columns, column);
+    std::string lines = wrapped(text, help_columns, column);
     std::string lead = "  " + first;
     if (lead.size() + 2 > column) return lead + "\n" + lines;
     lead.resize(column, ' ');
