@@ -102,7 +102,8 @@ std::vector<Index> Replay::rows_of(const Deviation& d, const Slice& slice) const
     if (slice.rows.empty() || d.plan.state) return counted(n);
     if (d.quirks.weights_transposed || d.quirks.along == Along::queries) return counted(n);
     if (d.quirks.merge != HeadLayout::flat) return slice.rows;
-    std::vector<Index> rows;  // a merged row holds the contexts heads * r ... of [head, query]
+    std::vector<Index> rows = slice.rows;  // the mean over heads is of these
+    // A merged row holds the contexts heads * r ... of [head, query].
     for (const Index r : slice.rows)
         for (Index k = 0; k < d.plan.heads; ++k) rows.push_back((r * d.plan.heads + k) % n);
     std::sort(rows.begin(), rows.end());
