@@ -3,24 +3,15 @@
 #include <cmath>
 
 #include "lib/render/comparisons/diff.hpp"
+#include "lib/render/json_text.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
 namespace {
 
-std::string number(double value) {
-    std::string out;
-    append_number(out, value, NonFinite::string);
-    return out;
-}
-
-/// As short as its type allows; a number that is not of that type in full.
+/// A number of somebody's type: as short as a float32 allows, in full for every other one.
 std::string number(double value, Element type) {
-    const auto narrow = static_cast<float>(value);
-    if (type != Element::float32 || static_cast<double>(narrow) != value) return number(value);
-    std::string out;
-    append_number(out, narrow, NonFinite::string);
-    return out;
+    return json_number(value, type == Element::float32 ? DType::float32 : DType::float64);
 }
 
 template <class T>
@@ -29,13 +20,7 @@ std::string or_null(const std::optional<T>& value) {
     if constexpr (std::is_same_v<T, bool>)
         return *value ? "true" : "false";
     else
-        return number(*value);
-}
-
-std::string strings(const std::vector<std::string>& texts) {
-    std::string out;
-    for (const std::string& text : texts) out += (out.empty() ? "" : ", ") + json_string(text);
-    return "[" + out + "]";
+        return json_number(*value);
 }
 
 /// Where numbers differ: the first in order, and rows, heads, columns, items as flags take them.
@@ -50,7 +35,7 @@ std::string differing(const StageComparison& c, const DiffPart& part) {
     }
     if (!axes.empty()) out += ", \"differ_in\": {" + axes + "}";
     const std::vector<std::string> words = where_words(c.where, c.shape, c.axes);
-    if (!words.empty()) out += ", \"where\": " + strings(words);
+    if (!words.empty()) out += ", \"where\": " + json_strings(words);
     return out;
 }
 
@@ -65,7 +50,7 @@ std::string stage_json(const StageComparison& c, const DiffPart& part) {
         return out + ", \"max_abs\": null, \"at\": null, \"theirs\": null, \"ours\": null, " +
                "\"needed_atol\": null, \"new_error\": " + or_null(c.new_error) +
                ", \"shape\": " + to_string(c.shape) + ", \"their_shape\": " + to_string(c.their_shape) + "}";
-    out += ", \"max_abs\": " + number(c.largest) + ", \"at\": " + to_string(c.at) +
+    out += ", \"max_abs\": " + json_number(c.largest) + ", \"at\": " + to_string(c.at) +
            ", \"theirs\": " + number(c.theirs, c.their_type.value_or(Element::float64)) +
            ", \"ours\": " + number(c.ours, part.our_type) + ", \"needed_atol\": " + or_null(c.needed_atol);
     if (part.comparison.tolerance.ulp) out += ", \"needed_ulp\": " + or_null(c.needed_ulp);
@@ -78,9 +63,9 @@ std::string stage_json(const StageComparison& c, const DiffPart& part) {
 }
 
 std::string cause_json(const Cause& cause) {
-    std::string out = "{\"id\": " + json_string(cause.id) + ", \"fits\": " + strings(cause.fits) +
+    std::string out = "{\"id\": " + json_string(cause.id) + ", \"fits\": " + json_strings(cause.fits) +
                       ", \"hint\": " + json_string(cause.hint);
-    if (!cause.with.empty()) out += ", \"with\": " + strings(cause.with);
+    if (!cause.with.empty()) out += ", \"with\": " + json_strings(cause.with);
     return out + "}";
 }
 
@@ -97,8 +82,8 @@ std::string list_of(const std::vector<std::string>& items, const std::string& in
 std::string members(const DiffPart& part, const std::string& indent) {
     const Comparison& c = part.comparison;
     std::string out = indent + "\"equal\": " + (c.equal() ? "true" : "false") + ",\n";
-    out += indent + "\"tolerance\": {\"atol\": " + number(c.tolerance.atol) +
-           ", \"rtol\": " + number(c.tolerance.rtol) +
+    out += indent + "\"tolerance\": {\"atol\": " + json_number(c.tolerance.atol) +
+           ", \"rtol\": " + json_number(c.tolerance.rtol) +
            (c.tolerance.ulp ? ", \"ulp\": " + std::to_string(*c.tolerance.ulp) : "") + "},\n";
     std::vector<std::string> stages, causes;
     for (const StageComparison& s : c.stages) stages.push_back(stage_json(s, part));
@@ -108,9 +93,9 @@ std::string members(const DiffPart& part, const std::string& indent) {
            ",\n";
     out += indent + "\"causes\": " + list_of(causes, indent) + ",\n";
     out += indent + "\"tried\": " + std::to_string(part.causes.tried) + ",\n";
-    out += indent + "\"findings\": " + strings(part.causes.findings) + ",\n";
-    out += indent + "\"not_compared\": " + strings(c.not_compared) + ",\n";
-    return out + indent + "\"notes\": " + strings(c.notes) + "\n";
+    out += indent + "\"findings\": " + json_strings(part.causes.findings) + ",\n";
+    out += indent + "\"not_compared\": " + json_strings(c.not_compared) + ",\n";
+    return out + indent + "\"notes\": " + json_strings(c.notes) + "\n";
 }
 
 std::string first_of(const DiffReport& report) {
@@ -128,7 +113,7 @@ std::string report_members(const DiffReport& report, const std::string& indent) 
     if (report.parts.size() == 1 && report.missing.empty()) return members(report.parts[0], indent);
     std::string out = indent + "\"equal\": " + (report.equal() ? "true" : "false") + ",\n" + indent +
                       "\"first\": " + first_of(report) + ",\n" + indent +
-                      "\"missing\": " + strings(report.missing) + ",\n" + indent + "\"layers\": [\n";
+                      "\"missing\": " + json_strings(report.missing) + ",\n" + indent + "\"layers\": [\n";
     for (std::size_t k = 0; k < report.parts.size(); ++k)
         out += indent + "  {\n" + indent + "    \"name\": " + json_string(report.parts[k].comparison.name) +
                ",\n" + members(report.parts[k], indent + "    ") + indent + "  }" +
@@ -177,7 +162,7 @@ std::string diff_json(const std::vector<DiffReport>& reports, const std::vector<
                  ",\n" + report_members(report, "      ") + "    }";
     }
     return std::string("{\n  \"equal\": ") + (equal ? "true" : "false") + ",\n  \"first\": " + first +
-           ",\n  \"missing\": " + strings(missing) + ",\n  \"files\": [\n" + files + "\n  ]\n}\n";
+           ",\n  \"missing\": " + json_strings(missing) + ",\n  \"files\": [\n" + files + "\n  ]\n}\n";
 }
 
 }  // namespace attn
