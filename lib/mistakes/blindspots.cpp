@@ -12,6 +12,9 @@ namespace {
 
 constexpr Index most_rows = 48;
 constexpr double weak = 1000, float32_rounding = 0x1p-24;
+/// Roundings of the largest number that a sum of float32 may be off: mistakes nearer than this are one to
+/// diff.
+constexpr double same_roundings = 16;
 
 /// The largest difference of two stages; infinite where NaN, infinities or widths differ.
 double difference(const Numbers4& a, const Numbers4& b) {
@@ -183,14 +186,15 @@ Blindspots blindspots_of(const Plan& plan) {
         out.mistakes.push_back(std::move(spot));
         made.push_back(std::move(numbers));
     }
-    // Two mistakes are one where some way of making each gives the same numbers.
+    // Two mistakes are one where some way of making each gives the same numbers to float32: an eps beside a
+    // norm is all that keeps them apart.
     out.nearest = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < made.size(); ++i)
         for (std::size_t j = 0; j < i; ++j) {
             double apart = std::numeric_limits<double>::infinity();
             for (const Held& a : made[i].last)
                 for (const Held& b : made[j].last) apart = std::min(apart, difference(*a, *b));
-            if (apart <= nothing) {
+            if (apart <= same_roundings * unit) {
                 out.mistakes[i].same_as.push_back(made[j].mistake->id);
             } else if (apart < out.nearest && !made[i].mistake->is_rounding() &&
                        !made[j].mistake->is_rounding()) {

@@ -24,7 +24,7 @@ struct Blindspot {
     std::string why;        ///< why it is not, as this input's own numbers are
     std::string cure;       ///< the smallest change that shows it
     std::vector<std::string> stages;   ///< unseen: stages that show it all the same
-    std::vector<std::string> same_as;  ///< mistakes before it that give the same numbers
+    std::vector<std::string> same_as;  ///< mistakes before it that give the same numbers to float32
 };
 
 struct Blindspots {

@@ -62,8 +62,9 @@ def main():
     report = Report()
     rng = random.Random(options.seed)
     documents = [generate.document(rng) for _ in range(count)]
-    with open(os.path.join(SOURCE, "tests", "data", "one_key_a_row.json"), encoding="utf-8") as file:
-        documents.append(json.load(file))
+    for kept in ("norms_of_one_number.json", "one_key_a_row.json"):
+        with open(os.path.join(SOURCE, "tests", "data", kept), encoding="utf-8") as file:
+            documents.append(json.load(file))
     run = subprocess.run([tool, "blindspots"], input="".join(json.dumps(d) + "\n" for d in documents), capture_output=True,
                          text=True, check=False)
     answers = [json.loads(line) for line in run.stdout.splitlines()]
