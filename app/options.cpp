@@ -6,6 +6,7 @@
 #include <CLI/Version.hpp>
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "app/flags.hpp"
 #include "app/option_values.hpp"

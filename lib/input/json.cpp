@@ -1,6 +1,7 @@
 // Reads JSON with nlohmann/json's event interface, all but its arrays of numbers (block.cpp); the only file
 // that includes it.
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 

@@ -1,5 +1,7 @@
 #include "lib/input/value.hpp"
 
+#include <algorithm>
+
 #include "lib/input/scan.hpp"
 
 namespace attn {

@@ -1,6 +1,7 @@
 // An explanation as Markdown with GitHub's mathematics, and as LaTeX: the same lines of mathematics in both.
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "lib/render/escape.hpp"
 #include "lib/render/explanations/explain.hpp"
