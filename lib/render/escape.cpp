@@ -201,6 +201,35 @@ std::string text_of_mathematics(std::string_view text, bool ascii) {
     return out;
 }
 
+std::string xml_text(std::string_view text) {
+    constexpr std::string_view acting_in_xml = "&<>\"'";
+    constexpr std::array<std::string_view, 5> references{"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"};
+    std::string out;
+    for (std::size_t at = 0; at < text.size();) {
+        const CodePoint c = decode_utf8(text, at);
+        const std::size_t found =
+            c.value < 0x80 ? acting_in_xml.find(static_cast<char>(c.value)) : std::string_view::npos;
+        if (found != std::string_view::npos)
+            out += references[found];
+        else if (c.value == 0xFFFE || c.value == 0xFFFF)
+            out += escape_of(c.value);
+        else
+            out += text.substr(at, c.size);
+        at += c.size;
+    }
+    return out;
+}
+
+std::string xml_in_ascii(std::string_view xml) {
+    std::string out;
+    for (std::size_t at = 0; at < xml.size();) {
+        const CodePoint c = decode_utf8(xml, at);
+        out += c.value < 0x80 ? std::string(1, static_cast<char>(c.value)) : code_of("&#x%X;", c.value);
+        at += c.size;
+    }
+    return out;
+}
+
 std::string csv_cell(std::string_view utf8, bool ascii) {
     std::string cell = ascii ? escaped(harmless(utf8)) : harmless(utf8);
     if (begins_formula(utf8)) cell.insert(cell.begin(), '\'');

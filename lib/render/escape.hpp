@@ -26,6 +26,12 @@ std::string latex_words(std::string_view text);
 /// no letter for (`ascii`: what is not ASCII) is U+....
 std::string text_of_mathematics(std::string_view text, bool ascii);
 
+/// Text, harmless() already, as XML and HTML have it, in elements and in attributes: what could begin markup
+/// is written as a reference; the two characters that XML has no place for (U+FFFE, U+FFFF) are \u....
+std::string xml_text(std::string_view text);
+/// The same XML in ASCII: references for what is not ASCII (XML 1.0 section 4.1).
+std::string xml_in_ascii(std::string_view xml);
+
 /// A cell of CSV (RFC 4180): harmless(), in quotes where it needs them. A cell that a spreadsheet could take
 /// for a formula (it begins with = + - @, a tab or a carriage return, full-width forms and leading spaces
 /// included) gets a ' in front. `ascii`: other characters are escaped (\u00fc).

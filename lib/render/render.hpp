@@ -77,6 +77,7 @@ struct RenderOptions {
     std::optional<Index> document;  ///< its number, where there are several
     bool heading = false;           ///< text, Markdown: a heading with the document's name
     std::string source_name;
+    bool sums = false;  ///< pictures: sum and entropy of each row
 };
 
 /// The sink that renders a run as `format`. `output` has to outlive it.
