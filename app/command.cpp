@@ -33,8 +33,12 @@ constexpr std::array blindspots_formats{CommandFormat{Format::text, obeys_width}
 constexpr std::array probe_formats{CommandFormat{Format::json, 0}, CommandFormat{Format::npz, 0},
                                    CommandFormat{Format::safetensors, 0}};
 
+constexpr std::array view_formats{
+    CommandFormat{Format::text, text_form | obeys_precision | obeys_sums | obeys_background},
+    CommandFormat{Format::svg, obeys_precision | obeys_ascii}};
+
 /// THE TABLE of commands, in the order of Command.
-constexpr std::array<CommandRow, 9> command_rows{{
+constexpr std::array<CommandRow, 10> command_rows{{
     {.command = Command::run,
      .name = "run",
      .summary = "compute documents; print or write every stage (the default)",
@@ -146,6 +150,22 @@ output. What an option makes the same is said on standard error.)",
      .writes = probe_formats,
      .several = true,
      .obey = done<probe_command>},
+    {.command = Command::view,
+     .name = "view",
+     .summary = "pictures of stages, on the terminal or as SVG",
+     .usage = "[OPTIONS] [FILE]         (FILE - or none: standard input)",
+     .examples = R"(  attn-calc view x.json                         the weights of all heads
+  attn-calc view x.json --stages scores,weights --heads 0
+  attn-calc view x.json -o weights.svg          for a paper
+  attn-calc view theirs.npy --tokens The,cat,sat   somebody else's weights)",
+     .about = R"(FILE is a document, a trace, or any numbers that diff reads: .npy, .npz,
+.safetensors, JSON, CSV, a printed tensor. Weights have the scale 0 to 1, all
+else a scale that is symmetric around 0. Without a colour of its own (--color,
+NO_COLOR) a cell has a shade. run -f svg draws all stages side by side.)",
+     .writes = view_formats,
+     .waits = true,
+     .several = true,
+     .obey = done<view_command>},
 }};
 
 constexpr bool commands_are_in_order() {

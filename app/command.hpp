@@ -9,7 +9,7 @@
 
 namespace attn {
 
-enum class Command { run, check, init, schema, convert, explain, diff, blindspots, probe };
+enum class Command { run, check, init, schema, convert, explain, diff, blindspots, probe, view };
 
 /// Commands as a set: a sum of these.
 constexpr unsigned bit(Command command) { return 1U << static_cast<unsigned>(command); }

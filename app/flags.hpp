@@ -49,6 +49,8 @@ enum Id {
     precision,
     squeeze,
     compact,
+    sums,
+    background,
     nonfinite,
     standalone,
     width,

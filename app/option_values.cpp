@@ -118,4 +118,14 @@ void append_stages(std::string_view text, std::vector<std::string>& stages, std:
     }
 }
 
+std::vector<std::string> list_value(std::string_view text) {
+    std::vector<std::string> out;
+    for (std::size_t from = 0;;) {
+        const std::size_t comma = std::min(text.find(',', from), text.size());
+        out.emplace_back(text.substr(from, comma - from));
+        if (comma == text.size()) return out;
+        from = comma + 1;
+    }
+}
+
 }  // namespace attn

@@ -35,4 +35,7 @@ Target target_value(std::string_view text, Command command);
 void append_stages(std::string_view text, std::vector<std::string>& stages,
                    std::string_view flag = "--stages");
 
+/// "a,b,c": what stands between commas, as it is.
+std::vector<std::string> list_value(std::string_view text);
+
 }  // namespace attn

@@ -237,6 +237,12 @@ Options convert(const Parsed& parsed, Options options) {
     options.squeeze = parsed.counts[squeeze] != 0;
     options.compact = parsed.counts[compact] != 0;
     options.ascii = parsed.counts[ascii] != 0;
+    options.sums = parsed.counts[sums] != 0;
+    if (given(background)) {
+        const auto asked = choice(background, {"dark", "light", "auto"});
+        if (asked < 2) options.background = static_cast<Background>(asked);
+    }
+    if (given(tokens) && options.command == Command::view) options.request.tokens = list_value(last(tokens));
     if (given(error_format)) options.messages = static_cast<Messages>(choice(error_format, {"text", "json"}));
     if (given(color)) options.colour = static_cast<When>(choice(color, {"auto", "always", "never"}));
     if (given(nonfinite))

@@ -20,6 +20,9 @@ enum class When { automatic, always, never };
 
 enum class Messages { text, json };
 
+/// The ground of a terminal.
+enum class Background { dark, light };
+
 /// Where a result goes. "-": standard output. No format: the one of standard output, or none is needed.
 struct Target {
     std::string path;
@@ -63,6 +66,8 @@ struct Options {
     bool precision_asked = false;
     NonFinite nonfinite = NonFinite::string;
     bool squeeze = false, compact = false, ascii = false;
+    bool sums = false;
+    std::optional<Background> background;  ///< empty: what the terminal says
     When colour = When::automatic;
     Messages messages = Messages::text;
     ExplainOptions explain;

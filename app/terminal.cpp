@@ -10,11 +10,22 @@
 namespace attn {
 namespace {
 
-constexpr int least_columns = 20, most_columns = 10'000, usual_columns = 80;
+constexpr int least_length = 20, most_length = 10'000, usual_columns = 80, usual_lines = 64;
 
 std::string_view environment(const char* name) {
     const char* value = std::getenv(name);
     return value ? value : std::string_view{};
+}
+
+/// A side of a terminal: what the environment says, then the terminal, then the usual one.
+int length_of(int descriptor, const char* variable, unsigned short winsize::*side, int usual) {
+    int length = 0;
+    const std::string_view set = environment(variable);
+    std::from_chars(set.data(), set.data() + set.size(), length);
+    winsize size{};
+    if (length <= 0 && is_terminal(descriptor) && ioctl(descriptor, TIOCGWINSZ, &size) == 0)
+        length = size.*side;
+    return length <= 0 ? usual : std::clamp(length, least_length, most_length);
 }
 
 }  // namespace
@@ -28,14 +39,12 @@ bool use_colour(int descriptor, When when) {
     return is_terminal(descriptor) && environment("TERM") != "dumb";
 }
 
-int columns_of(int descriptor) {
-    int columns = 0;
-    const std::string_view set = environment("COLUMNS");
-    std::from_chars(set.data(), set.data() + set.size(), columns);
-    winsize size{};
-    if (columns <= 0 && is_terminal(descriptor) && ioctl(descriptor, TIOCGWINSZ, &size) == 0)
-        columns = size.ws_col;
-    return columns <= 0 ? usual_columns : std::clamp(columns, least_columns, most_columns);
-}
+int columns_of(int descriptor) { return length_of(descriptor, "COLUMNS", &winsize::ws_col, usual_columns); }
+
+int lines_of(int descriptor) { return length_of(descriptor, "LINES", &winsize::ws_row, usual_lines); }
+
+Colours terminal_colours() { return colours_of(environment("TERM"), environment("COLORTERM")); }
+
+bool is_terminal_dark() { return has_dark_ground(environment("COLORFGBG")); }
 
 }  // namespace attn

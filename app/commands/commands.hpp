@@ -15,5 +15,6 @@ void explain_command(const Options& options, const Diagnostics& diagnostics);
 Exit diff_command(const Options& options, const Diagnostics& diagnostics);
 void blindspots_command(const Options& options, const Diagnostics& diagnostics);
 void probe_command(const Options& options, const Diagnostics& diagnostics);
+void view_command(const Options& options, const Diagnostics& diagnostics);
 
 }  // namespace attn

@@ -10,16 +10,6 @@
 namespace attn {
 namespace {
 
-void refuse_many(Format format, std::size_t documents) {
-    if (documents <= 1 || row_of(format).several) return;
-    std::string others;
-    for (const FormatRow& f : all_formats())
-        if (f.several) others += (others.empty() ? "" : ", ") + std::string(f.name);
-    fail_usage("the format " + std::string(name_of(format)) + " holds one document, and there are " +
-                   std::to_string(documents),
-               "formats that hold several: " + others);
-}
-
 void refuse_many_stages(Format format, const Plan& plan) {
     const auto shown =
         std::count_if(plan.stages.begin(), plan.stages.end(), [](const PlannedStage& s) { return s.shown; });
@@ -29,6 +19,16 @@ void refuse_many_stages(Format format, const Plan& plan) {
 }
 
 }  // namespace
+
+void refuse_many(Format format, std::size_t documents) {
+    if (documents <= 1 || row_of(format).several) return;
+    std::string others;
+    for (const FormatRow& f : all_formats())
+        if (f.several) others += (others.empty() ? "" : ", ") + std::string(f.name);
+    fail_usage("the format " + std::string(name_of(format)) + " holds one document, and there are " +
+                   std::to_string(documents),
+               "formats that hold several: " + others);
+}
 
 RenderOptions render_form(const Options& options, bool standard) {
     RenderOptions form;
@@ -41,6 +41,10 @@ RenderOptions render_form(const Options& options, bool standard) {
     form.precision_asked = options.precision_asked;
     form.width = options.width ? *options.width : columns_of(standard ? STDOUT_FILENO : -1);
     form.colour = standard ? use_colour(STDOUT_FILENO, options.colour) : options.colour == When::always;
+    form.colours = form.colour ? terminal_colours() : Colours::none;
+    form.dark = options.background ? *options.background == Background::dark : is_terminal_dark();
+    form.lines = lines_of(standard ? STDOUT_FILENO : -1);
+    form.sums = options.sums;
     return form;
 }
 

@@ -13,6 +13,9 @@ namespace attn {
 /// How a command writes a format on a target.
 RenderOptions render_form(const Options& options, bool standard);
 
+/// \throws Error (exit 2): the format holds one document, and there are more.
+void refuse_many(Format format, std::size_t documents);
+
 /// Opens every target. \throws Error: exit 2 for an output that is one of the files read, or binary on a
 /// terminal; exit 4
 std::vector<Destination> open_targets(const Options& options, const std::vector<Target>& targets);

@@ -1,24 +1,14 @@
-#include "lib/run/run.hpp"
-
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <optional>
 
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
-#include "app/progress.hpp"
-#include "app/tee.hpp"
-#include "app/terminal.hpp"
+#include "app/commands/compute.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
 namespace {
-
-constexpr double large_bytes = 100e6, bytes_of_number = 12;
 
 void list_stages(const std::vector<PlannedDocument>& documents) {
     std::string out;
@@ -42,66 +32,6 @@ void list_stages(const std::vector<PlannedDocument>& documents) {
     print_text(out);
 }
 
-std::string rounded_bytes(double bytes) {
-    char text[32];
-    const bool small = bytes < 1e6;
-    std::snprintf(text, sizeof text, "%.*f %s", bytes < 1e4 ? 1 : 0, bytes / (small ? 1e3 : 1e6),
-                  small ? "kB" : "MB");
-    return text;
-}
-
-/// A word of warning before a file that nobody may have meant to write.
-void announce_size(const Destination& to, const PlannedDocument& document, const Diagnostics& diagnostics) {
-    const double each =
-        is_binary(to.format) ? static_cast<double>(size_of(document.plan.dtype)) : bytes_of_number;
-    const double bytes = shown_elements(document.plan) * each;
-    if (!row_of(to.format).cut && bytes > large_bytes)
-        diagnostics.note(document.file + ": about " + rounded_bytes(bytes) +
-                         " follow; --stages, --rows and --heads write less");
-}
-
-void say_more(const PlannedDocument& document, double milliseconds, const Diagnostics& diagnostics) {
-    char text[128];
-    std::snprintf(text, sizeof text, ": %.3f ms, %d %s, about %s of memory, %.3g operations", milliseconds,
-                  document.plan.threads, document.plan.threads == 1 ? "worker" : "workers",
-                  rounded_bytes(static_cast<double>(document.plan.peak_bytes)).c_str(), document.plan.flops);
-    diagnostics.note(document.file + text);
-}
-
-/// Computes a document for all destinations: together those that take the same order of stages.
-void compute(std::vector<Destination>& destinations, const PlannedDocument& document, const Options& options,
-             const Diagnostics& diagnostics) {
-    using Clock = std::chrono::steady_clock;
-    const auto begin = Clock::now();
-    std::vector<Tee::Part> parts;
-    bool terminal = false;
-    for (Destination& to : destinations) {
-        if (to.closed) continue;
-        announce_size(to, document, diagnostics);
-        terminal = terminal || (to.standard && is_terminal(STDOUT_FILENO));
-        parts.push_back({&to, make_sink(to.format, *to.output, to.form)});
-    }
-    Computation computation(document.plan);
-    bool told = false;
-    for (Tee tee(parts); !tee.empty(); tee = Tee(parts)) {
-        std::optional<Progress> progress;
-        if (!options.quiet && !terminal && is_terminal(STDERR_FILENO)) progress.emplace(tee, document.plan);
-        try {
-            const std::vector<std::string> warnings =
-                computation.run(progress ? static_cast<Sink&>(*progress) : tee);
-            for (const std::string& warning : warnings)
-                if (!told) diagnostics.warning(document.file, warning);
-            told = true;
-        } catch (const ClosedPipe&) {  // the destinations know
-        }
-    }
-    for_open(destinations, [](Destination& to) {
-        if (to.standard && is_terminal(STDOUT_FILENO)) to.output->flush();
-    });
-    const std::chrono::duration<double, std::milli> time = Clock::now() - begin;
-    if (options.verbose) say_more(document, time.count(), diagnostics);
-}
-
 /// Whether nothing is written but tables: then rows that they leave out are not computed.
 bool writes_tables_only(const Options& options) {
     const auto is_cut = [&](const std::optional<Format>& f) {
@@ -122,7 +52,7 @@ void run_command(const Options& asked, const Diagnostics& diagnostics) {
     std::vector<Destination> destinations = open_destinations(options, documents);
     for (std::size_t k = 0; k < documents.size(); ++k) {
         turn_to(destinations, documents, k);
-        compute(destinations, documents[k], options, diagnostics);
+        compute(destinations, documents[k], options, diagnostics, make_sink);
     }
     commit_all(destinations);
 }

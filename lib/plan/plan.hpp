@@ -69,7 +69,9 @@ struct Request {
     std::optional<DType> dtype;
     std::optional<Index> max_memory;  ///< bytes
     int threads = 0;                  ///< 0: what the machine offers
-    std::optional<RowCut> cut_rows;   ///< no other rows are needed, unless `rows` asks for some
+    bool for_pictures = false;        ///< no stages: the last weights, or what comes nearest to them
+    std::optional<std::vector<std::string>> tokens;  ///< in place of the document's, for axes of that length
+    std::optional<RowCut> cut_rows;  ///< no other rows are needed, unless `rows` asks for some
 };
 
 /// A piece of a weight matrix or bias: rows (outputs) of one source tensor that land at columns of the whole.

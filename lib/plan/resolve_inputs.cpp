@@ -150,6 +150,15 @@ void resolve_tokens(Builder& b) {
     };
     const bool keys_are_embeddings =
         plan.key_input == plan.query_input && !plan.projected_given && plan.past == 0;
+    if (const auto& asked = b.request.tokens) {
+        const auto n = static_cast<Index>(asked->size());
+        if (n != plan.queries && n != plan.given_keys())
+            fail_usage("--tokens has " + std::to_string(n) + " tokens, but there are " +
+                       std::to_string(plan.queries) + " queries and " + std::to_string(plan.given_keys()) +
+                       " keys");
+        if (n == plan.queries) p.tokens = asked;
+        if (n == plan.given_keys()) p.key_tokens = asked;
+    }
     if (p.tokens) check(*p.tokens, "tokens", plan.queries, "queries");
     if (p.key_tokens) check(*p.key_tokens, "key_tokens", plan.given_keys(), "keys");
     plan.tokens_given = p.tokens.has_value();

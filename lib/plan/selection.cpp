@@ -72,6 +72,23 @@ void leave_out(const Plan& plan, const RowCut& cut, AxisSelection& rows) {
     rows.indices.erase(rows.indices.begin() + cut.first, rows.indices.end() - cut.last);
 }
 
+/// What is looked at first: the last weights; without any the last scores, then the last context or state.
+PlannedStage& choose_picture(Plan& plan) {
+    PlannedStage* best = nullptr;
+    int least = 0;
+    for (PlannedStage& s : plan.stages) {
+        const StageInfo& info = info_of(s.stage);
+        if (info.on_request) continue;
+        const int rank = info.phase == Phase::cells     ? is_weights(s.stage) ? 0 : 1
+                         : info.phase == Phase::context ? 2
+                                                        : 3;
+        if (best && rank > least) continue;
+        best = &s;
+        least = rank;
+    }
+    return *best;
+}
+
 void choose_stages(Plan& plan, const std::vector<std::string>& asked) {
     if (asked.empty()) {
         for (PlannedStage& s : plan.stages) s.shown = !info_of(s.stage).on_request;
@@ -128,7 +145,10 @@ AxisSelection select_axis(const std::optional<std::string>& asked, Index n,
 void resolve_selection(Builder& b) {
     Plan& plan = b.plan;
     const Request& r = b.request;
-    choose_stages(plan, r.stages);
+    if (r.for_pictures && r.stages.empty())
+        choose_picture(plan).shown = true;
+    else
+        choose_stages(plan, r.stages);
     plan.batch_shown = select_axis(r.batch, plan.batch, nullptr, {"--batch", "batch item", "batch items"});
     plan.heads_shown = select_axis(r.heads, plan.heads, nullptr, {"--heads", "head", "heads"});
     plan.kv_heads_shown.asked = plan.heads_shown.asked;

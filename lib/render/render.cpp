@@ -1,5 +1,6 @@
 #include "lib/render/render.hpp"
 
+#include "lib/render/pictures/svg.hpp"
 #include "lib/render/traces/trace_sinks.hpp"
 
 namespace attn {
@@ -12,16 +13,18 @@ std::unique_ptr<Sink> tensors(Output& output, const RenderOptions& options) {
     return make_tensors(format, output, options.squeeze);
 }
 
-constexpr bool binary = true, readable = false, cut = true, whole = false, several = true, one = false;
+constexpr bool binary = true, readable = false, cut = true, whole = false, bounded = true, grows = false,
+               several = true, one = false;
 
 /// THE TABLE of formats, in the order of Format.
-constexpr std::array<FormatRow, 10> format_rows{{
+constexpr std::array<FormatRow, 11> format_rows{{
     {Format::text,
      "text",
      {"txt", "text"},
      {"plain", "table"},
      readable,
      cut,
+     bounded,
      several,
      labelled | obeys_top,
      make_text},
@@ -31,6 +34,7 @@ constexpr std::array<FormatRow, 10> format_rows{{
      {},
      readable,
      whole,
+     grows,
      several,
      obeys_nonfinite | obeys_squeeze | obeys_compact | obeys_ascii,
      make_json},
@@ -40,24 +44,45 @@ constexpr std::array<FormatRow, 10> format_rows{{
      {"jsonl", "jsonlines"},
      readable,
      whole,
+     grows,
      several,
      obeys_nonfinite | obeys_ascii,
      make_ndjson},
-    {Format::csv, "csv", {"csv"}, {}, readable, whole, one, obeys_nonfinite | obeys_ascii, make_csv},
-    {Format::torch, "torch", {}, {"pytorch", "pt"}, readable, whole, one, obeys_squeeze, make_torch},
-    {Format::npz, "npz", {"npz"}, {"numpy"}, binary, whole, one, obeys_squeeze, tensors<Format::npz>},
-    {Format::npy, "npy", {"npy"}, {}, binary, whole, one, obeys_squeeze, tensors<Format::npy>},
+    {Format::csv, "csv", {"csv"}, {}, readable, whole, grows, one, obeys_nonfinite | obeys_ascii, make_csv},
+    {Format::torch, "torch", {}, {"pytorch", "pt"}, readable, whole, grows, one, obeys_squeeze, make_torch},
+    {Format::npz, "npz", {"npz"}, {"numpy"}, binary, whole, grows, one, obeys_squeeze, tensors<Format::npz>},
+    {Format::npy, "npy", {"npy"}, {}, binary, whole, grows, one, obeys_squeeze, tensors<Format::npy>},
     {Format::safetensors,
      "safetensors",
      {"safetensors"},
      {},
      binary,
      whole,
+     grows,
      one,
      obeys_squeeze,
      tensors<Format::safetensors>},
-    {Format::md, "md", {"md"}, {"markdown"}, readable, cut, several, labelled, make_markdown},
-    {Format::tex, "tex", {"tex"}, {"latex"}, readable, cut, one, labelled | obeys_compact, make_latex},
+    {Format::md, "md", {"md"}, {"markdown"}, readable, cut, bounded, several, labelled, make_markdown},
+    {Format::tex,
+     "tex",
+     {"tex"},
+     {"latex"},
+     readable,
+     cut,
+     bounded,
+     one,
+     labelled | obeys_compact,
+     make_latex},
+    {Format::svg,
+     "svg",
+     {"svg"},
+     {"picture"},
+     readable,
+     whole,
+     bounded,
+     one,
+     obeys_precision | obeys_ascii,
+     make_svg},
 }};
 
 constexpr bool formats_are_in_order() {

@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "lib/render/numbers/number.hpp"
+#include "lib/render/terminal.hpp"
 #include "lib/run/sink.hpp"
 
 namespace attn {
 
-enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors, md, tex };
+enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors, md, tex, svg };
 
 /// Which of RenderOptions have an effect: a sum of these.
 enum Obeyed : unsigned {
@@ -23,7 +24,9 @@ enum Obeyed : unsigned {
     obeys_width = 16,
     obeys_precision = 32,
     obeys_top = 64,
-    obeys_standalone = 128
+    obeys_standalone = 128,
+    obeys_sums = 256,
+    obeys_background = 512
 };
 
 class Output;
@@ -36,7 +39,8 @@ struct FormatRow {
     std::array<std::string_view, 2> suffixes;  ///< of files, without the point; empty: none
     std::array<std::string_view, 2> also;      ///< what people write instead: never accepted, but understood
     bool binary;                               ///< no text: nothing for a terminal
-    bool cut;                                  ///< leaves out numbers that do not fit
+    bool cut;                                  ///< leaves out rows that do not fit: they need not be computed
+    bool bounded;                              ///< many numbers make it no larger than some megabytes
     bool several;                              ///< holds several documents
     unsigned obeys;                            ///< Obeyed, of a trace
     std::unique_ptr<Sink> (*make)(Output& output, const RenderOptions& options);
@@ -77,7 +81,10 @@ struct RenderOptions {
     std::optional<Index> document;  ///< its number, where there are several
     bool heading = false;           ///< text, Markdown: a heading with the document's name
     std::string source_name;
-    bool sums = false;  ///< pictures: sum and entropy of each row
+    bool sums = false;                ///< pictures: sum and entropy of each row
+    Colours colours = Colours::none;  ///< pictures: how many colours the terminal has
+    bool dark = true;                 ///< pictures: the terminal's ground
+    int lines = 64;                   ///< pictures: of the terminal
 };
 
 /// The sink that renders a run as `format`. `output` has to outlive it.

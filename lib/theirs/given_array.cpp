@@ -22,12 +22,28 @@ void read_selection(const Value& root, Dump& dump) {
     }
 }
 
+/// A list of tokens of a trace; empty where they only count from 0: nobody gave any.
+std::vector<std::string> tokens_in(const Value& tokens, std::string_view name) {
+    std::vector<std::string> out;
+    bool given = false;
+    if (const Value* list = tokens.find(name); list && list->kind == Value::Kind::array)
+        for (const Value& token : list->items) {
+            given = given || token.text != std::to_string(out.size());
+            out.push_back(token.text);
+        }
+    return given ? out : std::vector<std::string>();
+}
+
 }  // namespace
 
 void read_about(const Value& root, Dump& dump) {
     if (const Value* order = root.find("order"); order && order->kind == Value::Kind::array)
         for (const Value& name : order->items) dump.order.push_back(name.text);
     read_selection(root, dump);
+    if (const Value* tokens = object_in(root, "tokens")) {
+        dump.query_tokens = tokens_in(*tokens, "query");
+        dump.key_tokens = tokens_in(*tokens, "key");
+    }
     const Value* plan = object_in(root, "plan");
     if (!plan) return;
     dump.axes.known = true;

@@ -54,6 +54,7 @@ struct Dump {
     std::vector<std::string> order;  ///< of the stages, where a trace says it
     Selection selection;
     TraceAxes axes;
+    std::vector<std::string> query_tokens, key_tokens;  ///< of a trace, where they are not numbers alone
 };
 
 /// What a trace says of itself beside its numbers (JSON, the first event of NDJSON, attn_calc.json in npz and

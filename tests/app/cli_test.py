@@ -19,7 +19,7 @@ EMPTY_ROW = {**GOOD, "mask": {"keep": [[1, 1, 1], [0, 0, 0], [1, 1, 1]]}}
 WIDE = {"embeddings": {"init": "torch.randn", "seed": 1, "shape": [40, 30]}}
 WRONG = '{\n  "tokens": ["a"],\n  "embedings": [[1]]\n}\n'
 ERROR = r"\Aattn-calc: error: "
-COMMANDS = ("run", "check", "init", "schema", "convert", "explain", "diff", "blindspots", "probe")
+COMMANDS = ("run", "check", "init", "schema", "convert", "explain", "diff", "blindspots", "probe", "view")
 COLOUR = "\x1b["
 MEMORY_LIMIT = 200  # MB, of a trace whose scores alone are 256 MB
 

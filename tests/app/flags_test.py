@@ -27,14 +27,14 @@ VALUES = {  # what is given to an option; the options of a command that need oth
     "--causal": "false", "--window": "2", "--softcap": "2", "--seed": "9", "--atol": "9", "--rtol": "9", "--ulp": "1000000000",
     "--digits": "1", "--map": "tlens", "--layout": "tokens-first", "--layer": "1", "--dtype": "float64",
     "--weights": "w.npz", "--prefix": "p.", "--max-memory": "2k", "--format": None, "--output": None, "--top": "2",
-    "--precision": "2", "--nonfinite": "null", "--width": "40", "--color": "always", "--error-format": "json"}
-BESIDE = {"--key": ["--blank", "weights"]}
+    "--precision": "2", "--nonfinite": "null", "--width": "40", "--background": "light", "--color": "always", "--error-format": "json"}
+BESIDE = {"--key": ["--blank", "weights"], "--background": ["--color", "always"]}
 # Their effect is on time, not on what is written: numbers are the same bits for any number of threads and any kernels.
 SILENT = {"--threads", "--kernels"}
 # What depends on THEIRS: diff_test.py sees that each acts.
 OF_THEIRS = {"--map", "--layout", "--layer", "--digits", "--atol", "--rtol", "--ulp"}
 # Other tests see these act: files of tensors (read_files), float64 below the digits that are shown.
-ELSEWHERE = {("diff", "--dtype"), ("diff", "--ignore-unknown"), ("blindspots", "--dtype"), *((c, o) for c in ("run", "check", "explain") for o in ("--weights", "--prefix"))}
+ELSEWHERE = {("diff", "--dtype"), ("diff", "--ignore-unknown"), ("blindspots", "--dtype"), *((c, o) for c in ("run", "check", "explain", "view") for o in ("--weights", "--prefix"))}
 MESSAGES = {"--color", "--error-format"}
 
 
@@ -70,7 +70,7 @@ class Tests:
     def base(self, command, form):
         """A call that works, and whose result has what options act on."""
         words = {"run": ["run", "x.json"], "check": ["check", "x.json"], "explain": ["explain", "x.json"],
-                 "blindspots": ["blindspots", "one.json"], "probe": ["probe"], "init": ["init"], "schema": ["schema", "input"],
+                 "blindspots": ["blindspots", "one.json"], "view": ["view", "x.json"], "probe": ["probe"], "init": ["init"], "schema": ["schema", "input"],
                  "convert": ["convert", "trace.json"], "diff": ["diff", "theirs.json", "x.json"]}[command]
         if form == "npy":
             words = words + ["--stages", "weights" if command == "convert" else "masked_scores"]
@@ -88,7 +88,7 @@ class Tests:
 
     def one(self, command, form, option, takes_value):
         name = f"{command} {'-f ' + form if form else ''} {option}"
-        base = self.base(command, form) + BESIDE.get(option, [])
+        base = self.base(command, form) + (BESIDE.get(option, []) if form != "svg" else [])
         if option == "--squeeze":
             base[1] = "one.json"
         if option == "--stages" and form == "npy":
@@ -102,7 +102,7 @@ class Tests:
             return
         if option == "--quiet" and (command not in ("run", "probe") or form == "npy"):
             return  # without a warning there is nothing to leave out
-        if option == "--dtype" and command == "explain" and form != "json":
+        if option == "--dtype" and (command == "explain" and form != "json" or command == "view"):
             base = base + ["-p", "12"]
         if option in SILENT:
             wrong = self.call(*base, option, "nonsense")
@@ -110,6 +110,8 @@ class Tests:
             return
         if option == "--dtype" and command == "convert":
             value = "float16"
+        if option == "--tokens" and command == "view":
+            value = "u,v,w,x,y,z"
         if option == "--width" and command == "probe":
             value = "16"
         if option == "--heads" and command == "probe":
@@ -127,7 +129,7 @@ class Tests:
 
     def test_all(self):
         self.prepare()
-        for command in ("run", "check", "init", "schema", "convert", "explain", "diff", "blindspots", "probe"):
+        for command in ("run", "check", "init", "schema", "convert", "explain", "diff", "blindspots", "probe", "view"):
             options = self.options(command)
             for form in self.formats(command):
                 for option, takes_value in options.items():

@@ -71,12 +71,9 @@ class PictureSink : public Sink {
     void begin_stage(const Plan& plan, const PlannedStage& stage) override {
         picture_ = picture_of(plan, stage);
         const Shape shape = plan.shown_shape(stage);
-        const Index rows = picture_.rows.whole(), columns = picture_.columns.whole();
-        const Index cells = rows * columns;
+        const Index cells = picture_.rows.whole() * picture_.columns.whole();
         const Index panels = cells == 0 ? 0 : *element_count(shape) / cells;
-        const PictureSize most = writer_->most(panels, rows, columns);
-        picture_.rows.each = each_of(rows, most.rows);
-        picture_.columns.each = each_of(columns, most.columns);
+        reduce_to(picture_, writer_->most(picture_, panels));
         filler_.emplace(picture_, plan.dtype, panels, options_.sums);
     }
 
@@ -135,6 +132,11 @@ std::string reduction_note(const Picture& picture) {
            " cells are drawn as one: their mean, but the largest" +
            (picture.scale.ramp == Ramp::diverging ? " magnitude" : "") +
            (rows > 1 ? " of each " + std::to_string(rows) + " rows" : " of each row") + " as it is";
+}
+
+void reduce_to(Picture& picture, const PictureSize& most) {
+    picture.rows.each = each_of(picture.rows.whole(), most.rows);
+    picture.columns.each = each_of(picture.columns.whole(), most.columns);
 }
 
 PictureFiller::PictureFiller(Picture& picture, DType dtype, Index panels, bool with_sums)

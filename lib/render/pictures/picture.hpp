@@ -77,6 +77,9 @@ struct PictureSize {
     Index rows = std::numeric_limits<Index>::max(), columns = std::numeric_limits<Index>::max();
 };
 
+/// Sets `each` of both axes.
+void reduce_to(Picture& picture, const PictureSize& most);
+
 /// Puts numbers into a picture whose name, axes (with `each`) and kind are known: rows in order, panel by
 /// panel.
 class PictureFiller {
@@ -125,8 +128,8 @@ class PictureWriter {
   public:
     virtual ~PictureWriter() = default;
     virtual void begin(const PictureHead&) {}
-    /// Asked before each picture: the most that is drawn of each of `panels` matrices of that size.
-    virtual PictureSize most(Index /*panels*/, Index /*rows*/, Index /*columns*/) const { return {}; }
+    /// Asked before each picture, whose axes are known: the most that is drawn of each of `panels` matrices.
+    virtual PictureSize most(const Picture& /*empty*/, Index /*panels*/) const { return {}; }
     virtual void draw(Picture picture) = 0;
     /// With the warnings of planning and of the run.
     virtual void end(const std::vector<std::string>& /*warnings*/) {}

@@ -154,6 +154,12 @@ std::string plan_lines(const Plan& plan, const RenderOptions& options) {
     return out;
 }
 
+std::string document_heading(const RenderOptions& options) {
+    return said("=== " + visible(options.source_name) +
+                    (options.document ? ", document " + std::to_string(*options.document) : ""),
+                options);
+}
+
 std::string named_shape(const PlannedStage& stage, const Shape& shape) {
     std::string out;
     const auto axes = axes_of(stage.family);

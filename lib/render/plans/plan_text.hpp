@@ -23,6 +23,9 @@ std::string joined_lines(const std::vector<std::string>& parts, int width, int i
 /// The plan in one or two lines for the top of a text.
 std::string plan_lines(const Plan& plan, const RenderOptions& options);
 
+/// "=== x.json, document 1": stands before a document, where there are several.
+std::string document_heading(const RenderOptions& options);
+
 /// "[query 6, key 6]": axes of length 1 left out.
 std::string named_shape(const PlannedStage& stage, const Shape& shape);
 

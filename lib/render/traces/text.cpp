@@ -20,12 +20,7 @@ class TextSink : public TableSink {
   protected:
     void write_begin(const Plan& plan) override {
         if (options_.heading && options_.document.value_or(0) > 0) bytes_.text += "\n";
-        if (options_.heading)
-            bytes_.text +=
-                said("=== " + visible(options_.source_name) +
-                         (options_.document ? ", document " + std::to_string(*options_.document) : ""),
-                     options_) +
-                "\n";
+        if (options_.heading) bytes_.text += document_heading(options_) + "\n";
         bytes_.text += plan_lines(plan, options_);
     }
 

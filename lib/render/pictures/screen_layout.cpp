@@ -1,0 +1,82 @@
+#include <algorithm>
+
+#include "lib/render/pictures/figures.hpp"
+#include "lib/render/pictures/screen.hpp"
+#include "lib/text.hpp"
+
+namespace attn {
+namespace {
+
+constexpr int longest_label = 16, shortest_label = 6, gap_of_panels = 2;
+/// Lines beside the matrices: plan, heading, legend, notes.
+constexpr int other_lines = 6;
+/// A terminal of fewer lines is scrolled.
+constexpr int least_lines = 40;
+constexpr Index most_column_label = 10;
+
+Index rounded_up(Index n, Index by) { return (n + by - 1) / by; }
+
+}  // namespace
+
+ScreenLayout screen_layout(const Picture& picture, Index panels, int number_width,
+                           const RenderOptions& options) {
+    const Index rows = std::max<Index>(picture.rows.count(), 1),
+                columns = std::max<Index>(picture.columns.count(), 1);
+    const Index lines = std::max(options.lines, least_lines) - other_lines, width = options.width;
+    panels = std::max<Index>(panels, 1);
+    const Index titles = panels > 1 ? 1 : 0, ticks = 1;
+    ScreenLayout out;
+    if (!picture.rows.name.empty()) {
+        const int longest = std::clamp(options.width / 4, shortest_label, longest_label);
+        for (Index i = 0; i < rows; ++i)
+            out.label_width = std::max(
+                out.label_width, display_width(cell_label(picture.rows, i, longest, options.ascii)) + 1);
+    }
+    const Index sums = options.sums ? screen_sums_width : 0;
+    const auto beside = [&](Index panel) {
+        return panel > width ? 0 : std::min(panels, (width + gap_of_panels) / (panel + gap_of_panels));
+    };
+    const auto fits = [&](Index in_line, Index panel_lines) {
+        return in_line > 0 && rounded_up(panels, in_line) * (panel_lines + 1) <= lines + 1;
+    };
+    const auto take = [&](ScreenLayout::Form form, Index cell_columns, Index in_line) {
+        out.form = form;
+        out.cell_columns = cell_columns;
+        out.panels_in_line = in_line;
+        out.most = {rows, columns};
+        return out;
+    };
+
+    Index widest = 0;
+    for (Index j = 0; j < columns && columns <= width; ++j)
+        widest = std::max<Index>(
+            widest, display_width(cell_label(picture.columns, j, most_column_label, options.ascii)));
+    for (const Index cell :
+         {std::max<Index>(number_width, widest) + 2, Index{number_width} + 2, Index{number_width} + 1}) {
+        const Index in_line = beside(out.label_width + columns * cell + sums);
+        if (fits(in_line, titles + ticks + rows)) return take(ScreenLayout::Form::numbers, cell, in_line);
+    }
+    const Index in_line = beside(out.label_width + 2 * columns + sums);
+    if (fits(in_line, titles + ticks + rows)) return take(ScreenLayout::Form::squares, 2, in_line);
+
+    // Dots: as many matrices beside one another as lose the fewest cells.
+    out.cell_lines_each = has_halves(options) ? 2 : 1;
+    if (panels > 1) out.label_width = 0;
+    Index least = std::numeric_limits<Index>::max();
+    for (Index n = 1; n <= panels; ++n) {
+        const Index room = (width + gap_of_panels) / n - gap_of_panels - out.label_width - sums,
+                    high = ((lines + 1) / rounded_up(panels, n) - 1 - titles - (panels > 1 ? 0 : ticks)) *
+                           out.cell_lines_each;
+        if (room < 1) break;
+        // Where nothing has room below one another, a few lines a matrix are drawn all the same.
+        const PictureSize most{std::max<Index>(high, 4), room};
+        const Index lost = rounded_up(rows, most.rows) * rounded_up(columns, most.columns);
+        if (lost >= least) continue;
+        least = lost;
+        out.panels_in_line = n;
+        out.most = most;
+    }
+    return out;
+}
+
+}  // namespace attn
