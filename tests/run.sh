@@ -13,6 +13,7 @@ need python3-numpy python:numpy
 need python3-pandas python:pandas
 need python3-matplotlib python:matplotlib
 need jq jq
+need librsvg2-bin rsvg-convert
 need libbenchmark-dev benchmark/benchmark.h
 need binutils nm
 if [ "$(uname -m)" = x86_64 ]; then

@@ -5,10 +5,12 @@ import math
 import os
 import re
 import struct
+import xml.etree.ElementTree as ET
 
 from harness import CSV_HEADER, NOT_FINITE, float32, json_values, leaves, number, same, shape_of
 
 MEMBERS = ["schema", "tool", "variant", "plan", "tokens", "order", "stages", "warnings"]
+SVG_ELEMENTS = {"svg", "title", "desc", "style", "defs", "linearGradient", "stop", "pattern", "path", "g", "text", "tspan", "rect", "image"}
 LONGEST_MESSAGE, LONGEST_SHORT_MESSAGE = 8000, 2000
 # Marks that change the direction of text or end a line without being seen.
 UNSEEN = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C, 0x2028, 0x2029}
@@ -195,7 +197,7 @@ def faults_of_numbers(record, traces, document, quiet):
 
 
 def faults_of_format(form, raw):
-    allowed = {"text": "\n", "csv": "\n\r\t"}.get(form)
+    allowed = {"text": "\n", "csv": "\n\r\t", "svg": "\n"}.get(form)
     if allowed and raw_characters(raw, allowed):
         yield f"raw {raw_characters(raw, allowed)}"
     try:
@@ -204,8 +206,23 @@ def faults_of_format(form, raw):
             yield from faults_of_csv(text)
         elif form == "ndjson":
             yield from faults_of_ndjson(raw)
-    except (ValueError, csv.Error) as error:
+        elif form == "svg":
+            yield from faults_of_svg(text)
+    except (ValueError, csv.Error, ET.ParseError) as error:
         yield f"malformed: {str(error)[:120]}"
+
+
+def faults_of_svg(text):
+    """No element or attribute but those that a picture is made of; nothing is fetched."""
+    for element in ET.fromstring(text).iter():
+        name = element.tag.rsplit("}", 1)[-1]
+        if name not in SVG_ELEMENTS:
+            yield f"an element {name}"
+        for attribute, value in element.attrib.items():
+            if attribute.lower().startswith("on") or attribute == "href" and not value.startswith("data:image/png;base64,"):
+                yield f"{name} {attribute}={value[:40]}"
+    if re.search(r"<!|<\?|@import", text) or "url(" in re.sub(r"url\(#attn-[a-z]+\)", "", re.sub(r"<(title|text|desc)\b[^>]*>[^<]*", "", text)):
+        yield "a declaration, an instruction, or a style from elsewhere"
 
 
 def faults_of_csv(text):
