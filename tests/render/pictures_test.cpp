@@ -197,12 +197,24 @@ TEST_CASE("pictures: long axes become means, the largest of each row of cells st
 }
 
 TEST_CASE("pictures: hidden cells are no part of a mean, a cell of several is hidden where all are") {
-    const Picture p = matrix({{0.5, 7, 0.5, 7, 7, 7}, {0.25, 0.25, 7, 0.5, 7, 7}}, {1, 3}, true,
+    const Picture p = matrix({{0.5, 0, 0.5, 0, 0, 0}, {0.25, 0.25, 0, 0.5, 0, 0}}, {1, 3}, true,
                              {{0, 1, 0, 1, 1, 1}, {0, 0, 1, 0, 1, 1}});
     CHECK(p.extent.largest == 0.5);
     CHECK(p.wide[0] == 0.5);
     CHECK(p.wide[1] == doctest::Approx(0.5));
     CHECK(p.hidden == std::vector<std::uint8_t>{0, 0, 1});
+}
+
+TEST_CASE("pictures: a cell that a mask hides and that holds something else is seen") {
+    const Picture p = matrix({{0.5, 0.25, nan_value, 0}}, {1, 4}, true, {{0, 1, 1, 1}});
+    CHECK(p.hidden == std::vector<std::uint8_t>{0, 0, 0, 1});
+    CHECK(p.not_finite == 1);
+    // Scores hold their numbers until they are masked.
+    const std::vector<Picture> all =
+        pictures_of(R"({"embeddings":[[1,2],[0,1]],"causal":true})", {"scores", "masked_scores"});
+    CHECK(all[0].hidden.empty());
+    CHECK(all[1].hidden == std::vector<std::uint8_t>{0, 1, 0, 0});
+    CHECK(all[0].scale.high == 5);
 }
 
 TEST_CASE("pictures: numbers that are not finite are counted, kept and no part of a scale") {
@@ -217,7 +229,7 @@ TEST_CASE("pictures: numbers that are not finite are counted, kept and no part o
 }
 
 TEST_CASE("pictures: sums of rows and their entropy, of all columns") {
-    const Picture p = matrix({{0.5, 0.5, 0.25}, {1, 0, 0}}, {1, 2}, true, {{0, 0, 1}, {0, 0, 0}});
+    const Picture p = matrix({{0.5, 0.5, 0}, {1, 0, 0}}, {1, 2}, true, {{0, 0, 1}, {0, 0, 0}});
     CHECK(p.sums == std::vector<double>{1, 1});
     CHECK(p.entropies[0] == doctest::Approx(std::log(2.0)));
     CHECK(p.entropies[1] == 0);

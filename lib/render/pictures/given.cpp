@@ -234,6 +234,8 @@ class Chooser {
         Picture& picture = out.picture;
         picture.name = array.name.empty() ? dump_.file : array.name;
         picture.weights = is_weights_array(array);
+        if (const auto stage = stage_named(stage_name(array)); stage && is_score(*stage))
+            picture.masked_as = -std::numeric_limits<double>::infinity();
         picture.rows = axis_of(m.row_name, m.row_one, m.rows, out.rows);
         picture.columns = axis_of(m.column_name, m.column_one, m.columns, out.columns);
         if (request_.tokens && picture.rows.labels.empty() && picture.columns.labels.empty())
@@ -273,13 +275,11 @@ class Chooser {
         }
     }
 
-    /// The scores under the mask beside cells of the same size, from them on.
+    /// The scores under the mask, beside cells of the same size.
     const GivenArray* mask_of(const GivenArray& array, const Matrices& m) const {
         const SplitName name = split_name(array.name);
         const auto stage = stage_named(name.stage);
-        if (!stage || info_of(*stage).shape != StageShape::query_key ||
-            stands_before(*stage, Stage::masked_scores))
-            return nullptr;
+        if (!stage || info_of(*stage).shape != StageShape::query_key) return nullptr;
         for (const GivenArray& a : dump_.arrays) {
             const SplitName other = split_name(a.name);
             if (other.layer == name.layer && other.stage == info_of(Stage::masked_scores).name &&

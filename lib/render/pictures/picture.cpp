@@ -164,7 +164,7 @@ void PictureFiller::add(std::vector<T>& to, const T* numbers, const std::uint8_t
     T least = std::numeric_limits<T>::infinity(), largest = -least;
     Index finite = 0, visible = 0;
     for (std::size_t j = 0; j < n; ++j) {
-        const bool seen = !hidden || hidden[j] == 0;
+        const bool seen = sees(numbers[j], hidden, j);
         const bool counts = seen && std::isfinite(numbers[j]);
         visible += seen;
         finite += counts;
@@ -182,13 +182,10 @@ void PictureFiller::add(std::vector<T>& to, const T* numbers, const std::uint8_t
         return;
     }
     to.insert(to.end(), numbers, numbers + n);
-    if (hidden || !picture_.hidden.empty()) {
-        picture_.hidden.resize(to.size() - n, 0);
-        if (hidden)
-            picture_.hidden.insert(picture_.hidden.end(), hidden, hidden + n);
-        else
-            picture_.hidden.resize(to.size(), 0);
-    }
+    if (!hidden && picture_.hidden.empty()) return;
+    picture_.hidden.resize(to.size(), 0);
+    std::uint8_t* const marks = picture_.hidden.data() + to.size() - n;
+    for (std::size_t j = 0; hidden && j < n; ++j) marks[j] = sees(numbers[j], hidden, j) ? 0 : 1;
 }
 
 template <class T>
@@ -198,7 +195,7 @@ void PictureFiller::add_to_bins(const T* numbers, const std::uint8_t* hidden) {
     for (std::size_t from = 0, k = 0; from < n; from += each, ++k) {
         Bin& bin = bins_[k];
         for (std::size_t j = from; j < std::min(from + each, n); ++j) {
-            if (hidden && hidden[j] != 0) continue;
+            if (!sees(numbers[j], hidden, j)) continue;
             const auto x = static_cast<double>(numbers[j]);
             ++bin.visible;
             if (!std::isfinite(x)) {
@@ -242,7 +239,7 @@ template <class T>
 void PictureFiller::add_sums(const T* numbers, const std::uint8_t* hidden) {
     double sum = 0, entropy = 0;
     for (std::size_t j = 0; j < picture_.columns.numbers.size(); ++j) {
-        if (hidden && hidden[j] != 0) continue;
+        if (!sees(numbers[j], hidden, j)) continue;
         const auto x = static_cast<double>(numbers[j]);
         sum += x;
         if (x != 0) entropy -= x * std::log(x);
@@ -262,6 +259,7 @@ Picture picture_of(const Plan& plan, const PlannedStage& stage) {
     picture.name = stage.name;
     picture.formula = stage.formula;
     picture.weights = is_weights(stage.stage);
+    if (is_score(stage.stage)) picture.masked_as = -std::numeric_limits<double>::infinity();
     const StageShape family = stage.family;
     const Shape shape = plan.shown_shape(stage);
     const bool tokens = row_kind(family) != RowKind::whole;

@@ -42,6 +42,9 @@ struct Picture {
     std::string name;     ///< "weights"
     std::string formula;  ///< "softmax(masked_scores)"; empty: not known
     bool weights = false;
+    /// What a mask leaves in a cell that it hides: 0, of scores -inf. A cell that holds something else is not
+    /// hidden here (scores before their mask, rows of NaN).
+    double masked_as = 0;
     Scale scale;    ///< of the numbers as they were, before any of them were drawn as one
     Extent extent;  ///< of the same: the finite ones that no mask hides
     PictureAxis rows, columns;
@@ -87,7 +90,8 @@ class PictureFiller {
     /// `with_sums`: picture.sums and entropies too.
     PictureFiller(Picture& picture, DType dtype, Index panels, bool with_sums);
     void begin_panel(PicturePanel panel);
-    /// The next row of the panel: rows.columns.whole() numbers. `hidden`: as many, or null.
+    /// The next row of the panel: columns.whole() numbers. `hidden`: as many, 1 where the mask hides the
+    /// cell, or null.
     void add_row(const float* numbers, const std::uint8_t* hidden);
     void add_row(const double* numbers, const std::uint8_t* hidden);
     /// After the last row: the scale is decided.
@@ -108,6 +112,11 @@ class PictureFiller {
     void close_bins(std::vector<T>& to);
     template <class T>
     void add_sums(const T* numbers, const std::uint8_t* hidden);
+
+    template <class T>
+    bool sees(T number, const std::uint8_t* hidden, std::size_t column) const {
+        return !hidden || hidden[column] == 0 || static_cast<double>(number) != picture_.masked_as;
+    }
 
     Picture& picture_;
     bool with_sums_;

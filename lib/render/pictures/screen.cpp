@@ -262,6 +262,10 @@ class Drawing {
             out_ += pad_left(number, columns - gap) + std::string(idx(Index{gap}), ' ');
             return;
         }
+        if (numbers && options_.ascii && options_.colours == Colours::none) {  // shades would look like signs
+            out_ += pad_left(number, columns - gap) + " ";
+            return;
+        }
         // In front of its number stands one shade; without one it fills the cell.
         const int shades = numbers ? columns - gap - static_cast<int>(number.size()) : columns;
         if (numbers) repeat(" ", shades - 1);
@@ -271,22 +275,29 @@ class Drawing {
         out_ += number + std::string(idx(Index{gap}), ' ');
     }
 
-    void legend() {
+    /// What lies between the ends of the scale.
+    void draw_scale() {
         Ink ink(out_, options_.colours);
-        out_ += scale_number(picture_.scale.low) + " ";
         constexpr int steps = 16;
         for (int k = 0; coloured() && k < steps; ++k) {
             ink.set(std::nullopt, colour_at(picture_.scale.ramp, k / (steps - 1.0), ground()));
             out_ += ' ';
         }
-        ink.reset();
+        const bool no_shades = options_.ascii && options_.colours == Colours::none &&
+                               layout_.form == ScreenLayout::Form::numbers;
+        if (no_shades) out_ += "to";
         const std::size_t count = options_.ascii ? letters.size() : blocks.size();
-        for (std::size_t k = 0; !coloured() && k < count; ++k) {
+        for (std::size_t k = 0; !coloured() && !no_shades && k < count; ++k) {
             const double place = static_cast<double>(k) / static_cast<double>(count - 1);
             if (options_.colours == Colours::sixteen) ink.hue(hue(picture_.scale.number(place)));
             out_ += options_.ascii ? letters[k] : blocks[k];
         }
         ink.reset();
+    }
+
+    void legend() {
+        out_ += scale_number(picture_.scale.low) + " ";
+        draw_scale();
         out_ += " " + scale_number(picture_.scale.high);
         if (!picture_.hidden.empty()) out_ += std::string("   ") + (options_.ascii ? "/" : "╱") + " hidden";
         if (picture_.not_finite > 0)

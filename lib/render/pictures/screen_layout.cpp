@@ -7,7 +7,7 @@
 namespace attn {
 namespace {
 
-constexpr int longest_label = 16, shortest_label = 6, gap_of_panels = 2;
+constexpr int longest_screen_label = 16, shortest_screen_label = 6, screen_panel_gap = 2;
 /// Lines beside the matrices: plan, heading, legend, notes.
 constexpr int other_lines = 6;
 /// A terminal of fewer lines is scrolled.
@@ -27,14 +27,14 @@ ScreenLayout screen_layout(const Picture& picture, Index panels, int number_widt
     const Index titles = panels > 1 ? 1 : 0, ticks = 1;
     ScreenLayout out;
     if (!picture.rows.name.empty()) {
-        const int longest = std::clamp(options.width / 4, shortest_label, longest_label);
+        const int longest = std::clamp(options.width / 4, shortest_screen_label, longest_screen_label);
         for (Index i = 0; i < rows; ++i)
             out.label_width = std::max(
                 out.label_width, display_width(cell_label(picture.rows, i, longest, options.ascii)) + 1);
     }
     const Index sums = options.sums ? screen_sums_width : 0;
     const auto beside = [&](Index panel) {
-        return panel > width ? 0 : std::min(panels, (width + gap_of_panels) / (panel + gap_of_panels));
+        return panel > width ? 0 : std::min(panels, (width + screen_panel_gap) / (panel + screen_panel_gap));
     };
     const auto fits = [&](Index in_line, Index panel_lines) {
         return in_line > 0 && rounded_up(panels, in_line) * (panel_lines + 1) <= lines + 1;
@@ -64,7 +64,7 @@ ScreenLayout screen_layout(const Picture& picture, Index panels, int number_widt
     if (panels > 1) out.label_width = 0;
     Index least = std::numeric_limits<Index>::max();
     for (Index n = 1; n <= panels; ++n) {
-        const Index room = (width + gap_of_panels) / n - gap_of_panels - out.label_width - sums,
+        const Index room = (width + screen_panel_gap) / n - screen_panel_gap - out.label_width - sums,
                     high = ((lines + 1) / rounded_up(panels, n) - 1 - titles - (panels > 1 ? 0 : ticks)) *
                            out.cell_lines_each;
         if (room < 1) break;

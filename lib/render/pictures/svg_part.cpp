@@ -15,9 +15,9 @@ namespace {
 
 // Lengths in user units. Letters are of the size that svg_styles() says, of a typeface whose letters are all
 // of one width.
-constexpr int line_height = 18, letter_height = 11, margin_of_labels = 6, gap_of_panels = 28;
+constexpr int line_height = 18, letter_height = 11, margin_of_labels = 6, svg_panel_gap = 28;
 constexpr double letter_width = 6.7;
-constexpr int longest_label = 16;
+constexpr int longest_svg_label = 16;
 constexpr int number_height = 22, widest_of_numbers = 760, most_numbers = 600, side_of_labels = 9;
 constexpr Index most_cells = 10'000, most_cells_of_all = 40'000;
 
@@ -67,10 +67,11 @@ class Part {
           columns_(picture.columns.count()) {
         lay_out_cells();
         lay_out_labels();
-        const auto fit = std::max(1, (1240 + gap_of_panels) / (outer_width() + gap_of_panels));
+        const auto fit = std::max(1, (1240 + svg_panel_gap) / (outer_width() + svg_panel_gap));
         const auto panels = static_cast<int>(std::max<std::size_t>(picture.panels.size(), 1));
         const auto square = static_cast<int>(std::ceil(std::sqrt(1.4 * panels)));
-        layout_.panels_in_row = std::min({panels, fit, square});
+        const int most = std::min({panels, fit, square}), lines = (panels + most - 1) / most;
+        layout_.panels_in_row = (panels + lines - 1) / lines;  // lines of equal length
     }
 
     SvgPart draw() {
@@ -84,11 +85,11 @@ class Part {
         y += 8;
         for (std::size_t k = 0; k < picture_.panels.size(); ++k) {
             const auto column = static_cast<int>(k) % layout_.panels_in_row;
-            if (k > 0 && column == 0) y += outer_height() + gap_of_panels / 2;
-            draw_panel(k, column * (outer_width() + gap_of_panels), y);
+            if (k > 0 && column == 0) y += outer_height() + svg_panel_gap / 2;
+            draw_panel(k, column * (outer_width() + svg_panel_gap), y);
         }
         out_.width =
-            std::max(out_.width, layout_.panels_in_row * (outer_width() + gap_of_panels) - gap_of_panels);
+            std::max(out_.width, layout_.panels_in_row * (outer_width() + svg_panel_gap) - svg_panel_gap);
         y += outer_height() + 12;
         out_.height = draw_legend(y);
         return std::move(out_);
@@ -127,8 +128,8 @@ class Part {
         layout_.height = layout_.cell_height * static_cast<int>(rows_);
     }
 
-    std::string row_label(Index i) const { return cell_label(picture_.rows, i, longest_label); }
-    std::string column_label(Index j) const { return cell_label(picture_.columns, j, longest_label); }
+    std::string row_label(Index i) const { return cell_label(picture_.rows, i, longest_svg_label); }
+    std::string column_label(Index j) const { return cell_label(picture_.columns, j, longest_svg_label); }
 
     void lay_out_labels() {
         const double unit_x = static_cast<double>(layout_.width) /
