@@ -5,6 +5,8 @@ follows it directly is its output, where a last line of `...` alone stands for w
 has to succeed. ```sh no-run is skipped; ```python run is run by Python; so is any block after a line
 `<!-- the output of: COMMAND -->`. The blocks of one file share a folder. --update rewrites the shown output.
 
+A picture that a page shows (docs/pictures/NAME.svg) has to be what its blocks write as NAME.svg.
+
 All of it has to come out the same on another machine: the blocks are run a second time with the smallest instruction set and
 with a numpy whose matrix products differ in the last bit, as another BLAS makes them.
 """
@@ -20,6 +22,7 @@ from harness import SOURCE, Report, environment, execute, parser_of, program_of
 FENCE = re.compile(r"^(```+)([^\n`]*)\n(.*?)^\1[ \t]*$", re.S | re.M)
 COMMENT = re.compile(r"<!-- the output of: (.*?) -->\s*\Z")
 OUTPUT = {"text", "json", "csv"}
+PICTURE = re.compile(r"!\[[^\]]*\]\((?:docs/)?pictures/([\w-]+\.svg)\)")
 MORE = "..."
 ON_ANY_MACHINE = {"sh", "cat", "cp", "head", "mkdir", "sed", "tail", "true"}  # and after app/run.sh: cmake
 
@@ -62,6 +65,12 @@ def fits(found, shown):
     return start != "" and (found == start or found.startswith(start + "\n"))  # `...` alone shows nothing yet
 
 
+def as_drawn(svg):
+    """A picture without what may differ on another machine: the last digits of numbers, and with them a shade."""
+    svg = re.sub(r' fill="#[0-9a-f]{6}"', "", svg)
+    return re.sub(r"-?\d+\.\d+(e[-+]?\d+)?", lambda number: f"{float(number[0]):.4f}".replace("-0.0000", "0.0000"), svg)
+
+
 def first_difference(found, shown):
     found, shown = trimmed(found).split("\n"), trimmed(shown).split("\n")
     for number, line in enumerate(shown, 1):
@@ -90,7 +99,7 @@ class Page:
         bins = os.path.dirname(program)
         self.env = environment(PATH=os.pathsep.join([bins, os.path.dirname(sys.executable), os.environ.get("PATH", "")]), COLUMNS="80",
                                PYTHONDONTWRITEBYTECODE="1")
-        self.changes = []
+        self.changes, self.pictures = [], {}
 
     def blocks(self):
         """(kind, text, output block or None, line)"""
@@ -132,6 +141,24 @@ class Page:
                     self.report.check(False, name, *first_difference(found, shown[3]))
                     if not other:
                         self.changes.append((shown.span(3), again(found, shown[3])))
+            self.look_at_pictures(folder, " on another machine" if other else "")
+
+    def look_at_pictures(self, folder, where):
+        for picture in PICTURE.finditer(self.text):
+            name = f"{self.name}:{self.text.count(chr(10), 0, picture.start()) + 1}: {picture[1]}{where}"
+            if not self.report.wants(name):
+                continue
+            made, kept = os.path.join(folder, picture[1]), os.path.join(SOURCE, "docs", "pictures", picture[1])
+            if not self.report.check(os.path.exists(made), name, "a command that writes it", "none"):
+                continue
+            with open(made, encoding="utf-8") as file:
+                drawn = file.read()
+            shown = ""
+            if os.path.exists(kept):
+                with open(kept, encoding="utf-8") as file:
+                    shown = file.read()
+            if not self.report.check(as_drawn(drawn) == as_drawn(shown), name, "the picture that is shown", "another one") and not where:
+                self.pictures[kept] = drawn
 
     def update(self):
         for (start, end), text in reversed(sorted(self.changes)):
@@ -140,6 +167,11 @@ class Page:
             with open(self.path, "w", encoding="utf-8") as file:
                 file.write(self.text)
             print(f"{self.name}: {len(self.changes)} blocks rewritten")
+        for path, drawn in self.pictures.items():
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(drawn)
+            print(f"{os.path.relpath(path, SOURCE)}: drawn again")
 
 
 def in_order(text, report):

@@ -110,6 +110,8 @@ class Tests:
             return
         if option == "--dtype" and command == "convert":
             value = "float16"
+        if option == "--stages" and command == "view":  # weights are drawn in any case
+            value = "scores"
         if option == "--tokens" and command == "view":
             value = "u,v,w,x,y,z"
         if option == "--width" and command == "probe":

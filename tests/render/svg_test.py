@@ -31,10 +31,10 @@ def noise(rows, columns, seed, scale=1.0):
     return [[round(generator.gauss(0, scale), 4) for _ in range(columns)] for _ in range(rows)]
 
 
-def attention(tokens, heads, width=4, seed=1, **more):
-    return {"variant": "scaled_dot_product", "num_heads": heads, "queries": [noise(tokens, width, seed + h, 2) for h in range(heads)],
-            "keys": [noise(tokens, width, seed + 100 + h) for h in range(heads)],
-            "values": [noise(tokens, width, seed + 200 + h) for h in range(heads)], **more}
+def attention(count, heads, width=4, seed=1, **more):
+    return {"variant": "scaled_dot_product", "num_heads": heads, "queries": [noise(count, width, seed + h, 2) for h in range(heads)],
+            "keys": [noise(count, width, seed + 100 + h) for h in range(heads)],
+            "values": [noise(count, width, seed + 200 + h) for h in range(heads)], **more}
 
 
 CASES = {
@@ -169,7 +169,7 @@ class Tests:
                 drawings[viewer] = Drawn(png)
                 os.remove(png)
         mask = leaves(trace["stages"]["masked_scores"]["data"]) if "masked_scores" in trace["stages"] else None
-        for stage, (panels, legend) in zip(stages, stages_of(root)):
+        for stage, (panels, legend) in zip(trace["order"], stages_of(root)):
             data = trace["stages"][stage]
             rows, columns = data["shape"][-2:]
             numbers = [number(x) for x in leaves(data["data"])]
@@ -208,7 +208,7 @@ class Tests:
             for k in chosen:
                 found, distance = read(drawn.colour(*centre(k)))
                 hidden = images and distance > 0.05 and numbers[k] == 0
-                self.report.check(hidden or abs(found - numbers[k]) <= 0.012 * (high - low) and distance < 0.03,
+                self.report.check(hidden or abs(found - numbers[k]) <= 0.016 * (high - low) and distance < 0.03,
                                   f"{name} {k // columns},{k % columns}: its colour by {viewer}", numbers[k], f"{found}, {distance} from the legend")
 
     def test_numbers(self):
@@ -219,7 +219,7 @@ class Tests:
         """Weights keep 0 to 1; scores lie symmetric around 0 and as far as the numbers do."""
         path = self.file("x.json", {"queries": [[0.01, 0.02]], "keys": [[0.01, 0.01], [0, 0.01]], "values": [[1], [2]]})
         root, _ = self.picture("near", ["run", path, "--stages", "weights,scores"])
-        (_, weights), (_, scores) = reversed(list(stages_of(root)))
+        (_, scores), (_, weights) = stages_of(root)
         self.report.equal("weights of 0.49 and 0.51: legend", weights[:2], (0, 1))
         self.report.check(abs(scores[0] + scores[1]) == 0 and abs(scores[1] - 0.0003) < 1e-9, "scores: legend", 0.0003, scores[:2])
 
@@ -258,7 +258,7 @@ class Tests:
         root, _ = self.picture("printed", ["view", printed, "--tokens", "a,b"])
         titles = [s.title for p in next(stages_of(root))[0] for s in p]
         self.report.equal("printed: titles", titles, ["query a, key a: 0.25", "query a, key b: 0.75", "query b, key a: 0.5", "query b, key b: 0.5"])
-        document = self.file("x.json", attention(5, 2, tokens=list("abcde"), causal=True))
+        document = self.file("x.json", attention(5, 2, tokens=list("abcde"), key_tokens=list("abcde"), causal=True))
         drawn = lambda path: [(s.kind, s.title) for p in next(stages_of(self.picture(path, ["view", path])[0]))[0] for s in p]  # noqa: E731
         ours = drawn(document)
         for form in ("json", "ndjson", "npz", "safetensors", "csv"):
