@@ -44,6 +44,7 @@ need_to_build() {
     need libxtensor-dev xtensor/xtensor.hpp xtensor/containers/xtensor.hpp
     need libxsimd-dev xsimd/xsimd.hpp
     need zlib1g-dev zlib.h
+    need libxlsxwriter-dev xlsxwriter.h
 }
 
 # install_missing: what `need` found missing, from the distribution's packages; false when that cannot be

@@ -15,6 +15,7 @@ HEAVY = {  # header's first part: files of app/ and lib/ that may include it
     "xtensor": r"lib/tensor\.hpp",
     "xtl": r"lib/tensor\.hpp",
     "xsimd": r"lib/kernels/.*",
+    "xlsxwriter.h": r"lib/render/sheet/workbook\.cpp",
     "doctest": r"(?!)",
 }
 DOORS = {"lib/tensor.hpp": r"lib/run/.*"}  # own headers that pull in a heavy one: who may include them

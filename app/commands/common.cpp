@@ -8,17 +8,6 @@
 #include "app/terminal.hpp"
 
 namespace attn {
-namespace {
-
-void refuse_many_stages(Format format, const Plan& plan) {
-    const auto shown =
-        std::count_if(plan.stages.begin(), plan.stages.end(), [](const PlannedStage& s) { return s.shown; });
-    if (format == Format::npy && shown != 1)
-        fail_usage("the format npy holds one stage, and there are " + std::to_string(shown),
-                   "--stages NAME chooses one; npz holds several");
-}
-
-}  // namespace
 
 void refuse_many(Format format, std::size_t documents) {
     if (documents <= 1 || row_of(format).several) return;
@@ -85,7 +74,8 @@ std::vector<Destination> open_destinations(const Options& options,
     const std::vector<Target> targets = targets_of(options);
     for (const Target& t : targets) {
         refuse_many(*t.format, documents.size());
-        if (!documents.empty()) refuse_many_stages(*t.format, documents.front().plan);
+        const auto refuse = row_of(*t.format).refuse;
+        if (refuse && !documents.empty()) refuse(documents.front().plan);
     }
     std::vector<Destination> destinations = open_targets(options, targets);
     for (Destination& d : destinations) d.form.heading = documents.size() > 1;

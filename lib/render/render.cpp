@@ -1,6 +1,7 @@
 #include "lib/render/render.hpp"
 
 #include "lib/render/pictures/svg.hpp"
+#include "lib/render/sheet/sheet.hpp"
 #include "lib/render/traces/trace_sinks.hpp"
 
 namespace attn {
@@ -17,7 +18,7 @@ constexpr bool binary = true, readable = false, cut = true, whole = false, bound
                several = true, one = false;
 
 /// THE TABLE of formats, in the order of Format.
-constexpr std::array<FormatRow, 11> format_rows{{
+constexpr std::array<FormatRow, 12> format_rows{{
     {Format::text,
      "text",
      {"txt", "text"},
@@ -51,7 +52,17 @@ constexpr std::array<FormatRow, 11> format_rows{{
     {Format::csv, "csv", {"csv"}, {}, readable, whole, grows, one, obeys_nonfinite | obeys_ascii, make_csv},
     {Format::torch, "torch", {}, {"pytorch", "pt"}, readable, whole, grows, one, obeys_squeeze, make_torch},
     {Format::npz, "npz", {"npz"}, {"numpy"}, binary, whole, grows, one, obeys_squeeze, tensors<Format::npz>},
-    {Format::npy, "npy", {"npy"}, {}, binary, whole, grows, one, obeys_squeeze, tensors<Format::npy>},
+    {Format::npy,
+     "npy",
+     {"npy"},
+     {},
+     binary,
+     whole,
+     grows,
+     one,
+     obeys_squeeze,
+     tensors<Format::npy>,
+     refuse_many_stages},
     {Format::safetensors,
      "safetensors",
      {"safetensors"},
@@ -83,6 +94,17 @@ constexpr std::array<FormatRow, 11> format_rows{{
      one,
      obeys_precision | obeys_ascii,
      make_svg},
+    {Format::xlsx,
+     "xlsx",
+     {"xlsx"},
+     {"excel", "sheet"},
+     binary,
+     whole,
+     bounded,
+     one,
+     obeys_precision,
+     make_sheet,
+     refuse_sheet},
 }};
 
 constexpr bool formats_are_in_order() {

@@ -13,7 +13,7 @@
 
 namespace attn {
 
-enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors, md, tex, svg };
+enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors, md, tex, svg, xlsx };
 
 /// Which of RenderOptions have an effect: a sum of these.
 enum Obeyed : unsigned {
@@ -44,6 +44,9 @@ struct FormatRow {
     bool several;                              ///< holds several documents
     unsigned obeys;                            ///< Obeyed, of a trace
     std::unique_ptr<Sink> (*make)(Output& output, const RenderOptions& options);
+    /// Refuses a plan whose trace the format cannot hold, before anything is written. Null: it holds any.
+    /// \throws Error (exit 2, 3)
+    void (*refuse)(const Plan& plan) = nullptr;
 };
 
 std::span<const FormatRow> all_formats();

@@ -5,8 +5,10 @@
 // (CRC-32, warnings) is written last. A pipe takes bytes in order only, so the plan is run once for what the
 // headers say and then once more, stage by stage. The other way, data descriptors behind the entries of a
 // zip, would give a pipe other bytes than a file, and there is none for safetensors.
+#include <algorithm>
 #include <array>
 
+#include "lib/error.hpp"
 #include "lib/render/bytes.hpp"
 #include "lib/render/plans/plan_json.hpp"
 #include "lib/render/traces/tensor_layout.hpp"
@@ -132,6 +134,14 @@ class TensorSink : public Sink {
 };
 
 }  // namespace
+
+void refuse_many_stages(const Plan& plan) {
+    const auto shown =
+        std::count_if(plan.stages.begin(), plan.stages.end(), [](const PlannedStage& s) { return s.shown; });
+    if (shown != 1)
+        fail_usage("the format npy holds one stage, and there are " + std::to_string(shown),
+                   "--stages NAME chooses one; npz holds several");
+}
 
 std::unique_ptr<Sink> make_tensors(Format format, Output& output, bool squeeze) {
     return std::make_unique<TensorSink>(format, output, squeeze);

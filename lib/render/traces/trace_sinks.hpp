@@ -14,5 +14,7 @@ std::unique_ptr<Sink> make_latex(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_text(Output& output, const RenderOptions& options);
 /// npz, npy (one stage), safetensors.
 std::unique_ptr<Sink> make_tensors(Format format, Output& output, bool squeeze);
+/// npy holds one. \throws Error (exit 2)
+void refuse_many_stages(const Plan& plan);
 
 }  // namespace attn

@@ -1,0 +1,41 @@
+#pragma once
+#include "lib/render/sheet/book.hpp"
+
+namespace attn::sheet {
+
+// How stages are made, by the phase of a run. `own` is the stage's sheet.
+
+Rule values_because(std::string because);
+/// A formula for each number, of the number at its place in a stage.
+Rule from_cell(const Grid& grid, std::function<std::string(const std::string& x, const At&)> formula);
+/// "{=" + text + "}"
+std::string array(const std::string& text);
+
+Rule projected(Book& book, const PlannedStage& stage);
+Rule latent(Book& book);
+Rule normed(Book& book, const PlannedStage& stage);
+Rule rope_keys(Book& book);
+Rule rotated(Book& book, const PlannedStage& stage);
+Rule mapped(Book& book, const PlannedStage& stage);
+Rule all_keys(Book& book, const PlannedStage& stage);
+
+Rule scores(Book& book, const PlannedStage& stage);
+Rule scaled_scores(Book& book, const PlannedStage& stage);
+Rule capped_scores(Book& book, const PlannedStage& stage);
+Rule biased_scores(Book& book, const PlannedStage& stage, const Grid& own);
+Rule masked_scores(Book& book, const PlannedStage& stage);
+Rule weights(Book& book, const PlannedStage& stage, const Grid& own);
+Rule masked_weights(Book& book, const PlannedStage& stage);
+Rule renormalized_weights(Book& book, const PlannedStage& stage, const Grid& own);
+Rule dropped_weights(Book& book, const PlannedStage& stage);
+Rule log_sums(Book& book, const PlannedStage& stage);
+
+Rule context(Book& book, const PlannedStage& stage);
+Rule normed_context(Book& book, const PlannedStage& stage);
+Rule gated_context(Book& book, const PlannedStage& stage);
+Rule concat(Book& book, const PlannedStage& stage);
+Rule head_outputs(Book& book, const PlannedStage& stage);
+Rule output(Book& book, const PlannedStage& stage);
+Rule mean_weights(Book& book, const PlannedStage& stage);
+
+}  // namespace attn::sheet
