@@ -166,7 +166,7 @@ class Tests:
     # --- texts ------------------------------------------------------------------------------------------------------
 
     def texts(self):
-        document = {"tokens": TOKENS, "embeddings": [[0.1 * i, 1] for i in range(len(TOKENS))], "id": "=1+1"}
+        document = {"tokens": TOKENS, "embeddings": [[0.1 * i, 1] for i in range(len(TOKENS))]}
         book, trace = self.both(self.write(document, "=cmd.json"))
         if book is None:
             return self.report.check(False, "hostile tokens", "a workbook", trace.said)
@@ -255,7 +255,8 @@ class Tests:
         whole = json_values(self.run(path, "-f", "json", "-q").out)[0]
         for arguments, dead in (
                 (["--rows", "0,2:4"], set()), (["--heads", "1"], {"concat"}), (["--cols", "0:2"], set(whole["stages"])),
-                (["--stages", "queries,keys,scores,weights,context"], {"weights", "context"})):
+                (["--stages", "rotated_queries,rotated_keys,scores,weights,context"],
+                 {"rotated_queries", "rotated_keys", "weights", "context"})):
             book, trace = self.both(path, "--dtype", "float64", *arguments)
             name = " ".join(arguments)
             self.agrees(name, book, trace, 1e-9)

@@ -9,7 +9,9 @@
 namespace attn::sheet {
 namespace {
 
-constexpr const char* drawn_because = "drawn by a seeded generator, which a sheet cannot do";
+std::string drawn_with(std::uint64_t seed) {
+    return "drawn with the seed " + std::to_string(seed) + ", which no formula does";
+}
 
 /// What a projection's matrix is called in formulas of stages.
 std::string name_of_weight(const Plan& plan, WeightRole role) {
@@ -54,8 +56,19 @@ std::string name_of_weight(const Plan& plan, WeightRole role) {
     return "weight";
 }
 
-std::string drawn_words(const TensorSource& t) {
-    return t.kind == TensorSource::Kind::literal ? "" : drawn_because;
+std::string drawn_words(const Plan& plan, std::size_t tensor) {
+    const TensorSource& t = plan.tensors[tensor];
+    switch (t.kind) {
+        case TensorSource::Kind::literal:
+            return {};
+        case TensorSource::Kind::rand:
+        case TensorSource::Kind::randn:
+        case TensorSource::Kind::embedding:
+            return drawn_with(t.seed);
+        case TensorSource::Kind::drawn_weight:
+            return drawn_with(plan.init->seed);
+    }
+    return {};
 }
 
 bool varies(const std::vector<Index>& list) {
@@ -67,7 +80,7 @@ bool varies(const std::vector<Index>& list) {
 const Grid& Book::tensor(std::size_t tensor, const std::string& name, const std::string& words,
                          const std::array<Index, 4>& shape, const std::vector<std::string>* row_tokens) {
     if (const Grid* there = find(name)) return *there;
-    Input input{words, drawn_words(plan_.tensors[tensor]), {}, {}};
+    Input input{words, drawn_words(plan_, tensor), {}, {}};
     input.grid.sheet = name;
     input.grid.items = counted(shape[0]);
     input.grid.heads = counted(shape[1]);
@@ -82,15 +95,18 @@ const Grid& Book::tensor(std::size_t tensor, const std::string& name, const std:
 }
 
 const Grid& Book::embeddings(std::size_t tensor) {
-    const TensorSource& t = plan_.tensors[tensor];
-    const Index tokens = t.shape[t.shape.size() - 2], width = t.shape.back();
+    const Shape& shape = plan_.tensors[tensor].shape;
+    const Index tokens = shape[shape.size() - 2], width = shape.back();
     const bool of_queries = tensor == *plan_.query_input;
-    const Grid& grid = this->tensor(tensor, t.pointer.substr(1), "the document's " + t.pointer.substr(1),
-                                    {*element_count(t.shape) / (tokens * width), 1, tokens, width},
-                                    of_queries ? plan_.tokens_given ? &plan_.query_tokens : nullptr
-                                    : plan_.key_tokens_given ? &plan_.key_tokens
-                                                             : nullptr);
-    if (!of_queries && inputs_.back().grid.sheet == grid.sheet) inputs_.back().first_row_token = plan_.past;
+    const std::string name = of_queries                   ? "embeddings"
+                             : tensor == *plan_.key_input ? "key_embeddings"
+                                                          : "value_embeddings";
+    const std::vector<std::string>* labels = nullptr;
+    if (of_queries ? plan_.tokens_given : plan_.key_tokens_given)
+        labels = of_queries ? &plan_.query_tokens : &plan_.key_tokens;
+    const Grid& grid = this->tensor(tensor, name, "the document's " + name,
+                                    {*element_count(shape) / (tokens * width), 1, tokens, width}, labels);
+    if (!of_queries && inputs_.back().grid.sheet == name) inputs_.back().first_row_token = plan_.past;
     return grid;
 }
 
@@ -110,7 +126,7 @@ const Grid& Book::weight(WeightRole role) {
     const Projection& p = plan_.projection(role);
     Input input{
         "a weight, x · W: a row for each number that goes in, a column for each that comes out",
-        drawn_words(plan_.tensors[p.weight.front().tensor]),
+        drawn_words(plan_, p.weight.front().tensor),
         {},
         [role](PlanNumbers& numbers, const At& at) { return numbers.weight(role, at.row, at.column); }};
     input.grid.sheet = name;
@@ -125,7 +141,7 @@ const Grid* Book::bias(WeightRole role) {
     const std::string name = "b_" + name_of_weight(plan_, role);
     if (const Grid* there = find(name)) return there;
     Input input{"a bias, added to each row",
-                drawn_words(plan_.tensors[p.bias.front().tensor]),
+                drawn_words(plan_, p.bias.front().tensor),
                 {},
                 [role](PlanNumbers& numbers, const At& at) { return numbers.bias(role, at.column); }};
     input.grid.sheet = name;
@@ -217,9 +233,8 @@ const Grid& Book::kept() {
     if (const Grid* there = find("keep")) return *there;
     if (plan_.dropout_keep)
         return cells_tensor(*plan_.dropout_keep, "keep", "1 where dropout keeps a weight");
-    Input input{"1 where dropout keeps a weight: seed " + std::to_string(plan_.dropout->seed) + ", " +
-                    std::string(choice_name(plan_.dropout->kind)),
-                drawn_because,
+    Input input{"1 where dropout keeps a weight (" + std::string(choice_name(plan_.dropout->kind)) + ")",
+                drawn_with(plan_.dropout->seed),
                 {},
                 [](PlanNumbers& numbers, const At& at) { return numbers.is_kept(at) ? 1.0 : 0.0; }};
     input.grid.sheet = "keep";

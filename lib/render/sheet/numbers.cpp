@@ -9,26 +9,22 @@
 #include "lib/run/materialize.hpp"
 
 namespace attn::sheet {
-namespace {
 
-/// The shortest decimal that reads back to this number, as a double.
-template <class T>
-double as_typed(T number) {
+double as_typed(double number, DType dtype) {
+    if (dtype != DType::float32) return number;
     std::array<char, 64> text{};
-    const auto written = std::to_chars(text.data(), text.data() + text.size(), number);
-    double out = static_cast<double>(number);
+    const auto written = std::to_chars(text.data(), text.data() + text.size(), static_cast<float>(number));
+    double out = number;
     std::from_chars(text.data(), written.ptr, out);
     return out;
 }
-
-}  // namespace
 
 struct PlanNumbers::Held {
     Held() = default;
     Held(const Held&) = delete;
     Held& operator=(const Held&) = delete;
     virtual ~Held() = default;
-    virtual double tensor(std::size_t tensor, Index k) const = 0;
+    virtual double tensor(std::size_t which, Index k) const = 0;
     virtual double weight(WeightRole role, Index row, Index column) = 0;
     virtual double bias(WeightRole role, Index column) const = 0;
     virtual std::uint8_t cell_of_row(bool of_mask, const At& at) = 0;
@@ -44,17 +40,17 @@ struct PlanNumbers::HeldAs : Held {
     double tensor(std::size_t which, Index k) const override {
         T number{};
         tensors.copy(which, k, {&number, 1});
-        return as_typed(number);
+        return as_typed(static_cast<double>(number), plan.dtype);
     }
     double weight(WeightRole role, Index row, Index column) override {
         if (role != role_of_copy || copy.empty()) {
             copy = maps[idx(role)]->copied(0, maps[idx(role)]->d_out());
             role_of_copy = role;
         }
-        return as_typed(copy[idx(row * maps[idx(role)]->d_out() + column)]);
+        return as_typed(static_cast<double>(copy[idx(row * maps[idx(role)]->d_out() + column)]), plan.dtype);
     }
     double bias(WeightRole role, Index column) const override {
-        return as_typed(maps[idx(role)]->bias()[idx(column)]);
+        return as_typed(static_cast<double>(maps[idx(role)]->bias()[idx(column)]), plan.dtype);
     }
     std::uint8_t cell_of_row(bool of_mask, const At& at) override {
         RowOfCells& row = rows[of_mask ? 0 : 1];
@@ -95,7 +91,7 @@ PlanNumbers::PlanNumbers(const Plan& plan) {
 
 PlanNumbers::~PlanNumbers() = default;
 
-double PlanNumbers::tensor(std::size_t tensor, Index k) const { return held_->tensor(tensor, k); }
+double PlanNumbers::tensor(std::size_t which, Index k) const { return held_->tensor(which, k); }
 double PlanNumbers::weight(WeightRole role, Index row, Index column) {
     return held_->weight(role, row, column);
 }

@@ -6,8 +6,11 @@
 
 namespace attn::sheet {
 
-/// What a plan reads, as numbers to be written down: those of float32 as the shortest decimals that stand for
-/// them, so 0.43 is 0.43.
+/// A number of an arithmetic as the shortest decimal that stands for it there: 0.43 for the float32 that is
+/// 0.4300000071525574.
+double as_typed(double number, DType dtype);
+
+/// What a plan reads, as_typed().
 class PlanNumbers {
   public:
     /// Draws what is drawn. `plan` has to outlive it.
@@ -17,7 +20,7 @@ class PlanNumbers {
     PlanNumbers& operator=(const PlanNumbers&) = delete;
 
     /// Element `k` of a tensor of the plan, row-major.
-    double tensor(std::size_t tensor, Index k) const;
+    double tensor(std::size_t which, Index k) const;
     /// An element of W [d_in, d_out] or b [d_out] of a projection.
     double weight(WeightRole role, Index row, Index column);
     double bias(WeightRole role, Index column) const;

@@ -3,6 +3,7 @@
 #include "lib/render/sheet/sheet.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -159,10 +160,9 @@ class SheetSink : public Sink {
             for (const Index head : grid.heads) {
                 const Index block = grid.block(item, head);
                 write_block_name(sheet, grid, block, item, head);
-                for (std::size_t j = 0; j < grid.columns.size(); ++j)
-                    write_column_name(
-                        sheet, grid, block, static_cast<Index>(j),
-                        input.column_tokens ? &(*input.column_tokens)[idx(grid.columns[j])] : nullptr);
+                write_column_names(sheet, grid, block, {Grid::first_column}, [&](Index column) {
+                    return input.column_tokens ? &(*input.column_tokens)[idx(column)] : nullptr;
+                });
                 for (const Index row : grid.rows) {
                     const Index line = grid.row_line(block, grid.place_of_row(row));
                     write_row_name(
@@ -193,12 +193,18 @@ class SheetSink : public Sink {
             text(sheet, grid.block_line(block), 0, name, Look::heading);
     }
 
-    void write_column_name(int sheet, const Grid& grid, Index block, Index j, const std::string* token,
-                           Index at_right = 0) {
-        const Index column = Grid::first_column + j + at_right;
-        if (token) text(sheet, grid.block_line(block) + 1, column, visible(*token), Look::label);
-        workbook_->number(sheet, grid.block_line(block) + 2, column,
-                          static_cast<double>(grid.columns[static_cast<std::size_t>(j)]), Look::index);
+    /// Tokens and numbers of all columns, of the numbers and of parts beside them: a line after the other.
+    void write_column_names(int sheet, const Grid& grid, Index block, const std::vector<Index>& firsts,
+                            const std::function<const std::string*(Index)>& token_of) {
+        const Index line = grid.block_line(block);
+        for (const Index first : firsts)
+            for (std::size_t j = 0; j < grid.columns.size(); ++j)
+                if (const std::string* token = token_of(grid.columns[j]))
+                    text(sheet, line + 1, first + static_cast<Index>(j), visible(*token), Look::label);
+        for (const Index first : firsts)
+            for (std::size_t j = 0; j < grid.columns.size(); ++j)
+                workbook_->number(sheet, line + 2, first + static_cast<Index>(j),
+                                  static_cast<double>(grid.columns[j]), Look::index);
     }
 
     void write_row_name(int sheet, Index line, Index row, const std::string* token) {
@@ -219,21 +225,16 @@ class SheetSink : public Sink {
         if (now_->stage->family == StageShape::states)
             text(now_sheet_, grid.block_line(block), 1, "after token " + std::to_string(rows.token),
                  Look::heading);
-        Index right = columns;
+        std::vector<Index> firsts{Grid::first_column};
+        Index right = Grid::first_column + columns;
         for (const Beside& part : now_->rule.beside) {
             ++right;
-            text(now_sheet_, grid.block_line(block), Grid::first_column + right, part.title, Look::heading);
+            text(now_sheet_, grid.block_line(block), right, part.title, Look::heading);
+            if (part.each_key) firsts.push_back(right);
             right += part.each_key ? columns : 1;
         }
-        for (Index j = 0; j < columns; ++j)
-            write_column_name(now_sheet_, grid, block, j, column_token(grid.columns[idx(j)]));
-        right = columns;
-        for (const Beside& part : now_->rule.beside) {
-            ++right;
-            for (Index j = 0; part.each_key && j < columns; ++j)
-                write_column_name(now_sheet_, grid, block, j, column_token(grid.columns[idx(j)]), right);
-            right += part.each_key ? columns : 1;
-        }
+        write_column_names(now_sheet_, grid, block, firsts,
+                           [&](Index column) { return column_token(column); });
     }
 
     /// The last of the rows that follow one another from `row` on.
@@ -260,7 +261,7 @@ class SheetSink : public Sink {
         write_row_name(now_sheet_, line, at.row, token);
         for (Index j = 0; j < columns; ++j) {
             const Index column = Grid::first_column + j;
-            const double number = rows.at(i, j);
+            const double number = as_typed(rows.at(i, j), rows.dtype);
             at.column = grid.columns[idx(j)];
             if (now_kept_) now_kept_->push_back(number);
             if (!rule.because.empty()) {

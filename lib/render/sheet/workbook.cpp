@@ -6,21 +6,26 @@
 #include <unistd.h>
 #include <xlsxwriter.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
+#include <new>
 #include <stdexcept>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "lib/error.hpp"
 #include "lib/input/zip.hpp"
 #include "lib/render/sheet/library.hpp"
 #include "lib/text.hpp"
 
 namespace attn::sheet {
-namespace {
 
 // clang-format off
 #define ATTN_XLSXWRITER_FUNCTIONS(f)                                                                  \
@@ -39,6 +44,8 @@ struct Library {
     ATTN_XLSXWRITER_FUNCTIONS(ATTN_MEMBER)
 #undef ATTN_MEMBER
 };
+
+namespace {
 
 [[noreturn]] void refuse_library(const std::string& why) {
     throw Error(Exit::output, "", "cannot write a sheet: " + why,
@@ -100,33 +107,32 @@ bool is_whole(std::string_view xml) {
     const std::size_t begin = prolog == std::string_view::npos ? prolog : xml.find('<', prolog);
     if (begin == std::string_view::npos) return false;
     const std::string_view name = xml.substr(begin + 1, xml.find_first_of(" >", begin) - begin - 1);
+    if (xml.ends_with('\n')) xml.remove_suffix(1);
     return xml.ends_with("</" + std::string(name) + ">");
 }
 
 /// The library does not look whether its temporary files took what it wrote: each part is read again.
 /// `rows`: bytes of the rows of each sheet.
 void check_parts(const std::vector<std::byte>& archive, const std::vector<long>& rows) {
-    std::vector<ZipEntry> entries;
-    try {
-        entries = read_zip(archive);
-    } catch (const Error&) {
-        refuse_temporary("the archive is not whole");
-    }
-    for (const ZipEntry& e : entries) {
+    constexpr std::string_view sheet = "xl/worksheets/sheet", open = "<sheetData>", close = "</sheetData>";
+    const auto holds = [&](const ZipEntry& e) {
         const ZipBytes part = take(e, nullptr, archive);
         const std::string_view xml(reinterpret_cast<const char*>(part.bytes.data()), part.bytes.size());
-        bool good = is_whole(xml);
-        constexpr std::string_view sheet = "xl/worksheets/sheet", open = "<sheetData>",
-                                   close = "</sheetData>";
-        if (e.name.starts_with(sheet)) {
-            const auto number = static_cast<std::size_t>(std::atol(e.name.c_str() + sheet.size()));
-            const std::size_t from = xml.find(open), to = xml.rfind(close);
-            const std::size_t found = from == std::string_view::npos ? 0 : to - from - open.size();
-            good = good && number >= 1 && number <= rows.size() &&
-                   found == static_cast<std::size_t>(rows[number - 1]);
-        }
-        if (!good) refuse_temporary(std::strerror(ENOSPC));
+        if (!is_whole(xml)) return false;
+        if (!e.name.starts_with(sheet)) return true;
+        const auto number = static_cast<std::size_t>(std::atol(e.name.c_str() + sheet.size()));
+        if (number < 1 || number > rows.size()) return false;
+        const std::size_t from = xml.find(open), to = xml.rfind(close);
+        const std::size_t found =
+            from == std::string_view::npos || to == std::string_view::npos ? 0 : to - from - open.size();
+        return found == static_cast<std::size_t>(rows[number - 1]);
+    };
+    try {
+        const std::vector<ZipEntry> entries = read_zip(archive);
+        if (std::all_of(entries.begin(), entries.end(), holds)) return;
+    } catch (const Error&) {  // the archive itself is damaged
     }
+    refuse_temporary(std::strerror(ENOSPC));
 }
 
 /// XML 1.0 has no U+FFFE and U+FFFF, and readers of cells take _x0041_ for A.
@@ -157,8 +163,8 @@ std::string cell_text(std::string_view text, bool& is_whole_text) {
     return out;
 }
 
-lxw_row_t line(Index row) { return static_cast<lxw_row_t>(row); }
-lxw_col_t place(Index column) { return static_cast<lxw_col_t>(column); }
+lxw_row_t to_row(Index row) { return static_cast<lxw_row_t>(row); }
+lxw_col_t to_column(Index column) { return static_cast<lxw_col_t>(column); }
 
 }  // namespace
 
@@ -225,14 +231,14 @@ Workbook::~Workbook() = default;
 int Workbook::add_sheet(const std::string& name, Index frozen_columns) {
     lxw_worksheet* sheet = parts_->library.workbook_add_worksheet(parts_->book, name.c_str());
     if (!sheet || !sheet->optimize_tmpfile) refuse_temporary(std::strerror(errno));
-    if (frozen_columns > 0) parts_->library.worksheet_freeze_panes(sheet, 0, place(frozen_columns));
+    if (frozen_columns > 0) parts_->library.worksheet_freeze_panes(sheet, 0, to_column(frozen_columns));
     parts_->sheets.push_back(sheet);
     return static_cast<int>(parts_->sheets.size()) - 1;
 }
 
 void Workbook::set_width(int sheet, Index column, Index last, double characters) {
-    parts_->expect(parts_->library.worksheet_set_column(parts_->sheet(sheet), place(column), place(last),
-                                                        characters, nullptr));
+    parts_->expect(parts_->library.worksheet_set_column(parts_->sheet(sheet), to_column(column),
+                                                        to_column(last), characters, nullptr));
 }
 
 void Workbook::define(const std::string& name, const std::string& sheet, const std::string& cell) {
@@ -240,40 +246,41 @@ void Workbook::define(const std::string& name, const std::string& sheet, const s
         parts_->library.workbook_define_name(parts_->book, name.c_str(), ("=" + sheet + "!" + cell).c_str()));
 }
 
-bool Workbook::text(int sheet, Index row, Index column, std::string_view text, Look look) {
-    if (text.empty()) return true;
+bool Workbook::text(int sheet, Index row, Index column, std::string_view what, Look look) {
+    if (what.empty()) return true;
     bool whole = true;
-    const std::string shown_text = cell_text(text, whole);
-    parts_->expect(parts_->library.worksheet_write_string(parts_->sheet(sheet), line(row), place(column),
-                                                          shown_text.c_str(), parts_->look(look)));
+    const std::string shown_text = cell_text(what, whole);
+    parts_->expect(parts_->library.worksheet_write_string(
+        parts_->sheet(sheet), to_row(row), to_column(column), shown_text.c_str(), parts_->look(look)));
     return whole;
 }
 
-void Workbook::number(int sheet, Index row, Index column, double number, Look look) {
-    if (!std::isfinite(number)) {
-        text(sheet, row, column, significant(number, 1), look);
+void Workbook::number(int sheet, Index row, Index column, double value, Look look) {
+    if (!std::isfinite(value)) {
+        text(sheet, row, column, significant(value, 1), look);
         return;
     }
-    parts_->expect(parts_->library.worksheet_write_number(parts_->sheet(sheet), line(row), place(column),
-                                                          number, parts_->look(look)));
+    parts_->expect(parts_->library.worksheet_write_number(parts_->sheet(sheet), to_row(row),
+                                                          to_column(column), value, parts_->look(look)));
 }
 
-void Workbook::formula(int sheet, Index row, Index column, const std::string& formula, double result) {
+void Workbook::formula(int sheet, Index row, Index column, const std::string& words, double result) {
     lxw_worksheet* to = parts_->sheet(sheet);
     lxw_format* look = parts_->look(Look::result);
-    parts_->expect(std::isfinite(result) ? parts_->library.worksheet_write_formula_num(
-                                               to, line(row), place(column), formula.c_str(), look, result)
-                                         : parts_->library.worksheet_write_formula_str(
-                                               to, line(row), place(column), formula.c_str(), look,
-                                               significant(result, 1).c_str()));
+    parts_->expect(std::isfinite(result)
+                       ? parts_->library.worksheet_write_formula_num(to, to_row(row), to_column(column),
+                                                                     words.c_str(), look, result)
+                       : parts_->library.worksheet_write_formula_str(to, to_row(row), to_column(column),
+                                                                     words.c_str(), look,
+                                                                     significant(result, 1).c_str()));
 }
 
 void Workbook::array(int sheet, Index row, Index column, Index last_row, Index last_column,
-                     const std::string& formula, double result) {
+                     const std::string& words, double result) {
     if (!std::isfinite(result)) return number(sheet, row, column, result, Look::value);
     parts_->expect(parts_->library.worksheet_write_array_formula_num(
-        parts_->sheet(sheet), line(row), place(column), line(last_row), place(last_column), formula.c_str(),
-        parts_->look(Look::result), result));
+        parts_->sheet(sheet), to_row(row), to_column(column), to_row(last_row), to_column(last_column),
+        words.c_str(), parts_->look(Look::result), result));
 }
 
 void Workbook::finish(Output& output) {

@@ -37,15 +37,15 @@ class Workbook {
     void define(const std::string& name, const std::string& sheet, const std::string& cell);
 
     /// Text, ours or made visible(); longer than a cell holds it is cut with an ellipsis, and false returned.
-    bool text(int sheet, Index row, Index column, std::string_view text, Look look);
+    bool text(int sheet, Index row, Index column, std::string_view what, Look look);
     /// A number that is not finite is text: NaN, inf, -inf.
-    void number(int sheet, Index row, Index column, double number, Look look);
+    void number(int sheet, Index row, Index column, double value, Look look);
     /// A formula with the result that programs show which do not calculate.
-    void formula(int sheet, Index row, Index column, const std::string& formula, double result);
+    void formula(int sheet, Index row, Index column, const std::string& words, double result);
     /// A formula of all cells down to `last_row` and `last_column`; the others follow by number(). A first
     /// result that is not finite stands alone, since the library has no such.
     void array(int sheet, Index row, Index column, Index last_row, Index last_column,
-               const std::string& formula, double result);
+               const std::string& words, double result);
 
     /// Writes the file's bytes, each part checked: a full disk under temporary files is no success.
     /// \throws Error (exit 4); as output.write() does
