@@ -83,7 +83,8 @@ class Tests:
         result = execute([self.office, f"-env:UserInstallation=file://{profile}", "--headless", "--convert-to", "xlsx",
                           "--outdir", out, *files], self.folder, seconds=600, env=environment(HOME=self.folder))
         self.report.equal("soffice ends well", result.status, 0)
-        self.report.check(not re.search(r"(?i)error|warn|repair|corrupt", result.said.replace("javaldx", "")), "soffice has no complaint", "", result.said)
+        said = "".join(line for line in result.said.splitlines() if "javaldx" not in line)  # it has no Java, and needs none
+        self.report.equal("soffice has no complaint", said, "")
         for name, trace in self.wanted.items():
             path = os.path.join(out, name + ".xlsx")
             if not self.report.check(os.path.exists(path), f"{name}: opened and saved", path, "nothing"):
