@@ -100,6 +100,12 @@ const Grid& Book::grid(Stage stage) const {
     throw std::out_of_range("the stage has no sheet");
 }
 
+bool Book::is_live(Stage stage) const {
+    return std::any_of(stages_.begin(), stages_.end(), [&](const StageSheet& s) {
+        return s.stage->stage == stage && s.rule.because.empty();
+    });
+}
+
 const Grid* Book::find(const std::string& name) const {
     for (const Input& i : inputs_)
         if (i.grid.sheet == name) return &i.grid;

@@ -75,6 +75,8 @@ class Book {
 
     /// The sheet of a stage that is shown. \throws std::out_of_range otherwise
     const Grid& grid(Stage stage) const;
+    /// Whether it has formulas. Of stages before the one whose rule is being made.
+    bool is_live(Stage stage) const;
 
     // What rules ask for is there from then on.
 

@@ -8,6 +8,10 @@
 namespace attn::sheet {
 namespace {
 
+/// At the right of weights: a blank column and the maximum, another and the sum, another and the
+/// exponentials.
+constexpr Index maximum_beside = 1, sum_beside = 3, exponentials_beside = 5;
+
 /// What an empty row's weights are.
 std::string fill_text(const Plan& plan) {
     return plan.empty_rows == EmptyRows::uniform ? "1/" + std::to_string(plan.keys) : "0";
@@ -151,8 +155,6 @@ Rule weights(Book& book, const PlannedStage& stage, const Grid& own) {
     }
     const Grid* sinks =
         plan.sinks.empty() ? nullptr : &book.per_head("sinks", "a logit for each head", plan.sinks);
-    // At the right: a blank column and the maximum, another and the sum, another and the exponentials.
-    constexpr Index maximum = 1, sum = 3, exponentials = 5;
     rule.beside = {
         {"maximum", false,
          [&x, sinks](const At& at) {
@@ -160,12 +162,13 @@ Rule weights(Book& book, const PlannedStage& stage, const Grid& own) {
          }},
         {"row sum", false,
          [&plan, &own, sinks](const At& at) {
-             return "=SUM(" + own.right(at, exponentials, exponentials + plan.keys - 1) + ")" +
-                    (sinks ? "+EXP(" + sinks->cell({0, 0, 0, at.head}) + "-" + own.right(at, maximum) + ")"
+             return "=SUM(" + own.right(at, exponentials_beside, exponentials_beside + plan.keys - 1) + ")" +
+                    (sinks ? "+EXP(" + sinks->cell({0, 0, 0, at.head}) + "-" + own.right(at, maximum_beside) +
+                                 ")"
                            : "");
          }},
         {"e^(score - maximum)", true, [&x, &own, hidden](const At& at) {
-             const std::string c = x.cell(at), text = "EXP(" + c + "-" + own.right(at, maximum) + ")";
+             const std::string c = x.cell(at), text = "EXP(" + c + "-" + own.right(at, maximum_beside) + ")";
              return hidden ? "=IF(ISNUMBER(" + c + ")," + text + ",0)" : "=" + text;
          }}};
     rule.numbers_beside = [&plan](std::span<const double> row, Index head) {
@@ -182,8 +185,8 @@ Rule weights(Book& book, const PlannedStage& stage, const Grid& own) {
         return out;
     };
     rule.cell = [&own, unless_empty](const At& at) {
-        return unless_empty(
-            at, own.right(at, exponentials + own.place_of_column(at.column)) + "/" + own.right(at, sum));
+        return unless_empty(at, own.right(at, exponentials_beside + own.place_of_column(at.column)) + "/" +
+                                    own.right(at, sum_beside));
     };
     return rule;
 }
@@ -219,18 +222,15 @@ Rule dropped_weights(Book& book, const PlannedStage& stage) {
 
 Rule log_sums(Book& book, const PlannedStage& stage) {
     const Plan& plan = book.plan();
-    const Grid& x = book.grid(stage.reads.front());
-    const Grid* sinks =
-        plan.sinks.empty() ? nullptr : &book.per_head("sinks", "a logit for each head", plan.sinks);
-    return {.cell = [&x, sinks, hidden = may_be_hidden(plan)](const At& at) {
-        const std::string row = x.row({at.item, at.head, at.column, 0});
-        const std::string sink = sinks ? sinks->cell({0, 0, 0, at.head}) : "";
-        const std::string max = "MAX(" + row + (sinks ? "," + sink : "") + ")";
-        const std::string exponentials = "EXP(" + row + "-" + max + ")";
+    if (!plan.find(Stage::weights)->shown || !book.is_live(Stage::weights))
+        return values_because("maxima and sums are those of weights, which has no formulas in this file");
+    const Grid &x = book.grid(stage.reads.front()), &w = book.grid(Stage::weights);
+    return {.cell = [&x, &w, empties = may_be_hidden(plan) && plan.sinks.empty()](const At& at) {
+        const At row{at.item, at.head, at.column, 0};
+        const std::string sheet = w.sheet + "!";
         const std::string text =
-            max + "+LN(SUM(" + (hidden ? "IF(ISNUMBER(" + row + ")," + exponentials + ",0)" : exponentials) +
-            ")" + (sinks ? "+EXP(" + sink + "-" + max + ")" : "") + ")";
-        return array(hidden && !sinks ? "IF(COUNT(" + row + ")=0,\"-inf\"," + text + ")" : text);
+            sheet + w.right(row, maximum_beside) + "+LN(" + sheet + w.right(row, sum_beside) + ")";
+        return empties ? "=IF(COUNT(" + x.row(row) + ")=0,\"-inf\"," + text + ")" : "=" + text;
     }};
 }
 
