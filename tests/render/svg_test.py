@@ -21,7 +21,7 @@ ELEMENTS = {"svg": {"class", "viewBox", "width", "height", "role"}, "title": set
             "linearGradient": {"id"}, "stop": {"offset", "stop-color"}, "pattern": {"id", "width", "height", "patternUnits"},
             "path": {"d", "stroke"}, "g": {"class", "transform"}, "tspan": {"class"}, "text": {"class", "x", "y", "transform"},
             "rect": {"class", "x", "y", "width", "height", "fill"},
-            "image": {"x", "y", "width", "height", "preserveAspectRatio", "image-rendering", "style", "href"}}
+            "image": {"x", "y", "width", "height", "preserveAspectRatio", "href"}}
 ZOOM = 2
 NASTY = ["<script>alert(1)</script>", "]]><b>", "\x1b[31m", "&lt;", "\"'>", "‮abc", "日本語", "\uffff"]
 

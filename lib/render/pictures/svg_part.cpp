@@ -244,27 +244,34 @@ class Part {
         for (std::size_t k = 0; k < other; ++k)
             palette[k] = colour_at(picture_.scale.ramp, static_cast<double>(k) / (other - 1));
         palette[other] = other_colour;
-        const std::size_t from = picture_.place(panel, 0, 0),
-                          count = static_cast<std::size_t>(rows_ * columns_);
-        std::vector<std::uint8_t> pixels(count);
-        for (std::size_t k = 0; k < count; ++k) {
-            const double x = picture_.at(from + k);
-            pixels[k] = picture_.is_hidden(from + k) ? clear
-                        : !std::isfinite(x)
-                            ? other
-                            : static_cast<std::uint8_t>(picture_.scale.place(x) * (other - 1) + 0.5);
+        // Many viewers blur what they enlarge: a cell has at least as many pixels as units.
+        const Index wide = (layout_.width + columns_ - 1) / columns_,
+                    high = (layout_.height + rows_ - 1) / rows_;
+        std::vector<std::uint8_t> pixels;
+        pixels.reserve(idx(rows_ * high * columns_ * wide));
+        for (Index i = 0; i < rows_; ++i) {
+            const std::size_t line = pixels.size();
+            for (Index j = 0; j < columns_; ++j) {
+                const std::size_t place = picture_.place(panel, i, j);
+                const double x = picture_.at(place);
+                const auto pixel =
+                    picture_.is_hidden(place) ? clear
+                    : !std::isfinite(x)
+                        ? other
+                        : static_cast<std::uint8_t>(picture_.scale.place(x) * (other - 1) + 0.5);
+                pixels.insert(pixels.end(), idx(wide), pixel);
+            }
+            for (Index copy = 1; copy < high; ++copy)
+                pixels.insert(pixels.end(), pixels.begin() + static_cast<std::ptrdiff_t>(line),
+                              pixels.begin() + static_cast<std::ptrdiff_t>(line) + columns_ * wide);
         }
         const std::string at = "x=\"" + number(layout_.left) + "\" y=\"" + number(layout_.top) +
                                "\" width=\"" + number(layout_.width) + "\" height=\"" +
                                number(layout_.height) + "\"";
         if (!picture_.hidden.empty()) out_.text += "<rect class=\"hidden\" " + at + "/>\n";
-        // Pixels that are drawn large have edges; those that are drawn small are averaged.
-        const bool large = layout_.width >= columns_ && layout_.height >= rows_;
         const std::string& title = picture_.panels[panel].title;
-        out_.text += "<image " + at + " preserveAspectRatio=\"none\"" +
-                     (large ? " image-rendering=\"optimizeSpeed\" style=\"image-rendering:pixelated\"" : "") +
-                     " href=\"data:image/png;base64,";
-        append_base64(out_.text, png(columns_, rows_, pixels, palette, clear));
+        out_.text += "<image " + at + " preserveAspectRatio=\"none\" href=\"data:image/png;base64,";
+        append_base64(out_.text, png(columns_ * wide, rows_ * high, pixels, palette, clear));
         out_.text += "\"><title>" + xml_text(title.empty() ? heading_of(picture_) : fitted(title, 60)) +
                      "</title></image>\n";
     }
