@@ -1,14 +1,19 @@
 // Pictures as data: colours, scales, what is put into a picture and what becomes of long axes.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "lib/render/escape.hpp"
 #include "lib/render/pictures/picture.hpp"
 #include "lib/render/pictures/ramp.hpp"
+#include "lib/render/pictures/screen.hpp"
 #include "lib/render/render.hpp"
 #include "lib/text.hpp"
 #include "tests/support.hpp"
@@ -39,6 +44,49 @@ std::vector<Picture> pictures_of(const std::string& document, std::vector<std::s
     run(plan, *make_picture_sink(std::make_unique<Keeper>(pictures, size), options));
     return pictures;
 }
+
+/// What `view` writes on a terminal.
+std::string on_screen(const std::string& document, const RenderOptions& options,
+                      std::vector<std::string> stages = {}) {
+    Request request;
+    request.stages = std::move(stages);
+    request.for_pictures = true;
+    const Plan plan = plan_of(document, request);
+    Text out;
+    run(plan, *make_picture_sink(make_screen_writer(out, options), options));
+    return out.text;
+}
+
+std::vector<std::string> lines_of_screen(const std::string& text) {
+    static const std::regex colours("\x1b\\[[0-9;]*m");
+    const std::string plain = std::regex_replace(text, colours, "");
+    std::vector<std::string> lines;
+    for (std::size_t from = 0; from < plain.size();) {
+        const std::size_t end = plain.find('\n', from);
+        lines.push_back(plain.substr(from, end - from));
+        from = end + 1;
+    }
+    return lines;
+}
+
+/// Given queries and keys, heads x tokens x 2, that differ everywhere.
+std::string many(int heads, int tokens, const std::string& more = "") {
+    const auto tensor = [&](double step) {
+        std::string out = "[";
+        for (int h = 0; h < heads; ++h) {
+            out += h == 0 ? "[" : ",[";
+            for (int i = 0; i < tokens; ++i)
+                out += (i == 0 ? "[" : ",[") + fixed(3 * std::sin(step * (h + 1) * (i + 1)), 4) + "," +
+                       fixed(2 * std::cos(step * (i + 3)), 4) + "]";
+            out += "]";
+        }
+        return out + "]";
+    };
+    return R"({"queries":)" + tensor(0.7) + R"(,"keys":)" + tensor(1.3) + R"(,"values":)" + tensor(0.4) +
+           more + "}";
+}
+
+constexpr const char* two_causal = R"({"tokens":["a","b"],"embeddings":[[1,0],[0.5,2]],"causal":true})";
 
 /// A bare picture of one matrix.
 Picture matrix(const std::vector<std::vector<double>>& rows, PictureSize size, bool weights,
@@ -233,6 +281,123 @@ TEST_CASE("pictures: sums of rows and their entropy, of all columns") {
     CHECK(p.sums == std::vector<double>{1, 1});
     CHECK(p.entropies[0] == doctest::Approx(std::log(2.0)));
     CHECK(p.entropies[1] == 0);
+}
+
+TEST_CASE("screen: shades, numbers, hidden cells, the legend") {
+    RenderOptions o;
+    o.width = 60;
+    CHECK(on_screen(two_causal, o)
+              .ends_with("\n\nweights = softmax(masked_scores)  rows queries, columns keys\n"
+                         "       a      b\n"
+                         "a █1.000 ╱╱╱╱╱╱\n"
+                         "b  0.023 █0.977\n"
+                         "0  ░▒▓█ 1   numbers 0.02298 to 1   ╱ hidden\n"));
+    o.sums = true;
+    // -0.022977 ln 0.022977 - 0.977023 ln 0.977023 = 0.10941
+    CHECK(on_screen(two_causal, o).find("b  0.023 █0.977      1.000   0.109\n") != std::string::npos);
+    o.precision = 1;
+    o.precision_asked = true;
+    CHECK(on_screen(two_causal, o).find("b  0.0 █1.0 ") != std::string::npos);
+}
+
+TEST_CASE("screen: ASCII is ASCII, and no shade looks like a sign") {
+    RenderOptions o;
+    o.ascii = true;
+    const std::string text = on_screen(two_causal, o);
+    CHECK(std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
+    CHECK(text.find("a  1.000 //////\nb  0.023  0.977\n0 to 1   ") != std::string::npos);
+    CHECK(text.ends_with("/ hidden\n"));
+}
+
+TEST_CASE("screen: in each cell the number that its ground means, on both grounds") {
+    static const std::regex cells("48;2;(\\d+);(\\d+);(\\d+)m([^\x1b]*)");
+    for (const char* stage : {"weights", "scores"})
+        for (const bool dark : {true, false}) {
+            RenderOptions o;
+            o.colours = Colours::full;
+            o.dark = dark;
+            const std::string document = many(1, 5);
+            const std::string text = on_screen(document, o, {stage});
+            const Picture picture = pictures_of(document, {stage}).front();
+            int seen = 0;
+            for (std::sregex_iterator it(text.begin(), text.end(), cells), end; it != end; ++it) {
+                const auto channel = [&](std::size_t k) {
+                    return static_cast<std::uint8_t>(std::stoi((*it)[k]));
+                };
+                const Rgb ground{channel(1), channel(2), channel(3)};
+                std::istringstream numbers((*it)[4]);
+                for (double x = 0; numbers >> x; ++seen) {
+                    const double place =
+                        place_of(picture.scale.ramp, ground, dark ? Ground::dark : Ground::light);
+                    CHECK(std::abs(place - picture.scale.place(x)) < 0.005);
+                }
+            }
+            CHECK(seen == 25);
+        }
+}
+
+TEST_CASE("screen: 12 heads of 32 x 32 on 80 x 64, half a character for a row") {
+    RenderOptions o;
+    o.colours = Colours::full;
+    const std::string text = on_screen(many(12, 32, R"(,"causal":true)"), o);
+    const std::vector<std::string> lines = lines_of_screen(text);
+    CHECK(lines.size() <= 64);
+    for (const std::string& line : lines) CHECK(display_width(line) <= 80);
+    CHECK(text.find("head 11") != std::string::npos);
+    CHECK(text.find("▀") != std::string::npos);
+    CHECK(text.find("cells are drawn as one: their mean, but the largest") != std::string::npos);
+}
+
+TEST_CASE("screen: nothing is wider than asked, whatever the size, the colours and the stage") {
+    for (const int tokens : {1, 3, 9, 33, 130})
+        for (const int heads : {1, 3, 17})
+            for (const int width : {20, 80, 200})
+                for (const Colours colours :
+                     {Colours::none, Colours::sixteen, Colours::many, Colours::full}) {
+                    RenderOptions o;
+                    o.colours = colours;
+                    o.width = width;
+                    o.sums = tokens == 9 && width > 20;
+                    for (const std::string& line : lines_of_screen(
+                             on_screen(many(heads, tokens), o, {"queries", "scores", "weights"}))) {
+                        CAPTURE(line);
+                        CHECK(display_width(line) <= width);
+                    }
+                }
+}
+
+TEST_CASE("screen: wide characters line up, tokens do not act") {
+    RenderOptions o;
+    const std::vector<std::string> lines = lines_of_screen(on_screen(
+        R"({"tokens":["日本語","e\u0301","\u001b[31m","\ud83d\ude00"],"embeddings":[[1],[2],[-1],[0]]})", o));
+    REQUIRE(lines.size() == 8);
+    for (std::size_t k = 3; k < 7; ++k) CHECK(display_width(lines[k]) == display_width(lines[3]));
+    CHECK(lines[5].find("\\x1b[31m") == 0);
+}
+
+TEST_CASE("screen: numbers that are not finite are shown and counted, an empty row is no number") {
+    RenderOptions o;
+    const std::string rows =
+        R"({"embeddings":[[1],[2]],"mask":{"keep":[[true,true],[false,false]]},"empty_rows":)";
+    const std::string text = on_screen(rows + R"("nan"})", o);
+    CHECK(text.find("1    NaN    NaN\n") != std::string::npos);
+    CHECK(text.find("not finite: 2\n") != std::string::npos);
+    CHECK(on_screen(rows + R"("zero"})", o).find("1 ╱╱╱╱╱╱ ╱╱╱╱╱╱\n") != std::string::npos);
+}
+
+TEST_CASE("terminal: how many colours, and which ground") {
+    CHECK(colours_of("xterm", "truecolor") == Colours::full);
+    CHECK(colours_of("xterm-direct", "") == Colours::full);
+    CHECK(colours_of("screen-256color", "") == Colours::many);
+    CHECK(colours_of("linux", "") == Colours::sixteen);
+    CHECK(has_dark_ground(""));
+    CHECK(has_dark_ground("15;0"));
+    CHECK(has_dark_ground("12;default;8"));
+    CHECK(!has_dark_ground("0;15"));
+    CHECK(!has_dark_ground("0;default;7"));
+    CHECK(xterm_colour(255, 0, 0) == 196);
+    CHECK(xterm_colour(9, 8, 8) == 232);
+    CHECK(xterm_colour(0, 95, 135) == 24);
 }
 
 TEST_CASE("escapes: text in XML is text") {

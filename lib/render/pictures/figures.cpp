@@ -37,6 +37,11 @@ std::string whole_number(const Picture& picture, std::size_t place) {
     return out;
 }
 
+std::string range_note(const Picture& picture) {
+    if (picture.extent.empty()) return {};
+    return "numbers " + scale_number(picture.extent.least) + " to " + scale_number(picture.extent.largest);
+}
+
 std::string scale_number(double number) { return significant(number, 4); }
 
 std::string cell_name(const Picture& picture, Index row, Index column) {

@@ -16,6 +16,8 @@ constexpr int cell_precision = 3;
 std::string cell_number(double number, const RenderOptions& options);
 /// A number in full: the shortest that reads back in the picture's type; "NaN", "Infinity".
 std::string whole_number(const Picture& picture, std::size_t place);
+/// "numbers 0.008 to 0.422": what of its scale a picture has; empty: nothing.
+std::string range_note(const Picture& picture);
 /// An end of a scale: "0", "1", "-2.13".
 std::string scale_number(double number);
 

@@ -160,19 +160,6 @@ void PictureFiller::add_row(const double* numbers, const std::uint8_t* hidden) {
 
 template <class T>
 void PictureFiller::add(std::vector<T>& to, const T* numbers, const std::uint8_t* hidden) {
-    const auto n = picture_.columns.numbers.size();
-    T least = std::numeric_limits<T>::infinity(), largest = -least;
-    Index finite = 0, visible = 0;
-    for (std::size_t j = 0; j < n; ++j) {
-        const bool seen = sees(numbers[j], hidden, j);
-        const bool counts = seen && std::isfinite(numbers[j]);
-        visible += seen;
-        finite += counts;
-        least = counts && numbers[j] < least ? numbers[j] : least;
-        largest = counts && numbers[j] > largest ? numbers[j] : largest;
-    }
-    if (finite > 0) picture_.extent.add(static_cast<double>(least), static_cast<double>(largest));
-    picture_.not_finite += visible - finite;
     if (with_sums_) add_sums(numbers, hidden);
     if (!bins_.empty()) {
         add_to_bins(numbers, hidden);
@@ -181,33 +168,47 @@ void PictureFiller::add(std::vector<T>& to, const T* numbers, const std::uint8_t
         if (row_ == 0 || rows_in_bins_ == picture_.rows.each) close_bins(to);
         return;
     }
+    const auto n = picture_.columns.numbers.size();
     to.insert(to.end(), numbers, numbers + n);
-    if (!hidden && picture_.hidden.empty()) return;
-    picture_.hidden.resize(to.size(), 0);
-    std::uint8_t* const marks = picture_.hidden.data() + to.size() - n;
-    for (std::size_t j = 0; hidden && j < n; ++j) marks[j] = sees(numbers[j], hidden, j) ? 0 : 1;
+    if (hidden || !picture_.hidden.empty()) picture_.hidden.resize(to.size(), 0);
+    Extent extent;
+    for (std::size_t j = 0; j < n; ++j) {
+        const auto x = static_cast<double>(numbers[j]);
+        if (!sees(numbers[j], hidden, j))
+            picture_.hidden[to.size() - n + j] = 1;
+        else if (std::isfinite(x))
+            extent.add(x, x);
+        else
+            ++picture_.not_finite;
+    }
+    picture_.extent.add(extent.least, extent.largest);
 }
 
 template <class T>
 void PictureFiller::add_to_bins(const T* numbers, const std::uint8_t* hidden) {
     const auto n = picture_.columns.numbers.size(), each = idx(picture_.columns.each);
     const bool by_magnitude = !picture_.weights;
+    Extent extent;
     for (std::size_t from = 0, k = 0; from < n; from += each, ++k) {
-        Bin& bin = bins_[k];
+        Bin bin = bins_[k];
         for (std::size_t j = from; j < std::min(from + each, n); ++j) {
             if (!sees(numbers[j], hidden, j)) continue;
             const auto x = static_cast<double>(numbers[j]);
             ++bin.visible;
             if (!std::isfinite(x)) {
                 bin.other = std::isnan(bin.other) ? bin.other : x;
+                ++picture_.not_finite;
                 continue;
             }
+            extent.add(x, x);
             const bool larger = by_magnitude ? std::abs(x) > std::abs(bin.largest) : x > bin.largest;
             if (bin.finite == 0 || larger) bin.largest = x;
             bin.sum += x;
             ++bin.finite;
         }
+        bins_[k] = bin;
     }
+    picture_.extent.add(extent.least, extent.largest);
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "lib/render/bytes.hpp"
 #include "lib/render/pictures/figures.hpp"
@@ -86,9 +87,15 @@ class Drawing {
             const Index last = std::min(first + layout_.panels_in_line, panels);
             each_panel(first, last, has_titles(),
                        [&](Index p) { text(picture_.panels[idx(p)].title, panel_width(), false); });
-            each_panel(first, last, has_ticks(), [&](Index) { ticks(); });
+            each_panel(first, last, has_ticks(), [&](Index) {
+                ticks();
+                pad();
+            });
             for (Index i = 0; i < picture_.rows.count(); i += layout_.cell_lines_each)
-                each_panel(first, last, true, [&](Index p) { row(idx(p), i); });
+                each_panel(first, last, true, [&](Index p) {
+                    row(idx(p), i);
+                    pad();
+                });
         }
         legend();
     }
@@ -96,10 +103,15 @@ class Drawing {
   private:
     bool coloured() const { return options_.colours >= Colours::many; }
     Ground ground() const { return options_.dark ? Ground::dark : Ground::light; }
-    int panel_width() const {
+    /// Columns of what stands in a panel, its title apart.
+    int width_of_cells() const {
         return layout_.label_width + static_cast<int>(picture_.columns.count() * layout_.cell_columns) +
                (options_.sums ? screen_sums_width : 0);
     }
+    int panel_width() const {
+        return picture_.panels.size() > 1 ? std::max(width_of_cells(), screen_title_width) : width_of_cells();
+    }
+    void pad() { out_.append(idx(Index{panel_width()} - width_of_cells()), ' '); }
     bool has_titles() const {
         return std::any_of(picture_.panels.begin(), picture_.panels.end(),
                            [](const PicturePanel& p) { return !p.title.empty(); });
@@ -124,6 +136,18 @@ class Drawing {
         out_ += right ? pad_left(shown, columns) : pad_right(shown, columns);
     }
 
+    /// "head 3"; where that has no room "h3".
+    void title(std::string words) {
+        if (display_width(words) > panel_width()) {
+            constexpr std::array<std::pair<std::string_view, char>, 2> axes{
+                {{"batch ", 'b'}, {"head ", 'h'}}};
+            for (const auto& [word, letter] : axes)
+                if (const std::size_t at = words.find(word); at != std::string::npos)
+                    words.replace(at, word.size(), 1, letter);
+        }
+        text(words, panel_width(), false);
+    }
+
     /// The names of columns, or numbers of some of them where these are too narrow for names.
     void ticks() {
         out_.append(idx(layout_.label_width), ' ');
@@ -137,6 +161,7 @@ class Drawing {
             }
             return sums_heading();
         }
+        if (n == 0) return sums_heading();
         const auto number = [&](Index j) {
             return std::to_string(picture_.columns.numbers[idx(j * picture_.columns.each)]);
         };
@@ -275,35 +300,54 @@ class Drawing {
         out_ += number + std::string(idx(Index{gap}), ' ');
     }
 
-    /// What lies between the ends of the scale.
-    void draw_scale() {
+    /// What lies between the ends of the scale, in at most `room` columns. \return columns
+    int draw_scale(int room) {
         Ink ink(out_, options_.colours);
-        constexpr int steps = 16;
+        constexpr int most_steps = 16, least_steps = 4;
+        const int steps = std::clamp(room, least_steps, most_steps);
         for (int k = 0; coloured() && k < steps; ++k) {
             ink.set(std::nullopt, colour_at(picture_.scale.ramp, k / (steps - 1.0), ground()));
             out_ += ' ';
         }
-        const bool no_shades = options_.ascii && options_.colours == Colours::none &&
-                               layout_.form == ScreenLayout::Form::numbers;
-        if (no_shades) out_ += "to";
+        ink.reset();
+        if (coloured()) return steps;
+        if (options_.ascii && options_.colours == Colours::none &&
+            layout_.form == ScreenLayout::Form::numbers) {
+            out_ += "to";
+            return 2;
+        }
         const std::size_t count = options_.ascii ? letters.size() : blocks.size();
-        for (std::size_t k = 0; !coloured() && !no_shades && k < count; ++k) {
+        for (std::size_t k = 0; k < count; ++k) {
             const double place = static_cast<double>(k) / static_cast<double>(count - 1);
             if (options_.colours == Colours::sixteen) ink.hue(hue(picture_.scale.number(place)));
             out_ += options_.ascii ? letters[k] : blocks[k];
         }
         ink.reset();
+        return static_cast<int>(count);
     }
 
     void legend() {
-        out_ += scale_number(picture_.scale.low) + " ";
-        draw_scale();
-        out_ += " " + scale_number(picture_.scale.high);
-        if (!picture_.hidden.empty()) out_ += std::string("   ") + (options_.ascii ? "/" : "╱") + " hidden";
+        const std::string low = scale_number(picture_.scale.low) + " ",
+                          high = " " + scale_number(picture_.scale.high);
+        const int ends = static_cast<int>(low.size() + high.size());
+        out_ += low;
+        const int scale = draw_scale(options_.width - ends);
+        out_ += high;
+        std::vector<std::string> parts;
+        if (const std::string found = range_note(picture_); !found.empty()) parts.push_back(found);
+        if (!picture_.hidden.empty()) parts.emplace_back(options_.ascii ? "/ hidden" : "╱ hidden");
         if (picture_.not_finite > 0)
-            out_ += (layout_.form == ScreenLayout::Form::numbers ? "   " : "   ! ") +
-                    std::string("not finite: ") + std::to_string(picture_.not_finite);
-        out_ += "\n";
+            parts.push_back((layout_.form == ScreenLayout::Form::numbers ? "" : "! ") +
+                            std::string("not finite: ") + std::to_string(picture_.not_finite));
+        constexpr int gap = 3;
+        int width = ends + scale;
+        for (const std::string& part : parts) width += gap + display_width(part);
+        if (width <= options_.width) {
+            for (const std::string& part : parts) out_.append(gap, ' ') += part;
+            out_ += "\n";
+        } else {
+            out_ += "\n" + joined_lines(parts, options_.width, 0, options_);
+        }
         if (const std::string note = reduction_note(picture_); !note.empty())
             out_ += joined_lines({note}, options_.width, 0, options_);
         if (layout_.cell_lines_each == 2)

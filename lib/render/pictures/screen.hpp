@@ -13,6 +13,9 @@ std::unique_ptr<PictureWriter> make_screen_writer(Output& output, const RenderOp
 /// Columns of a row's sum and entropy at its side.
 constexpr int screen_sums_width = 18;
 
+/// A matrix among others is at least so wide: its title has to be read.
+constexpr int screen_title_width = 8;
+
 /// How the matrices of a picture stand on a screen.
 struct ScreenLayout {
     enum class Form {

@@ -33,7 +33,9 @@ ScreenLayout screen_layout(const Picture& picture, Index panels, int number_widt
                 out.label_width, display_width(cell_label(picture.rows, i, longest, options.ascii)) + 1);
     }
     const Index sums = options.sums ? screen_sums_width : 0;
+    const Index least_width = panels > 1 ? screen_title_width : 1;
     const auto beside = [&](Index panel) {
+        panel = std::max(panel, least_width);
         return panel > width ? 0 : std::min(panels, (width + screen_panel_gap) / (panel + screen_panel_gap));
     };
     const auto fits = [&](Index in_line, Index panel_lines) {
@@ -64,10 +66,11 @@ ScreenLayout screen_layout(const Picture& picture, Index panels, int number_widt
     if (panels > 1) out.label_width = 0;
     Index least = std::numeric_limits<Index>::max();
     for (Index n = 1; n <= panels; ++n) {
-        const Index room = (width + screen_panel_gap) / n - screen_panel_gap - out.label_width - sums,
+        const Index panel = (width + screen_panel_gap) / n - screen_panel_gap,
+                    room = std::max<Index>(panel - out.label_width - sums, 1),
                     high = ((lines + 1) / rounded_up(panels, n) - 1 - titles - (panels > 1 ? 0 : ticks)) *
                            out.cell_lines_each;
-        if (room < 1) break;
+        if (n > 1 && panel < std::max(least_width, out.label_width + sums + 1)) break;
         // Where nothing has room below one another, a few lines a matrix are drawn all the same.
         const PictureSize most{std::max<Index>(high, 4), room};
         const Index lost = rounded_up(rows, most.rows) * rounded_up(columns, most.columns);

@@ -18,7 +18,8 @@ namespace {
 constexpr int line_height = 18, letter_height = 11, margin_of_labels = 6, svg_panel_gap = 28;
 constexpr double letter_width = 6.7;
 constexpr int longest_svg_label = 16;
-constexpr int number_height = 22, widest_of_numbers = 760, most_numbers = 600, side_of_labels = 9;
+constexpr int number_height = 22, widest_of_numbers = 760, most_numbers = 600, side_of_labels = 11,
+              least_cell = 3;
 constexpr Index most_cells = 10'000, most_cells_of_all = 40'000;
 
 int text_width(std::string_view utf8) {
@@ -112,7 +113,7 @@ class Part {
             }
         }
         const auto longer = static_cast<int>(std::max({rows_, columns_, Index{1}}));
-        if (cells > most_cells || cells * panels > most_cells_of_all) {
+        if (cells > most_cells || cells * panels > most_cells_of_all || side < least_cell * longer) {
             layout_.form = Layout::Form::image;
             const double unit = static_cast<double>(side) / longer;
             const auto length = [&](Index n) {
@@ -123,7 +124,7 @@ class Part {
             return;
         }
         if (layout_.form == Layout::Form::cells)
-            layout_.cell_width = layout_.cell_height = std::clamp(side / longer, 3, 24);
+            layout_.cell_width = layout_.cell_height = std::clamp(side / longer, least_cell, 24);
         layout_.width = layout_.cell_width * static_cast<int>(columns_);
         layout_.height = layout_.cell_height * static_cast<int>(rows_);
     }
@@ -291,6 +292,10 @@ class Part {
                      (diverging ? "attn-diverging" : "attn-sequential") + ")\"/>\n";
         x += width + 8;
         word(scale_number(picture_.scale.high));
+        if (const std::string found = range_note(picture_); !found.empty()) {
+            x += 14;
+            word(found);
+        }
         const auto patch = [&](const std::string& kind, const std::string& text) {
             x += 14;
             out_.text += "<rect class=\"" + kind + "\" x=\"" + number(x) + "\" y=\"" + number(y - 1) +
