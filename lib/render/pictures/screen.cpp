@@ -85,8 +85,7 @@ class Drawing {
         for (Index first = 0; first < panels; first += layout_.panels_in_line) {
             if (first > 0) out_ += "\n";
             const Index last = std::min(first + layout_.panels_in_line, panels);
-            each_panel(first, last, has_titles(),
-                       [&](Index p) { text(picture_.panels[idx(p)].title, panel_width(), false); });
+            each_panel(first, last, has_titles(), [&](Index p) { title(picture_.panels[idx(p)].title); });
             each_panel(first, last, has_ticks(), [&](Index) {
                 ticks();
                 pad();
