@@ -52,7 +52,7 @@ std::string cell_name(const Picture& picture, Index row, Index column) {
 std::string fitted(std::string_view utf8, int columns, bool ascii) {
     if (columns < 1) return {};
     if (!ascii) return clip(visible(utf8), columns);
-    const std::string all = in_ascii(visible(utf8));
+    std::string all = in_ascii(visible(utf8));
     const auto room = static_cast<std::size_t>(columns);
     constexpr std::string_view cut = "...";
     if (all.size() <= room) return all;

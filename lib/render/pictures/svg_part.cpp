@@ -259,7 +259,7 @@ class Part {
                     picture_.is_hidden(place) ? clear
                     : !std::isfinite(x)
                         ? other
-                        : static_cast<std::uint8_t>(picture_.scale.place(x) * (other - 1) + 0.5);
+                        : static_cast<std::uint8_t>(std::lround(picture_.scale.place(x) * (other - 1)));
                 pixels.insert(pixels.end(), idx(wide), pixel);
             }
             for (Index copy = 1; copy < high; ++copy)
