@@ -67,21 +67,21 @@ def stages_of(root):
         if moved:
             x, y = x + int(moved[1]), y + int(moved[2])
         if element.get("class") == "panel":
-            panel += 1
-            walk.panels = max(walk.panels, panel)
+            panel = walk.panels
+            walk.panels += 1
         for child in element:
             if child.tag in (NAMESPACE + "rect", NAMESPACE + "image"):
-                yield Shape(child, x, y, walk.panels)
+                yield Shape(child, x, y, panel)
             elif child.tag == NAMESPACE + "g":
-                yield from walk(child, x, y, walk.panels)
+                yield from walk(child, x, y, panel)
 
     for stage in root.findall(NAMESPACE + "g"):
-        walk.panels = -1
-        shapes = list(walk(stage, 0, 0, -1))
+        walk.panels = 0
+        shapes = list(walk(stage, 0, 0, None))
         words = [t.text for t in stage.findall(NAMESPACE + "text") if t.get("class") == "legend"]
         scale = next(s for s in shapes if s.kind == "scale")
-        panels = [[s for s in shapes if s.panel == p and s.kind in ("cell", "hidden", "other", "image") and s is not scale]
-                  for p in range(walk.panels + 1)]
+        panels = [[s for s in shapes if s.panel == p and s.kind in ("cell", "hidden", "other", "image")]
+                  for p in range(walk.panels)]
         yield panels, (float(words[0]), float(words[1]), scale)
 
 
@@ -176,7 +176,7 @@ class Tests:
             self.report.equal(f"{name} {stage}: panels", len(panels), len(numbers) // (rows * columns))
             for p, shapes in enumerate(panels):
                 own = numbers[p * rows * columns:(p + 1) * rows * columns]
-                hidden_of = mask[p * rows * columns:(p + 1) * rows * columns] if mask else None
+                hidden_of = mask[p * rows * columns:(p + 1) * rows * columns] if mask and stage in ("masked_scores", "weights") else None
                 self.cells(f"{name} {stage} {p}", shapes, own, rows, columns, legend, drawings, hidden_of)
 
     def cells(self, name, shapes, numbers, rows, columns, legend, drawings, mask):

@@ -42,6 +42,7 @@ struct Layout {
     int width = 0, height = 0;            ///< of the matrix
     int left = 0, top = 0;                ///< room for labels and names of axes
     int right = 0;                        ///< room for slanted labels
+    int bottom = 0;                       ///< room for the name of rows beside few of them
     Index row_step = 1, column_step = 1;  ///< between labels
     bool slanted = false;
     int panels_in_row = 1;
@@ -98,7 +99,7 @@ class Part {
 
   private:
     int outer_width() const { return layout_.left + layout_.width + layout_.right; }
-    int outer_height() const { return layout_.top + layout_.height; }
+    int outer_height() const { return layout_.top + layout_.height + layout_.bottom; }
 
     void lay_out_cells() {
         const auto cells = rows_ * columns_;
@@ -155,6 +156,7 @@ class Part {
         layout_.right = layout_.slanted ? std::max(0, slope - static_cast<int>(unit_x / 2)) + 4 : 0;
         layout_.top = line_height + margin_of_labels + (layout_.slanted ? slope + 4 : letter_height);
         if (has_titles()) layout_.top += line_height;
+        if (has_rows) layout_.bottom = std::max(0, text_width(picture_.rows.name) - layout_.height) / 2;
     }
 
     bool has_titles() const {
