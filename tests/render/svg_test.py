@@ -231,7 +231,7 @@ class Tests:
         """One row of 100 000 keys, 64 heads, 1000 tokens: said, drawn, small."""
         row = {"queries": [[1]], "keys": [[math.sin(k * 0.01) * 3] for k in range(100_000)], "values": [[1]] * 100_000}
         result = self.run("view", self.file("row.json", row), "-f", "svg")
-        self.report.check(result.status == 0 and "1 × 49 cells are drawn as one" in result.text, "a row of 100 000 keys", "said", result.text[-400:] + result.said)
+        self.report.check(result.status == 0 and "1 × 72 cells are drawn as one" in result.text, "a row of 100 000 keys", "said", result.text[-400:] + result.said)
         root, _ = self.picture("64 heads", ["view", self.file("heads.json", attention(16, 64))])
         self.report.equal("64 heads: panels", len(next(stages_of(root))[0]), 64)
         result = self.run("view", self.file("long.json", attention(1000, 2)), "-f", "svg")

@@ -189,50 +189,50 @@ void PictureFiller::add_to_bins(const T* numbers, const std::uint8_t* hidden) {
     const auto n = picture_.columns.numbers.size(), each = idx(picture_.columns.each);
     const bool by_magnitude = !picture_.weights;
     Extent extent;
-    for (std::size_t from = 0, k = 0; from < n; from += each, ++k) {
-        Bin bin = bins_[k];
+    Bin* bin = bins_.data();
+    for (std::size_t from = 0; from < n; from += each, ++bin) {
+        double sum = 0, largest = bin->largest, rank = bin->rank;
+        Index finite = 0, visible = 0;
         for (std::size_t j = from; j < std::min(from + each, n); ++j) {
             if (!sees(numbers[j], hidden, j)) continue;
             const auto x = static_cast<double>(numbers[j]);
-            ++bin.visible;
+            ++visible;
             if (!std::isfinite(x)) {
-                bin.other = std::isnan(bin.other) ? bin.other : x;
-                ++picture_.not_finite;
+                bin->other = std::isnan(bin->other) ? bin->other : x;
                 continue;
             }
+            ++finite;
+            sum += x;
             extent.add(x, x);
-            const bool larger = by_magnitude ? std::abs(x) > std::abs(bin.largest) : x > bin.largest;
-            if (bin.finite == 0 || larger) bin.largest = x;
-            bin.sum += x;
-            ++bin.finite;
+            const double own = by_magnitude ? std::abs(x) : x;
+            largest = own > rank ? x : largest;  // no branch: nobody foresees it
+            rank = std::max(rank, own);
         }
-        bins_[k] = bin;
+        bin->sum += sum;
+        bin->largest = largest;
+        bin->rank = rank;
+        bin->finite += finite;
+        bin->visible += visible;
+        picture_.not_finite += visible - finite;
     }
     picture_.extent.add(extent.least, extent.largest);
 }
 
 template <class T>
 void PictureFiller::close_bins(std::vector<T>& to) {
-    const bool by_magnitude = !picture_.weights;
-    const auto rank = [&](const Bin& b) {
-        return b.finite == 0  ? -std::numeric_limits<double>::infinity()
-               : by_magnitude ? std::abs(b.largest)
-                              : b.largest;
-    };
     const auto peak = std::max_element(bins_.begin(), bins_.end(),
-                                       [&](const Bin& a, const Bin& b) { return rank(a) < rank(b); });
+                                       [](const Bin& a, const Bin& b) { return a.rank < b.rank; });
     for (auto bin = bins_.begin(); bin != bins_.end(); ++bin) {
         const double mean = bin->sum / static_cast<double>(std::max<Index>(bin->finite, 1));
-        const double value = std::isnan(bin->other) ? bin->other
-                             : bin->finite == 0     ? bin->other
-                             : bin == peak          ? bin->largest
-                                                    : mean;
+        const double value = std::isnan(bin->other) || bin->finite == 0 ? bin->other
+                             : bin == peak                              ? bin->largest
+                                                                        : mean;
         const bool is_hidden = bin->visible == 0;
         if (is_hidden && picture_.hidden.size() < to.size()) picture_.hidden.resize(to.size(), 0);
         if (is_hidden || !picture_.hidden.empty()) picture_.hidden.push_back(is_hidden ? 1 : 0);
         to.push_back(static_cast<T>(value));
-        *bin = Bin{};
     }
+    std::fill(bins_.begin(), bins_.end(), Bin{});
     rows_in_bins_ = 0;
 }
 

@@ -101,6 +101,7 @@ class PictureFiller {
     /// Cells that become one.
     struct Bin {
         double sum = 0, largest = 0;
+        double rank = -std::numeric_limits<double>::infinity();  ///< of the largest: itself, or its magnitude
         Index finite = 0, visible = 0;
         double other = 0;  ///< NaN where there is one, else an infinity
     };

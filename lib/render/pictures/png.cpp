@@ -10,7 +10,7 @@ namespace attn {
 namespace {
 
 /// Noise does not become smaller by trying harder, and a mask or a diagonal is small at once.
-constexpr int effort = 4;
+constexpr int effort = 2;
 
 void put_32(std::string& out, std::size_t value) {
     for (int shift = 24; shift >= 0; shift -= 8)

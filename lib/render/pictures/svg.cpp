@@ -15,7 +15,7 @@ constexpr int margin = 16, gap_of_parts = 40, widest_strip = 1280;
 
 /// Of all matrices of a picture together, and of one on each side.
 constexpr double most_pixels = 6e6;
-constexpr Index most_side = 2048, least_side = 128;
+constexpr Index most_side = 1400, least_side = 128;
 
 /// Colours at equal distances; between them a viewer mixes.
 std::string gradient(std::string_view id, Ramp ramp) {
