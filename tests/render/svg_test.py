@@ -277,6 +277,21 @@ class Tests:
             self.report.equal(f"a trace as {form}", found, expected)
             os.remove(trace)
 
+    def test_refused(self):
+        """What cannot be drawn: said, with its exit code."""
+        for name, content, arguments, status, words in (
+                ("none.json", {"a": 1}, [], 3, "holds no numbers that can be drawn"),
+                ("empty.json", {"a": []}, [], 3, "holds no numbers"),
+                ("m.json", {"a": [[1, 2], [3, 4]]}, ["--stages", "b"], 2, "holds no such array\n  hint: .*arrays: a"),
+                ("m.json", {"a": [[1, 2], [3, 4]]}, ["--tokens", "x,y,z"], 2, "--tokens has 3 tokens, but a has 2 rows and 2 columns"),
+                ("m.json", {"a": [[1, 2], [3, 4]]}, ["--heads", "1"], 2, "there is no head 1"),
+                ("m.json", {"a": [[1, 2], [3, 4]]}, ["--dtype", "float64"], 2, "--dtype has no use"),
+                ("d.json", attention(3, 1), ["--tokens", "a,b"], 2, "--tokens has 2 tokens, but there are 3 queries and 3 keys"),
+                ("d.json", attention(3, 1), ["-f", "json"], 2, "writes text or svg")):
+            result = self.run("view", self.file(name, content), *arguments)
+            self.report.check(result.status == status and not result.out, f"view {name} {arguments}", status, (result.status, result.text[:80]))
+            self.report.matches(f"view {name} {arguments}: said", result.said, words)
+
     def test_all(self):
         for name in [n for n in dir(self) if n.startswith("test_") and n != "test_all"]:
             getattr(self, name)()

@@ -138,18 +138,23 @@ class Chooser {
     Chooser(const Dump& dump, const Request& request) : dump_(dump), request_(request) {}
 
     std::vector<GivenPicture> choose() {
-        if (dump_.arrays.empty()) {
-            Error error(Exit::input, {}, "holds no numbers that can be drawn");
-            error.place.file = dump_.file;
-            throw error;
-        }
+        const std::vector<const GivenArray*> arrays = request_.stages.empty() ? usual() : named();
+        if (arrays.empty()) refuse("holds no numbers that can be drawn");
         std::vector<GivenPicture> out;
-        for (const GivenArray* array : request_.stages.empty() ? usual() : named())
+        for (const GivenArray* array : arrays) {
+            if (array->values.empty()) refuse("has " + visible(array->name) + " without numbers");
             out.push_back(prepare(*array));
+        }
         return out;
     }
 
   private:
+    [[noreturn]] void refuse(const std::string& message) const {
+        Error error(Exit::input, {}, message);
+        error.place.file = dump_.file;
+        throw error;
+    }
+
     /// Of each layer the last weights, or its last array.
     std::vector<const GivenArray*> usual() const {
         std::vector<const GivenArray*> out;

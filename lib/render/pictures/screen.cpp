@@ -367,8 +367,8 @@ class ScreenWriter : public PictureWriter {
         if (options_.heading && options_.document.value_or(0) > 0) bytes_.text += "\n";
         if (options_.heading) bytes_.text += document_heading(options_) + "\n";
         // The first sentence says what it is; `check` tells the others.
-        if (!head.sentences.empty())
-            bytes_.text += joined_lines({head.sentences.front()}, options_.width, 2, options_);
+        is_first_ = head.sentences.empty();
+        if (!is_first_) bytes_.text += joined_lines({head.sentences.front()}, options_.width, 2, options_);
     }
 
     PictureSize most(const Picture& empty, Index panels) const override {
@@ -378,9 +378,15 @@ class ScreenWriter : public PictureWriter {
     }
 
     void draw(Picture picture) override {
-        bytes_.text += "\n";
-        const std::string axes = (picture.rows.name.empty() ? "" : "rows " + picture.rows.name + ", ") +
-                                 "columns " + picture.columns.name;
+        if (!is_first_) bytes_.text += "\n";
+        is_first_ = false;
+        // What an array calls its axes is said, not that it has rows and columns.
+        std::string axes;
+        const auto add = [&](const std::string& word, const std::string& axis) {
+            if (!axis.empty() && axis != word) axes += (axes.empty() ? "" : ", ") + word + " " + axis;
+        };
+        add("rows", picture.rows.name);
+        add("columns", picture.columns.name);
         const std::string name = said(fitted(picture.name, longest_token), options_);
         const std::string line =
             apart(said(heading_of(picture), options_), axes, std::min(options_.width, widest_heading));
@@ -398,6 +404,7 @@ class ScreenWriter : public PictureWriter {
   private:
     Bytes bytes_;
     RenderOptions options_;
+    bool is_first_ = true;  ///< nothing stands above the next picture
 };
 
 }  // namespace
