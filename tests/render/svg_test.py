@@ -287,7 +287,7 @@ class Tests:
                 ("m.json", {"a": [[1, 2], [3, 4]]}, ["--heads", "1"], 2, "there is no head 1"),
                 ("m.json", {"a": [[1, 2], [3, 4]]}, ["--dtype", "float64"], 2, "--dtype has no use"),
                 ("d.json", attention(3, 1), ["--tokens", "a,b"], 2, "--tokens has 2 tokens, but there are 3 queries and 3 keys"),
-                ("d.json", attention(3, 1), ["-f", "json"], 2, "writes text or svg")):
+                ("d.json", attention(3, 1), ["-f", "json"], 2, "writes text")):
             result = self.run("view", self.file(name, content), *arguments)
             self.report.check(result.status == status and not result.out, f"view {name} {arguments}", status, (result.status, result.text[:80]))
             self.report.matches(f"view {name} {arguments}: said", result.said, words)
