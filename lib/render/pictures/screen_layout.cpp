@@ -53,8 +53,11 @@ ScreenLayout screen_layout(const Picture& picture, Index panels, int number_widt
     for (Index j = 0; j < columns && columns <= width; ++j)
         widest = std::max<Index>(
             widest, display_width(cell_label(picture.columns, j, most_column_label, options.ascii)));
-    for (const Index cell :
-         {std::max<Index>(number_width, widest) + 2, Index{number_width} + 2, Index{number_width} + 1}) {
+    // A space after each cell; before its number a shade, where it has no ground of its colour.
+    const bool has_shades =
+        options.colours == Colours::sixteen || (options.colours == Colours::none && !options.ascii);
+    const Index number = number_width;
+    for (const Index cell : {std::max(number + 1, widest) + 1, number + 2, number + (has_shades ? 2 : 1)}) {
         const Index in_line = beside(out.label_width + columns * cell + sums);
         if (fits(in_line, titles + ticks + rows)) return take(ScreenLayout::Form::numbers, cell, in_line);
     }
