@@ -93,8 +93,8 @@ bool wants_white_ink(Rgb colour) {
 
 Rgb colour_at(Ramp ramp, double place, Ground ground) {
     const Anchors& c = anchors_of(ramp, ground);
-    constexpr auto pieces = std::tuple_size_v<Anchors> - 1;
-    const double at = std::clamp(place, 0.0, 1.0) * pieces;
+    const std::size_t pieces = c.size() - 1;
+    const double at = std::clamp(place, 0.0, 1.0) * static_cast<double>(pieces);
     const auto piece = std::min(static_cast<std::size_t>(at), pieces - 1);
     return srgb(between(c[piece], c[piece + 1], at - static_cast<double>(piece)));
 }
