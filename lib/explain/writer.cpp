@@ -31,25 +31,6 @@ std::vector<Index> unravelled(const Shape& shape, Index flat) {
     return out;
 }
 
-/// "/weights/W_query" is "W_query", "/weights/0/W_query" is "weights[0].W_query", "/mask/keep" is
-/// "mask.keep", "/keys" is "input.keys".
-std::string name_in_document(const std::string& pointer) {
-    std::vector<std::string> words;
-    for (std::size_t from = 1; from <= pointer.size();) {
-        const std::size_t end = std::min(pointer.find('/', from), pointer.size());
-        words.push_back(pointer.substr(from, end - from));
-        from = end + 1;
-    }
-    if (words.size() == 2 && words[0] == "weights") words.erase(words.begin());
-    std::string out;
-    for (const std::string& w : words) {
-        const bool is_number = !w.empty() && w.find_first_not_of("0123456789") == std::string::npos;
-        out += is_number ? "[" + w + "]" : (out.empty() ? "" : ".") + w;
-    }
-    // A document may hold what a stage is called like.
-    return (stage_named(out) ? "input." : "") + harmless(out);
-}
-
 std::string_view name_of_role(WeightRole role) {
     switch (role) {
         case WeightRole::query:
@@ -75,6 +56,30 @@ std::string label_of(const std::vector<std::string>& tokens, Index k, const char
 }
 
 }  // namespace
+
+std::string name_in_document(const std::string& pointer) {
+    std::vector<std::string> words;
+    for (std::size_t from = 1; from <= pointer.size();) {
+        const std::size_t end = std::min(pointer.find('/', from), pointer.size());
+        words.push_back(pointer.substr(from, end - from));
+        from = end + 1;
+    }
+    if (words.size() == 2 && words[0] == "weights") words.erase(words.begin());
+    std::string out;
+    for (const std::string& w : words) {
+        const bool is_number = !w.empty() && w.find_first_not_of("0123456789") == std::string::npos;
+        out += is_number ? "[" + w + "]" : (out.empty() ? "" : ".") + w;
+    }
+    // A document may hold what a stage is called like.
+    return (stage_named(out) ? "input." : "") + harmless(out);
+}
+
+std::string name_of_drawn(const Plan& plan, WeightRole role, Index output, Index outputs, bool bias) {
+    if (bias) return "b" + std::string(name_of_role(role).substr(1));
+    const std::string list =
+        plan.variant->weights_list ? "weights[" + std::to_string(output / outputs) + "]." : "";
+    return list + std::string(name_of_role(role));
+}
 
 std::string place_of(const Plan& plan, const Cell& cell) {
     const PlannedStage& stage = *plan.find(cell.stage);
@@ -122,9 +127,7 @@ Expr Writer::weight(WeightRole role, Index i, Index o) const {
         const Index columns = plan.tensors[piece.tensor].shape.back();
         const Index output = piece.source_begin + o - piece.target_begin;
         const Index flat = piece.base + (piece.out_in ? output * columns + i : i * columns + output);
-        const std::string list =
-            plan.variant->weights_list ? "weights[" + std::to_string(o / piece.outputs) + "]." : "";
-        return tensor(piece.tensor, flat, list + std::string(name_of_role(role)));
+        return tensor(piece.tensor, flat, name_of_drawn(plan, role, o, piece.outputs, false));
     }
     return constant(0);
 }
@@ -133,7 +136,7 @@ std::optional<Expr> Writer::bias(WeightRole role, Index o) const {
     for (const WeightPiece& piece : plan.projection(role).bias)
         if (o >= piece.target_begin && o < piece.target_begin + piece.outputs)
             return tensor(piece.tensor, piece.source_begin + o - piece.target_begin,
-                          "b" + std::string(name_of_role(role).substr(1)));
+                          name_of_drawn(plan, role, o, piece.outputs, true));
     return std::nullopt;
 }
 

@@ -19,6 +19,12 @@ using Columns = std::span<const Index>;
 /// "weights[0,0,1,0]": the axes that the stage has in this plan.
 std::string place_of(const Plan& plan, const Cell& cell);
 
+/// "/weights/W_query" is "W_query", "/weights/0/W_query" is "weights[0].W_query", "/mask/keep" is
+/// "mask.keep", "/keys" is "input.keys".
+std::string name_in_document(const std::string& pointer);
+/// What a drawn weight is called, W or b: it stands nowhere in the document. `output`: a column of it.
+std::string name_of_drawn(const Plan& plan, WeightRole role, Index output, Index outputs, bool bias);
+
 /// The token after which a query reads the state; -1: before the first.
 Index state_token(const Plan& plan, Index batch, Index query);
 
