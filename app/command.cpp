@@ -35,7 +35,7 @@ constexpr std::array probe_formats{CommandFormat{Format::json, 0}, CommandFormat
 
 constexpr std::array view_formats{
     CommandFormat{Format::text, text_form | obeys_precision | obeys_sums | obeys_background},
-    CommandFormat{Format::svg, obeys_precision | obeys_ascii}};
+    CommandFormat{Format::svg, obeys_precision | obeys_ascii}, CommandFormat{Format::html, obeys_precision}};
 
 /// THE TABLE of commands, in the order of Command.
 constexpr std::array<CommandRow, 10> command_rows{{
@@ -152,11 +152,12 @@ output. What an option makes the same is said on standard error.)",
      .obey = done<probe_command>},
     {.command = Command::view,
      .name = "view",
-     .summary = "pictures of stages, on the terminal or as SVG",
+     .summary = "pictures of stages: on the terminal, as SVG, as a page of HTML",
      .usage = "[OPTIONS] [FILE]         (FILE - or none: standard input)",
      .examples = R"(  attn-calc view x.json                         the weights of all heads
   attn-calc view x.json --stages scores,weights --heads 0
   attn-calc view x.json -o weights.svg          for a paper
+  attn-calc view x.json -o x.html               every stage and how each number comes about
   attn-calc view theirs.npy --tokens The,cat,sat   somebody else's weights)",
      .about = R"(FILE is a document, a trace, or any numbers that diff reads: .npy, .npz,
 .safetensors, JSON, CSV, a printed tensor. Weights have the scale 0 to 1, all

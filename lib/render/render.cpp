@@ -1,5 +1,6 @@
 #include "lib/render/render.hpp"
 
+#include "lib/render/pictures/page.hpp"
 #include "lib/render/pictures/svg.hpp"
 #include "lib/render/sheet/sheet.hpp"
 #include "lib/render/traces/trace_sinks.hpp"
@@ -18,7 +19,7 @@ constexpr bool binary = true, readable = false, cut = true, whole = false, bound
                several = true, one = false;
 
 /// THE TABLE of formats, in the order of Format.
-constexpr std::array<FormatRow, 12> format_rows{{
+constexpr std::array<FormatRow, 13> format_rows{{
     {Format::text,
      "text",
      {"txt", "text"},
@@ -105,6 +106,16 @@ constexpr std::array<FormatRow, 12> format_rows{{
      obeys_precision,
      make_sheet,
      refuse_sheet},
+    {Format::html,
+     "html",
+     {"html", "htm"},
+     {"web", "page"},
+     readable,
+     whole,
+     bounded,
+     one,
+     obeys_precision,
+     make_page},
 }};
 
 constexpr bool formats_are_in_order() {

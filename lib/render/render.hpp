@@ -13,7 +13,7 @@
 
 namespace attn {
 
-enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors, md, tex, svg, xlsx };
+enum class Format { text, json, ndjson, csv, torch, npz, npy, safetensors, md, tex, svg, xlsx, html };
 
 /// Which of RenderOptions have an effect: a sum of these.
 enum Obeyed : unsigned {

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "lib/render/pictures/page.hpp"
 #include "lib/render/pictures/screen.hpp"
 #include "lib/render/pictures/svg.hpp"
 
@@ -15,7 +16,8 @@ struct PictureFormat {
 
 /// THE TABLE of formats of pictures.
 constexpr std::array picture_formats{PictureFormat{Format::text, make_screen_writer},
-                                     PictureFormat{Format::svg, make_svg_writer}};
+                                     PictureFormat{Format::svg, make_svg_writer},
+                                     PictureFormat{Format::html, make_page_writer}};
 
 }  // namespace
 

@@ -376,6 +376,8 @@ class View {
         element('step-all').hidden = !this.stepping;
         this.told();
         this.sentence();
+        // How long it took, for those who look.
+        if (!document.documentElement.dataset.shown) document.documentElement.dataset.shown = String(Math.round(performance.now()));
     }
 
     /** What changes with the stage and the sheet only. */

@@ -1,0 +1,364 @@
+"""Pages of HTML in a real browser: numbers, calculations, every control by mouse and by keyboard, no request, no word on the console."""
+import glob
+import json
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import browser  # noqa: E402
+from harness import SANITIZED, SOURCE, Report, execute, float32, json_values, number, parser_of, program_of, same  # noqa: E402
+
+HEADS = {"variant": "multi_head", "num_heads": 4, "causal": True, "tokens": ["Your", "journey", "starts", "with", "one", "step"],
+         "embeddings": {"init": "torch.rand", "seed": 5, "shape": [2, 6, 8]},
+         "weights": {"init": "torch.nn.Linear", "seed": 3, "d_out": 8, "out_proj": True}}
+CROSS = {"variant": "cross_attention", "tokens": ["un", "deux", "trois"], "key_tokens": [f"k{n}" for n in range(9)],
+         "embeddings": {"init": "torch.rand", "seed": 1, "shape": [3, 4]}, "key_embeddings": {"init": "torch.rand", "seed": 2, "shape": [9, 4]},
+         "weights": {"init": "torch.nn.Linear", "seed": 7, "d_out": 4}}
+EMPTY = {"variant": "scaled_dot_product", "queries": [[1, 2], [3, 4]], "keys": [[1, 0], [0, 1]], "values": [[1, 1], [2, 2]],
+         "mask": {"keep": [[1, 1], [0, 0]]}}
+ROPE = {"variant": "grouped_query", "num_heads": 4, "num_kv_heads": 2, "rope": {"base": 100}, "qk_norm": {"type": "rms"}, "causal": True,
+        "softcap": 3, "sinks": [0.1, 0.2, 0.3, 0.4], "embeddings": {"init": "torch.randn", "seed": 4, "shape": [5, 8]},
+        "weights": {"init": "torch.nn.Linear", "seed": 6, "d_out": 16}}
+
+# Goes to each address and reads what is shown there.
+VISIT = r"""
+const [places, done] = arguments, out = [];
+const wait = () => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)));
+(async () => {
+    for (const place of places) {
+        location.hash = place;
+        await wait();
+        out.push({exact: document.getElementById('exact').textContent, said: document.getElementById('said').textContent,
+                  lines: [...document.querySelectorAll('#told .line')].map((e) => e.textContent),
+                  silent: document.querySelector('#told p.why') ? document.querySelector('#told p.why').textContent : '',
+                  cut: document.querySelectorAll('#told .more').length,
+                  places: [...document.querySelectorAll('#told [data-place]')].map((e) => e.dataset.place)});
+    }
+    done(out);
+})();
+"""
+
+
+class Tests:
+    def __init__(self, program, report, folder, chromium):
+        self.program, self.report, self.folder, self.browser = program, report, folder, chromium
+        self.random = random.Random(1)
+
+    def call(self, *options):
+        return execute([self.program, *options], self.folder)
+
+    def document(self, name, content):
+        path = os.path.join(self.folder, name + ".json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        return path
+
+    def page(self, path, *options):
+        out = os.path.join(self.folder, os.path.basename(path).replace(".json", "") + ".html")
+        result = self.call("run", path, *options, "-o", out)
+        self.report.equal(f"{os.path.basename(path)}: exit", (result.status, result.out), (0, b""))
+        return out
+
+    def quiet(self, name):
+        problems = self.browser.problems()
+        self.report.equal(f"{name}: console, requests", problems, [])
+
+    # --- numbers ------------------------------------------------------------------------------------------------
+
+    def cells(self, trace, each):
+        """Some cells of every stage: [(address, place, number)]."""
+        out = []
+        for stage in trace["order"]:
+            data = trace["stages"][stage]
+            if 0 in data["shape"]:
+                continue
+            for _ in range(each):
+                at = [self.random.randrange(n) for n in data["shape"]]
+                value = data["data"]
+                for k in at:
+                    value = value[k]
+                part = dict(zip(data["axes"][:2], at))
+                rest = at[sum(axis in ("batch", "head") for axis in data["axes"]):]
+                row, column = ([0] + rest)[-2:]
+                token = rest[:-2]
+                address = "/".join(map(str, [stage, part.get("batch", 0), part.get("head", 0), row, column, *token]))
+                out.append((address, f"{stage}[{','.join(map(str, at))}]", number(value)))
+        return out
+
+    def told(self, path, each=1, full=True):
+        """Numbers are those of the trace; a calculation has the numbers that `explain --cell` has."""
+        name = os.path.basename(path)
+        trace = json_values(self.call("run", path, "-f", "json").out)[0]
+        self.browser.open(self.page(path))
+        cells = self.cells(trace, each)
+        shown = self.browser.run_async(VISIT, ["#" + c[0] for c in cells])
+        for (_, place, value), seen in zip(cells, shown):
+            label = f"{name}: {place}"
+            written = re.fullmatch(re.escape(place) + r" = (\S+)( \(hidden\))?", seen["exact"])
+            if not self.report.check(written, label, place, seen["exact"]):
+                continue
+            found = float(written[1].replace("∞", "inf"))
+            found = float32(found) if trace["plan"]["dtype"] == "float32" else found
+            self.report.check(same(found, value), label, value, seen["exact"])
+            self.explained(path, label, place, seen)
+        self.quiet(name)
+
+    def explained(self, path, label, place, seen):
+        told = json_values(self.call("explain", path, "--cell", place, "--level", "full", "-f", "json").out)[0]["steps"][0]
+        last = [line for line in told["lines"] if line["place"] == place][-1]
+        self.report.check(seen["lines"], label + ": told", last["expression"], seen["silent"])
+        if not seen["lines"]:
+            return
+        # What the whole step is made of: numbers of stages and of the document, however far they are taken along.
+        stage = place.split("[")[0]
+        terms = {term["place"] for line in told["lines"] for term in line["terms"] if "place" in term and re.search(r"\]$", term["place"])}
+        terms -= {p for p in terms if p.startswith(stage + "[") and "states" not in stage}
+        if not seen["cut"]:
+            mine = {p for p in seen["places"] if not re.match(r"(query|key)_position|slope|sink", p)}
+            theirs = {p for p in terms if not re.match(r"slope|sinks", p)}
+            if stage in ("weights", "renormalized_weights") or not theirs:
+                self.report.check(mine >= theirs, label + ": numbers", sorted(theirs), sorted(mine))
+            else:
+                self.report.equal(label + ": numbers", sorted(mine), sorted(theirs))
+
+    # --- what can be done ---------------------------------------------------------------------------------------
+
+    def press(self, *keys):
+        from selenium.webdriver.common.action_chains import ActionChains
+        for key in keys:
+            ActionChains(self.browser.driver).send_keys(key).perform()
+
+    def click(self, selector, index=0):
+        elements = self.browser.driver.find_elements("css selector", selector)
+        self.browser.run("arguments[0].scrollIntoView({block: 'center'})", elements[index])
+        elements[index].click()
+
+    def text(self, selector):
+        return self.browser.run_async("const [s, done] = arguments; requestAnimationFrame(() => requestAnimationFrame(() => "
+                                      "done((document.querySelector(s) || {textContent: ''}).textContent)))", selector)
+
+    def expect(self, name, selector, pattern):
+        self.report.matches(name, self.text(selector), pattern)
+
+    def controls(self):
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+        path = self.page(self.document("heads", HEADS))
+        b = self.browser
+        b.look(1300, 1000)
+        b.open(path)
+        self.expect("begins with the weights", "#matrix-title", r"^weights, head 0 of 4, item 0$")
+        self.expect("a sentence is said", "#said", r"^weights, query journey, key Your, 0\.\d{4}$")
+        # The strip, by mouse and by keyboard.
+        self.click("#strip button", 0)
+        self.expect("strip by mouse", "#matrix-title", "^queries")
+        self.press(Keys.ARROW_RIGHT)
+        self.expect("strip by keyboard", "#matrix-title", "^keys")
+        self.press(Keys.END)
+        self.expect("the strip's end", "#matrix-title", "^output")
+        # The matrix by keyboard.
+        b.open(path, "#weights/0/1/2/1")
+        self.expect("an address", "#exact", r"^weights\[0,1,2,1\] = ")
+        b.run("document.getElementById('scroll').focus()")
+        for keys, place in ((Keys.ARROW_LEFT, "0,1,2,0"), (Keys.ARROW_DOWN, "0,1,3,0"), (Keys.ARROW_RIGHT, "0,1,3,1"), (Keys.END, "0,1,3,5"),
+                            (Keys.HOME, "0,1,3,0"), (Keys.ARROW_UP, "0,1,2,0"), (Keys.PAGE_DOWN, "0,2,2,0"), (Keys.PAGE_UP, "0,1,2,0"),
+                            (Keys.PAGE_UP, "0,0,2,0"), (Keys.PAGE_UP, "0,0,2,0")):
+            self.press(keys)
+            self.expect(f"key {ascii(keys)}", "#exact", rf"^weights\[{place}\] = ")
+        self.report.check(b.run("return !document.getElementById('kept').hidden"), "an address keeps its cell", True, False)
+        self.press(Keys.ESCAPE)
+        self.report.check(b.run("return document.getElementById('kept').hidden"), "Escape lets go", True, False)
+        self.press(Keys.ENTER)
+        self.report.check(b.run("return !document.getElementById('kept').hidden"), "Enter keeps", True, False)
+        self.press(Keys.ESCAPE)
+        time.sleep(0.4)
+        self.report.equal("the address", b.run("return location.hash"), "#weights/0/0/2/0")
+        # By mouse: point, keep, let go.
+        canvas = b.driver.find_element("id", "matrix")
+        box = b.run("const r = arguments[0].getBoundingClientRect(); return [r.width, r.height]", canvas)
+        ActionChains(b.driver).move_to_element_with_offset(canvas, int(box[0] / 2 - 20), int(box[1] / 2 - 8)).perform()
+        self.expect("pointing", "#exact", r"^weights\[0,0,5,5\] = ")
+        ActionChains(b.driver).click().perform()
+        ActionChains(b.driver).move_by_offset(-60, -30).perform()
+        self.expect("a click keeps", "#exact", r"^weights\[0,0,5,5\] = ")
+        self.press(Keys.ESCAPE)
+        ActionChains(b.driver).move_by_offset(1, 0).perform()
+        self.expect("Escape lets go of it", "#exact", r"^weights\[0,0,4,4\] = ")
+        # Heads: look, keep, let go.
+        buttons = b.driver.find_elements("css selector", "#heads button")
+        self.report.equal("heads", len(buttons), 4)
+        ActionChains(b.driver).move_to_element(buttons[2]).perform()
+        self.expect("a head is looked at", "#matrix-title", "head 2 of 4")
+        ActionChains(b.driver).move_to_element(canvas).perform()
+        self.expect("and let go", "#matrix-title", "head 0 of 4")
+        buttons[3].click()
+        self.expect("a head is kept", "#matrix-title", "head 3 of 4")
+        self.report.equal("pressed", b.run("return [...document.querySelectorAll('#heads button')].map((e) => e.ariaPressed)"),
+                          ["false", "false", "false", "true"])
+        self.press(Keys.ARROW_LEFT, Keys.ENTER)
+        self.expect("a head by keyboard", "#matrix-title", "head 2 of 4")
+        self.click("#head-back")
+        self.expect("head back", "#matrix-title", "head 1 of 4")
+        self.click("#head-on")
+        self.expect("head on", "#matrix-title", "head 2 of 4")
+        # Batch items.
+        b.run("const s = document.getElementById('item'); s.value = '1'; s.dispatchEvent(new Event('change'))")
+        self.expect("an item", "#exact", r"^weights\[1,2,")
+        # The sentence.
+        self.click("#words button", 3)
+        self.expect("a word", "#exact", r"^weights\[1,2,3,")
+        self.expect("what it attends to", "#words-said", r"^with attends most to \S+: 0\.\d+$")
+        self.press(Keys.ARROW_RIGHT)
+        self.expect("the next word", "#exact", r"^weights\[1,2,4,")
+        # Down to the document and back.
+        b.open(path, "#weights/0/0/2/1")
+        for stage in ("masked_scores", "scaled_scores", "scores", "queries"):
+            self.click("#told .cells button", 0)
+            self.expect(f"down to {stage}", "#exact", rf"^{stage}\[0,0,2,")
+        self.expect("the document's numbers", "#told", r"embeddings\[0,2,0\] = ")
+        self.click("#trail button", 1)
+        self.expect("back along the way", "#exact", r"^masked_scores\[0,0,2,")
+        # Steps.
+        b.open(path, "#queries/0/0/0/0")
+        for button, place in (("#step-on", "queries[0,0,0,0]"), ("#step-on", "queries[0,0,0,1]"), ("#step-on", "queries[0,0,1,0]"),
+                              ("#step-back", "queries[0,0,0,1]"), ("#stage-on", "keys[0,0,0,0]"), ("#step-back", "queries[0,0,5,1]"),
+                              ("#step-on", "keys[0,0,0,0]"), ("#stage-back", "queries[0,0,0,0]")):
+            self.click(button)
+            self.expect(f"{button} to {place}", "#exact", "^" + re.escape(place))
+        self.click("#step-all")
+        self.report.check(b.run("return document.getElementById('step-all').hidden"), "all is shown again", True, False)
+        self.click("#larger")
+        self.click("#smaller")
+        self.downloads(path)
+        self.quiet("controls")
+        self.named("heads")
+
+    def downloads(self, path):
+        b = self.browser
+        trace = json_values(self.call("run", os.path.join(self.folder, "heads.json"), "-f", "json").out)[0]
+        b.open(path, "#weights/1/2/0/0")
+        for button, name in (("#save-csv", "weights-item1-head2.csv"), ("#save-svg", "weights-item1-head2.svg")):
+            self.click(button)
+            target = os.path.join(self.folder, name)
+            for _ in range(200):
+                if os.path.exists(target):
+                    break
+                time.sleep(0.02)
+            if not self.report.check(os.path.exists(target), name, "a file", os.listdir(self.folder)):
+                continue
+            with open(target, encoding="utf-8", newline="") as file:
+                text = file.read()
+            if name.endswith(".csv"):
+                rows = [line.split(",") for line in text.split("\r\n")[:-1]]
+                self.report.equal("CSV: labels", (rows[0][1:], [r[0] for r in rows[1:]]), (HEADS["tokens"], HEADS["tokens"]))
+                expected = [[float(x) for x in row] for row in trace["stages"]["weights"]["data"][1][2]]
+                self.report.equal("CSV: numbers", [[float32(float(x)) for x in row[1:]] for row in rows[1:]], expected)
+            else:
+                import xml.etree.ElementTree as ET
+                titles = [e.text for e in ET.fromstring(text).iter("{http://www.w3.org/2000/svg}title")]
+                self.report.equal("SVG: titles", len(titles), 37)
+
+    def named(self, name):
+        nameless = [n for n in self.browser.names() if not n[1].strip()]
+        self.report.equal(f"{name}: every control has a name", nameless, [])
+
+    # --- how it looks -------------------------------------------------------------------------------------------
+
+    def looks(self):
+        b = self.browser
+        path = self.page(self.document("heads", HEADS))
+        for dark in (False, True):
+            for width in (360, 800, 1600):
+                b.look(width, 900, dark)
+                b.open(path)
+                name = f"{width} wide, {'dark' if dark else 'light'}"
+                inside = b.run("return [document.documentElement.scrollWidth, innerWidth]")
+                self.report.check(inside[0] <= inside[1], name + ": nothing sticks out", inside[1], inside[0])
+                worst = b.run(browser.CONTRAST)
+                self.report.check(worst[0][0] >= 4.5, name + ": contrast", 4.5, worst)
+                self.quiet(name)
+            ground = b.run("return getComputedStyle(document.body).backgroundColor")
+            self.report.equal("ground", ground, "rgb(22, 24, 28)" if dark else "rgb(255, 255, 255)")
+        # Without script the first picture stands, and nothing else is promised.
+        b.look(1000, 900, script=False)
+        b.open(path, ready=False)
+        svg = b.driver.find_element("css selector", "#first svg")
+        self.report.check(svg.is_displayed() and svg.rect["height"] > 100, "without script: the first picture", "an SVG", svg.rect)
+        shown = [e.is_displayed() for e in b.driver.find_elements("css selector", "#strip, #panes")]
+        self.report.equal("without script: no empty panes", shown, [False, False])
+        b.look(1200, 900)
+
+    def large(self):
+        """12 heads of 512 x 512: opens, points and scrolls."""
+        b = self.browser
+        content = {"variant": "multi_head", "num_heads": 12, "causal": True, "embeddings": {"init": "torch.randn", "seed": 1, "shape": [512, 768]},
+                   "weights": {"init": "torch.nn.Linear", "seed": 2, "d_out": 768, "out_proj": True}}
+        path = self.page(self.document("large", content))
+        size = os.path.getsize(path)
+        self.report.check(size < 64e6, "large: size", 64e6, size)
+        b.look(1400, 1000)
+        b.open(path, "#weights/0/3/300/200")
+        shown = b.run("return Number(document.documentElement.dataset.shown)")
+        self.report.check(shown < 2000, "large: milliseconds to the picture", 2000, shown)
+        slowest = b.run_async(r"""const done = arguments[0], canvas = document.getElementById('matrix'), scroll = document.getElementById('scroll');
+            const wait = () => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)));
+            document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}));
+            (async () => { let worst = 0; for (let k = 0; k < 12; ++k) { const begin = performance.now(), box = canvas.getBoundingClientRect();
+                canvas.dispatchEvent(new MouseEvent('mousemove', {clientX: box.left + 200 + 9 * k, clientY: box.top + 150 + 11 * k, bubbles: true}));
+                scroll.scrollTop = 30 * k; scroll.scrollLeft = 20 * k; await wait(); worst = Math.max(worst, performance.now() - begin); } done(worst); })();""")
+        self.report.check(slowest < 250, "large: milliseconds to point and scroll", 250, slowest)
+        trace = json_values(self.call("run", os.path.join(self.folder, "large.json"), "-f", "json", "--stages", "weights", "--heads", "3", "--rows", "300").out)[0]
+        seen = self.browser.run_async(VISIT, ["#weights/0/3/300/200", "#context/0/3/300/5", "#queries/0/3/300/5"])
+        value = number(trace["stages"]["weights"]["data"][0][0][0][200])
+        self.report.equal("large: a number", float32(float(seen[0]["exact"].split(" = ")[1])), value)
+        self.report.check(all(s["lines"] for s in seen), "large: told", "lines", seen)
+        self.quiet("large")
+
+    def refused(self):
+        content = {"variant": "multi_head", "num_heads": 16, "embeddings": {"init": "torch.randn", "seed": 1, "shape": [1024, 16]},
+                   "weights": {"init": "torch.nn.Linear", "seed": 2, "d_out": 16}}
+        path = self.document("huge", content)
+        target = os.path.join(self.folder, "huge.html")
+        result = self.call("run", path, "-o", target)
+        self.report.equal("too large: exit", result.status, 3)
+        self.report.matches("too large: the remedy", result.said, r"huge\.json: .* MB .*\n.*--stages")
+        self.report.check(not os.path.exists(target), "too large: no file", "none", "one")
+
+    def equal_bytes(self):
+        path = self.document("heads", HEADS)
+        first, second = (self.call("run", path, "-f", "html", *o).out for o in ((), ("--threads", "1")))
+        self.report.check(first == second and len(first) > 10000, "equal bytes", len(first), len(second))
+
+    def run(self):
+        self.browser.look(1200, 900)
+        for path in sorted(glob.glob(os.path.join(SOURCE, "data", "examples", "*.json"))):
+            self.told(path)
+        for name, content in (("cross", CROSS), ("empty", EMPTY), ("rope", ROPE)):
+            self.told(self.document(name, content), each=3)
+        self.controls()
+        self.looks()
+        self.equal_bytes()
+        self.refused()
+        if not SANITIZED:
+            self.large()
+
+
+def main():
+    options = parser_of(__doc__).parse_args()
+    program = program_of(options)
+    lacking = browser.missing()
+    if lacking:
+        print(f"skipped: {lacking} is not installed")
+        return browser.SKIP
+    report = Report(options.only)
+    with tempfile.TemporaryDirectory() as folder, browser.Browser(folder) as chromium:
+        Tests(program, report, folder, chromium).run()
+    return report.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
