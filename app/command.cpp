@@ -25,7 +25,8 @@ constexpr std::array explain_formats{
     CommandFormat{Format::text, text_form | obeys_precision},
     CommandFormat{Format::json, obeys_nonfinite | obeys_compact | obeys_precision},
     CommandFormat{Format::md, obeys_precision | obeys_ascii},
-    CommandFormat{Format::tex, obeys_precision | obeys_ascii | obeys_standalone}};
+    CommandFormat{Format::tex, obeys_precision | obeys_ascii | obeys_standalone},
+    CommandFormat{Format::html, obeys_precision}};
 constexpr std::array diff_formats{CommandFormat{Format::text, text_form},
                                   CommandFormat{Format::json, obeys_compact}};
 constexpr std::array blindspots_formats{CommandFormat{Format::text, obeys_width},

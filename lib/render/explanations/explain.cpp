@@ -58,6 +58,7 @@ ExplanationWriter::ExplanationWriter(Format format, Output& output, const Explai
         output_.write(
             "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{amsmath}\n"
             "\\allowdisplaybreaks\n\\setlength{\\parindent}{0pt}\n\\begin{document}\n");
+    if (format == Format::html) output_.write(explained_html_head(form));
 }
 
 void ExplanationWriter::write(const explain::Explanation& e, const ExplainForm& form) {
@@ -70,6 +71,8 @@ void ExplanationWriter::write(const explain::Explanation& e, const ExplainForm& 
             return output_.write(explained_md(e, form));
         case Format::tex:
             return output_.write(explained_tex(e, form));
+        case Format::html:
+            return output_.write(explained_html(e, form));
         default:
             return output_.write(explained_text(e, form));
     }
@@ -77,6 +80,7 @@ void ExplanationWriter::write(const explain::Explanation& e, const ExplainForm& 
 
 void ExplanationWriter::end() {
     if (is_document_) output_.write("\\end{document}\n");
+    if (format_ == Format::html) output_.write(explained_html_foot());
     output_.flush();
 }
 

@@ -36,6 +36,11 @@ std::string explained_text(const explain::Explanation& e, const ExplainForm& for
 std::string explained_json(const explain::Explanation& e, const ExplainForm& form);
 std::string explained_md(const explain::Explanation& e, const ExplainForm& form);
 std::string explained_tex(const explain::Explanation& e, const ExplainForm& form);
+/// One of several between its head and its foot: steps that fold, MathML, and boxes where stages are blank, which say
+/// whether what is typed rounds to the right number (page/worksheet.js).
+std::string explained_html(const explain::Explanation& e, const ExplainForm& form);
+std::string explained_html_head(const ExplainForm& form);
+std::string explained_html_foot();
 
 /// What an explanation is of: `row 1 of 0 to 2: "shiny"`, head, batch item; or one number.
 std::vector<std::string> title_parts(const explain::Explanation& e, const ExplainForm& form);

@@ -59,8 +59,9 @@ Picture reduced(const Picture& p) {
     };
     out.rows.each = each(p.rows);
     out.columns.each = each(p.columns);
-    PictureFiller filler(out, p.dtype(), false);
-    for (std::size_t panel = 0; panel < std::min(p.panels.size(), most_first_panels); ++panel) {
+    const std::size_t panels = std::min(p.panels.size(), most_first_panels);
+    PictureFiller filler(out, p.dtype(), static_cast<Index>(panels), false);
+    for (std::size_t panel = 0; panel < panels; ++panel) {
         filler.begin_panel(p.panels[panel]);
         for (Index i = 0; i < p.rows.whole(); ++i) {
             const std::size_t at = p.place(panel, i, 0);
