@@ -1,4 +1,5 @@
-// An explanation as a page of HTML: steps that fold, formulas in MathML, and boxes that say whether what is typed is right.
+// An explanation as a page of HTML: steps that fold, formulas in MathML, and boxes that say whether what is
+// typed is right.
 #include <cmath>
 
 #include "lib/render/escape.hpp"
@@ -37,7 +38,8 @@ MathText number_math(const std::string& text) {
         const bool minus = text.starts_with('-');
         const std::string word = minus ? text.substr(1) : text;
         const std::string shown = element("mn", word == "inf" ? "∞" : word);
-        return {minus ? math_row(math_operator("-") + shown) : shown, minus ? Tightness::sign : Tightness::atom};
+        return {minus ? math_row(math_operator("-") + shown) : shown,
+                minus ? Tightness::sign : Tightness::atom};
     }
     const bool minus = text.starts_with('-');
     const std::string whole = minus ? text.substr(1) : text;
@@ -71,14 +73,18 @@ class MathPen {
                 return {math_row(out), minus ? Tightness::sign : Tightness::product};
             }
             case ExprKind::quotient:
-                return {element("mfrac", math_row(write(e.parts[0]).text) + math_row(write(e.parts[1]).text))};
+                return {
+                    element("mfrac", math_row(write(e.parts[0]).text) + math_row(write(e.parts[1]).text))};
             case ExprKind::power:
-                return {element("msup", bound(e.parts[0], Tightness::atom) + math_row(write(e.parts[1]).text)),
-                        Tightness::power};
+                return {
+                    element("msup", bound(e.parts[0], Tightness::atom) + math_row(write(e.parts[1]).text)),
+                    Tightness::power};
             case ExprKind::square:
-                return {element("msup", bound(e.parts[0], Tightness::atom) + element("mn", "2")), Tightness::power};
+                return {element("msup", bound(e.parts[0], Tightness::atom) + element("mn", "2")),
+                        Tightness::power};
             case ExprKind::exp:
-                return {element("msup", element("mi", "e") + math_row(write(e.parts[0]).text)), Tightness::power};
+                return {element("msup", element("mi", "e") + math_row(write(e.parts[0]).text)),
+                        Tightness::power};
             case ExprKind::root:
                 return {element("msqrt", write(e.parts[0]).text)};
             case ExprKind::tanh:
@@ -157,7 +163,8 @@ std::string hex_of(const std::string& bytes) {
 
 class HtmlWriter {
   public:
-    HtmlWriter(const explain::Explanation& e, const ExplainForm& form) : e_(e), form_(form), n_(notation_of(e, form)) {}
+    HtmlWriter(const explain::Explanation& e, const ExplainForm& form)
+        : e_(e), form_(form), n_(notation_of(e, form)) {}
 
     std::string write() {
         std::string title;
@@ -165,7 +172,8 @@ class HtmlWriter {
         out_ = "<section class=\"explanation\">\n<h2>" + shown_text(title) + "</h2>\n";
         for (const explain::Step& s : e_.steps) step(s);
         if (e_.unexplained > 0)
-            out_ += "<p>and " + std::to_string(e_.unexplained) + " more numbers that are not explained here</p>\n";
+            out_ += "<p>and " + std::to_string(e_.unexplained) +
+                    " more numbers that are not explained here</p>\n";
         for (const std::string& w : e_.warnings) out_ += "<p class=\"note\">" + shown_text(w) + "</p>\n";
         return std::move(out_) + "</section>\n";
     }
@@ -174,8 +182,8 @@ class HtmlWriter {
     static std::string shown_text(const std::string& text) { return xml_text(harmless(text)); }
 
     void step(const explain::Step& s) {
-        out_ += "<details open>\n<summary>" + std::to_string(s.number) + " " + shown_text(s.name + " = " + s.formula) +
-                "</summary>\n";
+        out_ += "<details open>\n<summary>" + std::to_string(s.number) + " " +
+                shown_text(s.name + " = " + s.formula) + "</summary>\n";
         if (!s.why.empty()) out_ += "<p class=\"why\">" + shown_text(s.why) + "</p>\n";
         for (const explain::Line& l : s.lines)
             if (form_.level != explain::Level::brief || l.cell || l.more > 0) line(s, l);
@@ -191,8 +199,9 @@ class HtmlWriter {
         const bool blank = n_.is_blank(s.stage);
         const std::string label = l.group.empty() ? l.label : l.group + " " + l.label;
         const bool raised = !l.cell && l.label.starts_with("e^");
-        std::string math = raised ? element("msup", element("mi", "e") + element("mtext", shown_text(l.label.substr(2))))
-                                  : element("mtext", shown_text(label));
+        std::string math =
+            raised ? element("msup", element("mi", "e") + element("mtext", shown_text(l.label.substr(2))))
+                   : element("mtext", shown_text(label));
         math += math_operator("=");
         const MathPen pen(n_);
         if (!l.is_copy() || !l.note.empty())
@@ -218,7 +227,8 @@ class HtmlWriter {
         const std::string place = e_.cell ? l.place : std::to_string(e_.row) + " " + l.place;
         constexpr std::size_t kept = 16;
         const std::string hash =
-            hex_of(sha256_bytes("attn-calc " + place + " " + typed_form(l.result, n_.precision))).substr(0, kept);
+            hex_of(sha256_bytes("attn-calc " + place + " " + typed_form(l.result, n_.precision)))
+                .substr(0, kept);
         return " <input type=\"text\" inputmode=\"decimal\" autocomplete=\"off\" size=\"10\" aria-label=\"" +
                shown_text(label) + "\" data-place=\"" + shown_text(place) + "\" data-hash=\"" + hash +
                "\"> <output></output>";
@@ -239,9 +249,12 @@ std::string explained_html(const explain::Explanation& e, const ExplainForm& for
 std::string explained_html_head(const ExplainForm& form) {
     return page_head("attn-calc explain", page::style, page::worksheet_script) +
            "<main class=\"worksheet\" data-digits=\"" + std::to_string(form.base.precision) +
-           "\">\n<h1>How the numbers come about</h1>\n<p class=\"controls\" hidden><button type=\"button\" id=\"fold\">fold all "
-           "steps</button> <button type=\"button\" id=\"unfold\">unfold all steps</button> <span id=\"score\" "
-           "role=\"status\"></span></p>\n<noscript><p>Without script the steps fold one by one, and boxes are not "
+           "\">\n<h1>How the numbers come about</h1>\n<p class=\"controls\" hidden><button type=\"button\" "
+           "id=\"fold\">fold all "
+           "steps</button> <button type=\"button\" id=\"unfold\">unfold all steps</button> <span "
+           "id=\"score\" "
+           "role=\"status\"></span></p>\n<noscript><p>Without script the steps fold one by one, and boxes "
+           "are not "
            "checked.</p></noscript>\n";
 }
 

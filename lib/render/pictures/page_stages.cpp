@@ -65,10 +65,6 @@ std::string visible_bytes(const Picture& p) {
     return out;
 }
 
-void swap_bytes(char* data, std::size_t bytes, std::size_t each) {
-    for (std::size_t k = 0; k < bytes; k += each) std::reverse(data + k, data + k + each);
-}
-
 }  // namespace
 
 std::string_view PageStage::bytes() {
@@ -76,7 +72,9 @@ std::string_view PageStage::bytes() {
                  : dtype == DType::float32 ? reinterpret_cast<char*>(whole->single.data())
                                            : reinterpret_cast<char*>(whole->wide.data());
     const std::size_t size = idx(byte_count());
-    if constexpr (std::endian::native == std::endian::big) swap_bytes(data, size, idx(size_of(dtype)));
+    const std::size_t each = idx(size_of(dtype));
+    if constexpr (std::endian::native == std::endian::big)
+        for (std::size_t k = 0; k < size; k += each) std::reverse(data + k, data + k + each);
     return {data, size};
 }
 
