@@ -4,11 +4,10 @@
 #include <bit>
 #include <cmath>
 
-#include "lib/error.hpp"
 #include "lib/explain/writer.hpp"
-#include "lib/render/base64.hpp"
 #include "lib/render/escape.hpp"
 #include "lib/render/json_text.hpp"
+#include "lib/render/pictures/page_data.hpp"
 #include "lib/render/pictures/page_frame.hpp"
 #include "lib/render/pictures/page_rules.hpp"
 #include "lib/render/pictures/page_stages.hpp"
@@ -20,15 +19,9 @@
 namespace attn {
 namespace {
 
-/// Browsers take more, but not on a phone, and nobody mails it.
-constexpr double most_page_bytes = 64e6;
-/// What is not numbers: code, first picture, labels.
-constexpr double other_bytes = 0.5e6;
 /// The first picture, which is there without script, has so many cells on a side, of so many matrices.
 constexpr Index most_first_side = 64;
 constexpr std::size_t most_first_panels = 16;
-
-double base64_bytes(Index bytes) { return static_cast<double>((bytes + 2) / 3 * 4); }
 
 /// Numbers of the document, as the run reads them.
 struct PageInput {
@@ -77,23 +70,6 @@ Picture reduced(const Picture& p) {
     return out;
 }
 
-std::string ramps_json() {
-    const auto table = [](Ramp ramp, Ground ground) {
-        constexpr int last = 255;
-        std::string bytes, out;
-        for (int k = 0; k <= last; ++k) {
-            const Rgb c = colour_at(ramp, static_cast<double>(k) / last, ground);
-            for (const std::uint8_t channel : {c.red, c.green, c.blue}) bytes += static_cast<char>(channel);
-        }
-        append_base64(out, bytes);
-        return json_string(out);
-    };
-    const auto both = [&](Ramp ramp) {
-        return json_object({{"light", table(ramp, Ground::light)}, {"dark", table(ramp, Ground::dark)}});
-    };
-    return json_object({{"sequential", both(Ramp::sequential)}, {"diverging", both(Ramp::diverging)}});
-}
-
 std::string rules_json(const Plan* plan) {
     JsonMembers m;
     if (plan)
@@ -104,33 +80,6 @@ std::string rules_json(const Plan* plan) {
                            json_object({{"axes", json_strings(axes)}, {"lines", rule_json(*plan, s)}}));
         }
     return json_object(m, 2);
-}
-
-std::string stage_json(const PageStage& s, std::size_t& blocks) {
-    JsonMembers kept;
-    if (s.has_block()) {
-        kept.emplace_back("block", std::to_string(blocks++));
-        if (s.packed) kept.emplace_back("packed", "true");
-    } else {
-        kept.emplace_back("like", json_string(s.like));
-        if (s.times) kept.emplace_back("times", json_number(*s.times));
-    }
-    if (!s.fill.empty()) kept.emplace_back("fill", json_string(s.fill));
-    std::vector<std::string> reads;
-    for (const Stage r : s.reads) reads.emplace_back(info_of(r).name);
-    Shape axes;
-    for (const std::size_t k : s.axes) axes.push_back(static_cast<Index>(k));
-    return json_object({{"name", json_string(visible(s.name))},
-                        {"formula", json_string(s.formula)},
-                        {"axes", json_indices(axes)},
-                        {"shape", json_indices(s.shape)},
-                        {"type", json_string(name_of(s.dtype))},
-                        {"kept", json_object(kept)},
-                        {"ramp", s.scale.ramp == Ramp::sequential ? "\"sequential\"" : "\"diverging\""},
-                        {"from", json_number(s.scale.low)},
-                        {"to", json_number(s.scale.high)},
-                        {"reads", json_strings(reads)},
-                        {"masked", s.masked ? "true" : "false"}});
 }
 
 class PageWriter : public PictureWriter {
@@ -149,7 +98,7 @@ class PageWriter : public PictureWriter {
         if (is_of_cells) sentence_ = picture.name;
         if (is_of_cells || !first_ || !first_->weights) first_ = reduced(picture);
         bytes_ += base64_bytes(stages_.add(std::move(picture)));
-        if (bytes_ + other_bytes > most_page_bytes) too_large(bytes_);
+        if (bytes_ + other_page_bytes > most_page_bytes) too_large(bytes_);
     }
 
     void end(const std::vector<std::string>& warnings) override {
@@ -159,15 +108,7 @@ class PageWriter : public PictureWriter {
     }
 
   private:
-    [[noreturn]] void too_large(double bytes) const {
-        Error error(Exit::input, "",
-                    "as one page of HTML would be " +
-                        std::to_string(static_cast<Index>(std::ceil(bytes / 1e6))) +
-                        " MB or more, and 64 are the most",
-                    "--stages weights, --heads 0 or --rows 0:64 show less");
-        error.place.file = head_.source;
-        throw error;
-    }
+    [[noreturn]] void too_large(double bytes) const { refuse_large_page(head_.source, bytes); }
 
     /// Before anything is calculated: the least that there will be. (What PageStages may find to be known is
     /// not counted.)
@@ -179,7 +120,7 @@ class PageWriter : public PictureWriter {
             if (s.shown && !may_be_known)
                 bytes += base64_bytes(*element_count(plan.shown_shape(s)) * size_of(plan.dtype));
         }
-        if (bytes + other_bytes > most_page_bytes) too_large(bytes);
+        if (bytes + other_page_bytes > most_page_bytes) too_large(bytes);
     }
 
     /// The tensors of the document, as far as they fit.
@@ -193,7 +134,7 @@ class PageWriter : public PictureWriter {
             const bool drawn = t.kind == TensorSource::Kind::drawn_weight;
             PageInput input{drawn ? "W" : explain::name_in_document(t.pointer), t.shape, {}};
             const double more = base64_bytes(count * size_of(plan.dtype));
-            if (bytes_ + more + other_bytes <= most_page_bytes) {
+            if (bytes_ + more + other_page_bytes <= most_page_bytes) {
                 if (!tensors) {
                     pool.emplace(1);
                     tensors.emplace(plan, *pool);
@@ -219,12 +160,11 @@ class PageWriter : public PictureWriter {
     /// What the page reads before it shows anything.
     std::string data(const std::vector<std::string>& warnings, bool has_mask) const {
         std::size_t blocks = 0;
-        std::string axes, stages, inputs, plan;
+        std::string inputs, plan;
         const auto list = [](std::string& to, const std::string& item) {
             to += (to.empty() ? "" : ",\n") + item;
         };
-        for (const std::string& a : stages_.axes()) list(axes, a);
-        for (const PageStage& s : stages_.all()) list(stages, stage_json(s, blocks));
+        const std::string stages = stages_json(stages_, blocks);
         for (const PageInput& i : inputs_)
             list(inputs, json_object({{"name", json_string(i.name)},
                                       {"shape", json_indices(i.shape)},
@@ -240,8 +180,8 @@ class PageWriter : public PictureWriter {
                       {"start", json_string(sentence_)},
                       {"sentence", json_string(sentence_)},
                       {"warnings", json_strings(said)},
-                      {"axes", "[" + axes + "]"},
-                      {"stages", "[" + stages + "]"},
+                      {"axes", axes_json(stages_)},
+                      {"stages", stages},
                       {"inputs", "[" + inputs + "]"},
                       {"rules", rules_json(head_.plan)},
                       {"hidden", has_mask ? json_object({{"shape", json_indices(stages_.mask_shape())},
@@ -270,17 +210,7 @@ class PageWriter : public PictureWriter {
                part.text + "</svg>\n" + (note.empty() ? "" : "<p>" + xml_text(note) + "</p>\n");
     }
 
-    void block(std::string_view bytes) {
-        output_.write("<script type=\"text/plain\" id=\"block" + std::to_string(blocks_written_++) + "\">");
-        constexpr std::size_t piece = 3 << 16;
-        std::string text;
-        for (std::size_t at = 0; at < bytes.size(); at += piece) {
-            text.clear();
-            append_base64(text, bytes.substr(at, piece));
-            output_.write(text);
-        }
-        output_.write("</script>\n");
-    }
+    void block(std::string_view bytes) { write_block(output_, blocks_written_++, bytes); }
 
     void write(const std::vector<std::string>& warnings) {
         const std::string mask = stages_.take_mask();

@@ -6,7 +6,7 @@ namespace attn {
 
 /// The parts of the pages, made from the files in page/ by page/embed.cmake.
 namespace page {
-extern const std::string_view style, markup, script, worksheet_script, comparison_script;
+extern const std::string_view style, markup, script, worksheet_script, comparison_markup, comparison_script;
 }  // namespace page
 
 /// JSON that may stand in a script element: nothing in it ends the element or begins another (HTML,

@@ -19,12 +19,13 @@ endfunction()
 
 file(READ ${FOLDER}/page.css style)
 file(READ ${FOLDER}/page.html markup)
+file(READ ${FOLDER}/comparison.html comparison_markup)
 read_script(script data rule tell draw page)
 read_script(worksheet_script worksheet)
 read_script(comparison_script data draw comparison)
 
 set(code "")
-foreach(name style markup script worksheet_script comparison_script)
+foreach(name style markup script worksheet_script comparison_markup comparison_script)
     string(APPEND code "const std::string_view ${name}{R\"page(${${name}})page\"};\n")
 endforeach()
 file(WRITE ${OUTPUT} "// Generated from lib/render/pictures/page: edit those.
