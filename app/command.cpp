@@ -27,8 +27,9 @@ constexpr std::array explain_formats{
     CommandFormat{Format::md, obeys_precision | obeys_ascii},
     CommandFormat{Format::tex, obeys_precision | obeys_ascii | obeys_standalone},
     CommandFormat{Format::html, obeys_precision}};
-constexpr std::array diff_formats{CommandFormat{Format::text, text_form},
-                                  CommandFormat{Format::json, obeys_compact}};
+constexpr std::array diff_formats{
+    CommandFormat{Format::text, text_form}, CommandFormat{Format::json, obeys_compact},
+    CommandFormat{Format::svg, obeys_precision | obeys_ascii}, CommandFormat{Format::html, obeys_precision}};
 constexpr std::array blindspots_formats{CommandFormat{Format::text, obeys_width},
                                         CommandFormat{Format::json, 0}};
 constexpr std::array probe_formats{CommandFormat{Format::json, 0}, CommandFormat{Format::npz, 0},

@@ -16,6 +16,9 @@ need jq jq
 need librsvg2-bin rsvg-convert
 need libbenchmark-dev benchmark/benchmark.h
 need binutils nm
+need chromium chromium
+need chromium-driver chromedriver
+need python3-selenium python:selenium
 if [ "$(uname -m)" = x86_64 ]; then
     need qemu-user qemu-x86_64
     need g++-aarch64-linux-gnu aarch64-linux-gnu-g++
@@ -82,7 +85,7 @@ lock
 keep_going=yes
 # What the sanitizers have nothing to say about is not run twice: texts of the tree, other instruction sets, tables and
 # numbers that other programs read, the arithmetic of documents whose like the other tests run.
-once='alone|structure|format|architecture|docs|setup|instruction_sets|neon|md|tex|latex|models|numerics|memory|coverage'
+once='alone|structure|format|architecture|docs|setup|instruction_sets|neon|md|tex|latex|models|numerics|memory|coverage|page|page_types|worksheet'
 if configure sanitize -DATTN_TIDY=$tidy && build sanitize attn-tests all; then
     unlock
     count sanitize --exclude-regex "^($once)\$"

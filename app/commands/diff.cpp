@@ -1,5 +1,3 @@
-#include "lib/render/comparisons/diff.hpp"
-
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -15,6 +13,7 @@
 #include "lib/input/tensor_file.hpp"
 #include "lib/mistakes/causes.hpp"
 #include "lib/plan/selection.hpp"
+#include "lib/render/comparisons/diff_pictures.hpp"
 #include "lib/replay/replayed.hpp"
 #include "lib/text.hpp"
 #include "lib/theirs/dump.hpp"
@@ -80,6 +79,13 @@ std::vector<std::string> left_unread(const Side& side, const Options& options,
     return names;
 }
 
+bool is_picture(Format format) { return format == Format::svg || format == Format::html; }
+
+bool draws(const Options& options) {
+    const std::vector<Target> targets = targets_of(options);
+    return std::any_of(targets.begin(), targets.end(), [](const Target& t) { return is_picture(*t.format); });
+}
+
 /// The flag and the request of each axis that may be cut.
 struct CutFlag {
     std::string_view axis;
@@ -95,7 +101,7 @@ constexpr std::array<CutFlag, 4> cut_flags{
 /// Our side as layers: documents to compute, or layers of a trace.
 class OurSide {
   public:
-    OurSide(const std::string& name, const Options& options) : options_(options) {
+    OurSide(const std::string& name, const Options& options) : options_(options), draws_(draws(options)) {
         open_side(side_, name, TextSide::ours, options);
         if (side_.input) return;
         std::vector<Stage> all;
@@ -133,6 +139,7 @@ class OurSide {
             if (part.comparison.first)
                 part.causes.findings =
                     findings_of(part.comparison.theirs, ours.stages, part.comparison.tolerance);
+            if (draws_) part.ours = ours.stages;
             return part;
         }
         const Plan whole = plan(k, {}, {});
@@ -140,7 +147,7 @@ class OurSide {
         const Plan planned = plan(k, wanted(theirs, order_of(whole)),
                                   said.empty() ? selection_by_places(theirs, whole) : said);
         std::vector<std::string> warnings;
-        const Ours ours = computed(planned, warnings);
+        Ours ours = computed(planned, warnings);
         for (const std::string& warning : warnings) diagnostics.warning(side_.file, warning);
         part.our_type = ours.type;
         part.comparison = compare(theirs, ours, options_.diff.compare);
@@ -154,6 +161,7 @@ class OurSide {
             part.causes = find_causes(whole, part.comparison.theirs, part.comparison.tolerance);
             mark_explained(part.comparison, part.causes);
         }
+        if (draws_) part.ours = std::move(ours.stages);
         return part;
     }
 
@@ -250,6 +258,7 @@ class OurSide {
     }
 
     const Options& options_;
+    bool draws_;  ///< pictures are made of our numbers
     Side side_;
     std::vector<Layer> layers_;
     std::vector<std::optional<Ours>> numbers_;
@@ -393,6 +402,8 @@ void tell_not_compared(const Options& options, const Reports& out, const Diagnos
 void write_reports(const Options& options, const Reports& out) {
     write_targets(targets_of(options), [&](const Target& t, Output& output) {
         const RenderOptions form = render_form(options, t.path == "-");
+        if (*t.format == Format::svg) return write_diff_svg(out.reports, out.missing, output, form);
+        if (*t.format == Format::html) return write_diff_html(out.reports, out.missing, output, form);
         output.write(*t.format == Format::json ? diff_json(out.reports, out.missing, form)
                                                : diff_text(out.reports, out.missing, form));
     });

@@ -13,6 +13,7 @@ struct DiffPart {
     Comparison comparison;
     CauseReport causes;
     Element our_type = Element::float32;
+    StageSet ours;  ///< our numbers, where pictures are wanted of them
 };
 
 /// Two files.

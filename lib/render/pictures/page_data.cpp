@@ -18,6 +18,7 @@ std::string stage_json(const PageStage& s, std::size_t& blocks) {
     } else {
         kept.emplace_back("like", json_string(s.like));
         if (s.times) kept.emplace_back("times", json_number(*s.times));
+        if (!s.minus.empty()) kept.emplace_back("minus", json_string(s.minus));
     }
     if (!s.fill.empty()) kept.emplace_back("fill", json_string(s.fill));
     std::vector<std::string> reads;

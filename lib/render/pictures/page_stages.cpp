@@ -91,16 +91,21 @@ const PlannedStage* PageStages::planned(const std::string& name) const {
     return nullptr;
 }
 
+PageStage PageStages::described(const Picture& p) {
+    PageStage s;
+    s.name = p.name;
+    s.formula = p.formula;
+    s.dtype = p.dtype();
+    s.scale = p.scale;
+    s.masked = !p.hidden.empty();
+    if (const PlannedStage* stage = planned(s.name)) s.reads = stage->reads;
+    add_axes(s, p);
+    return s;
+}
+
 Index PageStages::add(Picture picture) {
     const auto shared = std::make_shared<Picture>(std::move(picture));
-    PageStage s;
-    s.name = shared->name;
-    s.formula = shared->formula;
-    s.dtype = shared->dtype();
-    s.scale = shared->scale;
-    s.masked = !shared->hidden.empty();
-    if (const PlannedStage* stage = planned(s.name)) s.reads = stage->reads;
-    add_axes(s, *shared);
+    PageStage s = described(*shared);
     s.whole = shared;
     if (s.dtype == DType::float32)
         keep<float>(s, *shared);
@@ -111,6 +116,13 @@ Index PageStages::add(Picture picture) {
     before_[shared->name] = shared;
     forget();
     return stages_.back().byte_count();
+}
+
+void PageStages::add_difference(const Picture& picture, const std::string& of, const std::string& less) {
+    PageStage s = described(picture);
+    s.like = of;
+    s.minus = less;
+    stages_.push_back(std::move(s));
 }
 
 std::size_t PageStages::axis(const std::string& name, const std::vector<Index>& numbers,

@@ -21,6 +21,7 @@ struct PageStage {
     bool masked = false;
     std::string like;             ///< the numbers of this stage
     std::optional<double> times;  ///< times this, rounded once
+    std::string minus;            ///< less the numbers of this one
     bool packed = false;          ///< without those that the mask hides
     std::string fill;             ///< what stands in their place: "zero", "minus" (-inf)
     std::shared_ptr<Picture> whole;
@@ -42,6 +43,8 @@ class PageStages {
     }
     /// The next stage. Returns the bytes that it takes.
     Index add(Picture picture);
+    /// The difference of two stages that are there: its numbers are not kept.
+    void add_difference(const Picture& picture, const std::string& of, const std::string& less);
 
     std::vector<PageStage>& all() { return stages_; }
     const std::vector<PageStage>& all() const { return stages_; }
@@ -56,6 +59,7 @@ class PageStages {
   private:
     std::size_t axis(const std::string& name, const std::vector<Index>& numbers,
                      const std::vector<std::string>& labels);
+    PageStage described(const Picture& p);
     void add_axes(PageStage& s, const Picture& p);
     template <class T>
     void keep(PageStage& s, const Picture& p);

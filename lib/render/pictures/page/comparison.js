@@ -4,7 +4,8 @@
 import {Page, exact, rounded} from './data.js';
 import {Painter, drawMatrix, layoutOf} from './draw.js';
 
-/** What is said of a stage beside its three. @typedef {{name: string, words: string, first: number[] | null, equal: boolean}} Compared */
+/** What is said of a stage beside its three: axes and shape are those that the comparison names.
+ * @typedef {{name: string, axes: string[], shape: number[], words: string, first: number[] | null, equal: boolean}} Compared */
 /** @typedef {import('./data.js').PageData & {compared: Compared[], atol: number, rtol: number, chosen: string}} ComparisonData */
 
 /** @param {string} id @returns {HTMLElement} */
@@ -15,6 +16,32 @@ function part(id) {
 }
 
 const sides = ['theirs', 'ours', 'difference'];
+
+/** Where a number of a stage stands in its picture, by the axes that the comparison names. @param {Compared} s
+ * @param {number[]} n @param {number} columns @returns {import('./data.js').Place} */
+function cellOf(s, n, columns) {
+    const at = {b: 0, h: 0, t: 0, r: 0, c: 0};
+    let flat = 0;
+    s.axes.forEach((axis, k) => {
+        if (axis === 'batch') at.b = n[k];
+        else if (axis === 'head') at.h = n[k];
+        else flat = flat * s.shape[k] + n[k];
+    });
+    at.r = Math.floor(flat / columns);
+    at.c = flat % columns;
+    return at;
+}
+/** The other way round: "weights[0,1,4,3]". @param {Compared} s @param {import('./data.js').Place} at @param {number} columns */
+function nameOf(s, at, columns) {
+    let flat = at.r * columns + at.c;
+    const n = s.axes.map((axis) => axis === 'batch' ? at.b : axis === 'head' ? at.h : -1);
+    for (let k = n.length; k-- > 0;) {
+        if (n[k] >= 0) continue;
+        n[k] = flat % s.shape[k];
+        flat = Math.floor(flat / s.shape[k]);
+    }
+    return `${s.name}[${n.join(',')}]`;
+}
 
 class Comparison {
     constructor() {
@@ -53,11 +80,7 @@ class Comparison {
         this.chosen = s;
         const stage = this.stage('theirs');
         this.at = {b: 0, h: 0, t: 0, r: 0, c: 0};
-        if (s.first) {
-            const n = s.first;
-            const of = (/** @type {number} */ axis) => axis < 0 ? 0 : Math.max(0, stage.placeOf(axis, n[axis]));
-            this.at = {b: of(stage.batchAxis), h: of(stage.headAxis), t: of(stage.tokenAxis), r: of(stage.rowAxis), c: of(stage.columnAxis)};
-        }
+        if (s.first) this.at = cellOf(s, s.first, stage.columns);
         part('stages').querySelectorAll('button').forEach((b, k) => b.setAttribute('aria-pressed', String(this.data.compared[k] === s)));
         part('words').textContent = s.words;
         this.heads();
@@ -119,7 +142,7 @@ class Comparison {
         part('atol-value').textContent = this.atol === 0 ? '0' : this.atol.toPrecision(2);
         part('count').textContent = outside ? `${outside} of ${all} numbers differ by more` : `all ${all} numbers are within it`;
         const x = theirs.at(this.at), y = ours.at(this.at);
-        part('cell').textContent = `${theirs.placeText(this.at).replace('theirs ', '')}: theirs ${exact(x, theirs.data.type)}, ours ${exact(y, ours.data.type)}, difference ${x === y ? '0' : Number.isFinite(x - y) ? (x - y).toPrecision(4) : rounded(x - y, 4)}`;
+        part('cell').textContent = `${nameOf(this.chosen, this.at, theirs.columns)}: theirs ${exact(x, theirs.data.type)}, ours ${exact(y, ours.data.type)}, difference ${x === y ? '0' : Number.isFinite(x - y) ? (x - y).toPrecision(4) : rounded(x - y, 4)}`;
         const mark = this.chosen.first;
         part('first-mark').hidden = !mark;
         if (mark) part('to-first').textContent = `first difference: [${mark.join(',')}]`;

@@ -5,9 +5,10 @@
  * @typedef {{name: string, numbers: number[] | null, labels: string[] | null}} AxisData */
 /** A line of a rule: see rule.js.
  * @typedef {{label?: string, let?: string, when?: string, say?: string, value?: string, note?: string}} RuleLine */
-/** Where numbers stand: a block; the numbers of another stage (`like`) times a factor; `packed`: those that no mask
+/** Where numbers stand: a block; the numbers of another stage (`like`) times a factor, or less those
+ * of a third; `packed`: those that no mask
  * hides, the others are `fill`.
- * @typedef {{block?: number, like?: string, times?: number, packed?: boolean, fill?: 'zero' | 'minus'}} Kept */
+ * @typedef {{block?: number, like?: string, times?: number, minus?: string, packed?: boolean, fill?: 'zero' | 'minus'}} Kept */
 /** @typedef {{name: string, formula: string, axes: number[], shape: number[], type: string, kept: Kept, ramp: string,
  *   from: number, to: number, reads: string[], masked: boolean}} StageData */
 /** @typedef {{name: string, shape: number[], type: string, block: number | null}} InputData */
@@ -132,6 +133,10 @@ export class Stage {
             out = type === 'float64' ? Float64Array.from(from) : Float32Array.from(from);
             const times = kept.times;
             if (times !== undefined) for (let k = 0; k < count; ++k) out[k] = from[k] * times;
+            if (kept.minus !== undefined) {
+                const less = this.page.stage(kept.minus).numbers();
+                for (let k = 0; k < count; ++k) out[k] = from[k] === less[k] ? 0 : from[k] - less[k];
+            }
             if (kept.fill) this.eachHidden((k) => { out[k] = kept.fill === 'zero' ? 0 : -Infinity; });
         } else if (kept.packed) {
             const from = this.page.block(kept.block || 0, type);
