@@ -29,18 +29,18 @@ void take_block(State& state, const unsigned char* block) {
     }
     auto [a, b, c, d, e, f, g, h] = state;
     for (std::size_t t = 0; t < 64; ++t) {
-        const std::uint32_t one = h + (std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25)) +
-                                  ((e & f) ^ (~e & g)) + round_constants[t] + w[t];
-        const std::uint32_t two =
+        const std::uint32_t mixed = h + (std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25)) +
+                                    ((e & f) ^ (~e & g)) + round_constants[t] + w[t];
+        const std::uint32_t majority =
             (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
         h = g;
         g = f;
         f = e;
-        e = d + one;
+        e = d + mixed;
         d = c;
         c = b;
         b = a;
-        a = one + two;
+        a = mixed + majority;
     }
     const State added{a, b, c, d, e, f, g, h};
     for (std::size_t k = 0; k < state.size(); ++k) state[k] += added[k];
