@@ -1,8 +1,12 @@
+#include <algorithm>
+
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
 #include "app/commands/compute.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/render/pictures/given.hpp"
+#include "lib/render/pictures/page.hpp"
+#include "lib/render/pictures/page_data.hpp"
 #include "lib/render/pictures/pictures.hpp"
 #include "lib/theirs/dump.hpp"
 
@@ -24,14 +28,29 @@ std::unique_ptr<Sink> picture_sink(Format format, Output& output, const RenderOp
     return make_picture_sink(make_picture_writer(format, output, form), form);
 }
 
+/// The weights; a page of HTML has room for every stage, as long as it fits.
+Plan plan_view(const TextFile& file, Document& document, const Options& options,
+               const Diagnostics& diagnostics) {
+    Request request = options.request;
+    const std::vector<Target> targets = targets_of(options);
+    request.for_pictures =
+        std::any_of(targets.begin(), targets.end(), [](const Target& t) { return t.format != Format::html; });
+    if (!request.for_pictures) {
+        Plan plan = plan_document(file.source, document, options, request);
+        if (!request.stages.empty() || least_page_bytes(plan) <= most_page_bytes) return plan;
+        diagnostics.note(
+            file.source.name +
+            ": all stages are too much for one page; it has the weights, --stages chooses others");
+        request.for_pictures = true;
+    }
+    return plan_document(file.source, std::move(document), options, request);
+}
+
 void view_documents(TextFile& file, const Options& options, const Diagnostics& diagnostics) {
     read_as_input(file);
-    Request request = options.request;
-    request.for_pictures = true;
     std::vector<PlannedDocument> documents;
     for (Document& document : file.documents)
-        documents.push_back(
-            {file.source.name, plan_document(file.source, std::move(document), options, request)});
+        documents.push_back({file.source.name, plan_view(file, document, options, diagnostics)});
     std::vector<Destination> destinations = open_destinations(options, documents);
     for (std::size_t k = 0; k < documents.size(); ++k) {
         turn_to(destinations, documents, k);

@@ -183,7 +183,7 @@ class DiffPage {
                                           {"hides", "[]"},
                                           {"hidden", "null"},
                                           {"ramps", ramps_json()}},
-                                         1));
+                                         2));
     }
 
     static constexpr std::size_t most_first_cells = 20000;

@@ -89,7 +89,8 @@ class PageWriter : public PictureWriter {
     void begin(const PictureHead& head) override {
         head_ = head;
         stages_.begin(head.plan);
-        if (head.plan) refuse_large(*head.plan);
+        if (head.plan && least_page_bytes(*head.plan) > most_page_bytes)
+            too_large(least_page_bytes(*head.plan));
     }
 
     void draw(Picture picture) override {
@@ -109,19 +110,6 @@ class PageWriter : public PictureWriter {
 
   private:
     [[noreturn]] void too_large(double bytes) const { refuse_large_page(head_.source, bytes); }
-
-    /// Before anything is calculated: the least that there will be. (What PageStages may find to be known is
-    /// not counted.)
-    void refuse_large(const Plan& plan) const {
-        double bytes = 0;
-        for (const PlannedStage& s : plan.stages) {
-            const bool may_be_known = s.stage == Stage::scaled_scores || s.stage == Stage::masked_scores ||
-                                      (plan.masked && is_weights(s.stage));
-            if (s.shown && !may_be_known)
-                bytes += base64_bytes(*element_count(plan.shown_shape(s)) * size_of(plan.dtype));
-        }
-        if (bytes + other_page_bytes > most_page_bytes) too_large(bytes);
-    }
 
     /// The tensors of the document, as far as they fit.
     template <class T>
@@ -192,7 +180,7 @@ class PageWriter : public PictureWriter {
                                       ? rule_facts(*head_.plan)
                                       : JsonMembers{{"weights", "{}"}, {"lists", "{}"}, {"hides", "[]"}};
         m.insert(m.end(), facts.begin(), facts.end());
-        return json_for_html(json_object(m, 1));
+        return json_for_html(json_object(m, 2));
     }
 
     /// What is there without script.
@@ -244,6 +232,17 @@ class PageWriter : public PictureWriter {
 };
 
 }  // namespace
+
+double least_page_bytes(const Plan& plan) {
+    double bytes = other_page_bytes;
+    for (const PlannedStage& s : plan.stages) {
+        const bool may_be_known = s.stage == Stage::scaled_scores || s.stage == Stage::masked_scores ||
+                                  (plan.masked && is_weights(s.stage));
+        if (s.shown && !may_be_known)
+            bytes += base64_bytes(*element_count(plan.shown_shape(s)) * size_of(plan.dtype));
+    }
+    return bytes;
+}
 
 std::unique_ptr<PictureWriter> make_page_writer(Output& output, const RenderOptions& options) {
     return std::make_unique<PageWriter>(output, options);
