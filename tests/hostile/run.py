@@ -24,7 +24,7 @@ from verdict import (faults_of_format, faults_of_message, faults_of_numbers, fau
                      warned)
 
 INDEXES = ["json/index.json", "attn/index.json", "npy/index.json", "npz/index.json", "safetensors/index.json", "numeric/cases.json"]
-FORMATS = ("text", "csv", "ndjson", "svg")
+FORMATS = ("text", "csv", "ndjson", "svg", "html")
 FIELDS = {"file", "name", "class", "what_is_wrong", "expect", "alt", "key", "suggest", "names", "position", "line",
           "mention", "checks", "formats", "document", "setup", "via", "generator", "args", "also", "values", "stages",
           "zero_rows", "nan_rows", "documents", "max_seconds", "max_rss_mb", "text_matches"}

@@ -1,5 +1,6 @@
 """What is looked at in the outcome of a hostile case: each function gives the faults that it finds, as sentences."""
 import csv
+import html.parser
 import io
 import math
 import os
@@ -11,6 +12,10 @@ from harness import CSV_HEADER, NOT_FINITE, float32, json_values, leaves, number
 
 MEMBERS = ["schema", "tool", "variant", "plan", "tokens", "order", "stages", "warnings"]
 SVG_ELEMENTS = {"svg", "title", "desc", "style", "defs", "linearGradient", "stop", "pattern", "path", "g", "text", "tspan", "rect", "image"}
+HTML_ELEMENTS = {"html", "head", "meta", "title", "link", "style", "body", "header", "h1", "h2", "p", "nav", "main", "section", "div", "span",
+                 "label", "select", "button", "canvas", "output", "script"}
+HTML_ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "rel", "href", "id", "class", "type", "hidden", "role", "tabindex",
+                   "aria-label", "aria-labelledby", "aria-describedby", "aria-live", "aria-hidden", "aria-roledescription"}
 LONGEST_MESSAGE, LONGEST_SHORT_MESSAGE = 8000, 2000
 # Marks that change the direction of text or end a line without being seen.
 UNSEEN = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C, 0x2028, 0x2029}
@@ -197,7 +202,7 @@ def faults_of_numbers(record, traces, document, quiet):
 
 
 def faults_of_format(form, raw):
-    allowed = {"text": "\n", "csv": "\n\r\t", "svg": "\n"}.get(form)
+    allowed = {"text": "\n", "csv": "\n\r\t", "svg": "\n", "html": "\n"}.get(form)
     if allowed and raw_characters(raw, allowed):
         yield f"raw {raw_characters(raw, allowed)}"
     try:
@@ -208,8 +213,51 @@ def faults_of_format(form, raw):
             yield from faults_of_ndjson(raw)
         elif form == "svg":
             yield from faults_of_svg(text)
+        elif form == "html":
+            yield from faults_of_html(text)
     except (ValueError, csv.Error, ET.ParseError) as error:
         yield f"malformed: {str(error)[:120]}"
+
+
+class Elements(html.parser.HTMLParser):
+    """Elements of a page in order, as a browser finds them, and the text of its scripts."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.found, self.scripts = [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, attrs))
+        if tag == "script":
+            self.scripts.append("")
+
+    handle_startendtag = handle_starttag
+
+    def handle_data(self, data):
+        if self.scripts and self.found[-1][0] == "script":
+            self.scripts[-1] += data
+
+
+def faults_of_html(text):
+    """No element or attribute but those of the page itself and of its picture; its data is JSON that ends no script."""
+    page = Elements(text)
+    pictures = {name.lower() for name in SVG_ELEMENTS}
+    for tag, attributes in page.found:
+        if tag not in HTML_ELEMENTS | pictures:
+            yield f"an element {tag}"
+        for name, value in attributes:
+            if name not in HTML_ATTRIBUTES and (tag not in pictures or name.startswith("on")):
+                yield f"an attribute {name} of {tag}"
+            if name in ("src", "href", "xlink:href") and not (value or "").startswith("data:"):
+                yield f"{tag} fetches {value}"
+    kinds = [dict(attributes).get("type") for tag, attributes in page.found if tag == "script"]
+    if kinds.count("module") != 1 or kinds[-1] != "module" or set(kinds) - {"module", "application/json", "text/plain"}:
+        yield f"scripts {kinds[:6]}"
+    data = [text for text, kind in zip(page.scripts, kinds) if kind == "application/json"]
+    if len(data) != 1 or "<" in data[0] or not isinstance(json_values(data[0].encode())[0], dict):
+        yield "the data is not one JSON object without <"
 
 
 def faults_of_svg(text):

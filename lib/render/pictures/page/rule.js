@@ -14,9 +14,9 @@
 
 /** @typedef {{op: string, args: Tree[], name?: string, value?: number}} Tree */
 /** A number with its calculation: `parts` of a `kind`; a leaf has none. `place`: where it comes from. `stage`, `at`: a
- * number of a stage. `more`: so many terms of a sum stand behind it.
+ * number of a stage. `more`: so many terms of a sum stand behind it. `from`: a number on the way, and what it is made of.
  * @typedef {{kind: string, value: number, parts: Expr[], place?: string, stage?: import('./data.js').Stage,
- *   at?: import('./data.js').Place, given?: boolean, whole?: boolean, more?: number, unknown?: boolean}} Expr */
+ *   at?: import('./data.js').Place, given?: boolean, whole?: boolean, more?: number, unknown?: boolean, from?: Expr}} Expr */
 
 /** @type {Map<string, Tree>} */
 const readAlready = new Map();
@@ -359,7 +359,7 @@ export class Calculation {
             }
             case 'as': {
                 const e = this.tell(t.args[1]);
-                return e.unknown ? e : leaf(e.value, {place: t.args[0].name || ''});
+                return e.unknown ? e : leaf(e.value, {place: t.args[0].name || '', from: e});
             }
             case 'input': return this.input(n(0), n(1));
             case 'W': return this.weight(t.args[0].name || '', true, n(1), n(2)) || leaf(0);

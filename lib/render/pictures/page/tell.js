@@ -23,7 +23,9 @@ function filled(text, c) {
 /** The numbers that a calculation is made of, in order, none twice. @param {import('./rule.js').Expr} e
  * @param {Map<string, import('./rule.js').Expr>} found */
 function collect(e, found) {
-    if (e.kind !== 'number') {
+    if (e.from) {
+        collect(e.from, found);
+    } else if (e.kind !== 'number') {
         for (const p of e.parts) collect(p, found);
     } else if (e.place && (e.stage || e.given || e.unknown)) {
         if (!found.has(e.place)) found.set(e.place, e);
