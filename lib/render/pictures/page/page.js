@@ -490,17 +490,19 @@ class View {
         if (!told.complete) out.append(made('p', this.silence(told), 'why'));
         /** @type {Map<import('./data.js').Stage, import('./rule.js').Expr[]>} */
         const cells = new Map();
-        /** @type {import('./rule.js').Expr[]} */
-        const inputs = [];
+        /** @type {[import('./rule.js').Expr[], import('./rule.js').Expr[]]} */
+        const [inputs, derived] = [[], []];
         for (const e of told.leaves) {
             if (e.given) inputs.push(e);
+            if (e.derived) derived.push(e);
             if (!e.stage || !e.at) continue;
             const list = cells.get(e.stage) || [];
             list.push(e);
             cells.set(e.stage, list);
         }
         for (const [stage, list] of cells) out.append(this.source(stage, list));
-        if (inputs.length) out.append(this.documentNumbers(inputs));
+        if (derived.length) out.append(this.listed('not in this page, calculated', derived));
+        if (inputs.length) out.append(this.listed('numbers of the document', inputs));
     }
     /** Why a formula has no numbers. @param {import('./tell.js').Told} told */
     silence(told) {
@@ -568,13 +570,13 @@ class View {
         context.lineWidth = 2;
         context.strokeRect(1 + c0 * x, 1 + r0 * y, Math.max(2, (c1 - c0) * x), Math.max(2, (r1 - r0) * y));
     }
-    /** @param {import('./rule.js').Expr[]} inputs */
-    documentNumbers(inputs) {
+    /** @param {string} title @param {import('./rule.js').Expr[]} inputs */
+    listed(title, inputs) {
         const out = made('div', undefined, 'source');
-        out.append(made('h3', 'numbers of the document'));
+        out.append(made('h3', title));
         const cells = made('div', undefined, 'cells');
         for (const e of inputs.slice(0, mostSourceCells)) {
-            const span = made('span', `${e.place} = ${exact(e.value, 'float32')}`);
+            const span = made('span', `${e.place} = ${e.derived ? rounded(e.value, this.digits) : exact(e.value, this.stage.data.type)}`);
             span.dataset.place = e.place || '';
             cells.append(span);
         }

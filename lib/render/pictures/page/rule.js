@@ -15,8 +15,9 @@
 /** @typedef {{op: string, args: Tree[], name?: string, value?: number}} Tree */
 /** A number with its calculation: `parts` of a `kind`; a leaf has none. `place`: where it comes from. `stage`, `at`: a
  * number of a stage. `more`: so many terms of a sum stand behind it. `from`: a number on the way, and what it is made of.
+ * `derived`: a number of a stage that the page does not hold, calculated.
  * @typedef {{kind: string, value: number, parts: Expr[], place?: string, stage?: import('./data.js').Stage,
- *   at?: import('./data.js').Place, given?: boolean, whole?: boolean, more?: number, unknown?: boolean, from?: Expr}} Expr */
+ *   at?: import('./data.js').Place, given?: boolean, whole?: boolean, more?: number, unknown?: boolean, derived?: boolean, from?: Expr}} Expr */
 
 /** @type {Map<string, Tree>} */
 const readAlready = new Map();
@@ -206,7 +207,7 @@ export class Calculation {
             this.incomplete = true;
             return leaf(NaN, {place, unknown: true});
         }
-        const e = leaf(value, {place});
+        const e = leaf(value, {place, derived: true});
         derived.set(place, e);
         return e;
     }

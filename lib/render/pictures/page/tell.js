@@ -27,7 +27,7 @@ function collect(e, found) {
         collect(e.from, found);
     } else if (e.kind !== 'number') {
         for (const p of e.parts) collect(p, found);
-    } else if (e.place && (e.stage || e.given || e.unknown)) {
+    } else if (e.place && (e.stage || e.given || e.unknown || e.derived)) {
         if (!found.has(e.place)) found.set(e.place, e);
     }
 }
