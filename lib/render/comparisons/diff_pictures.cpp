@@ -56,19 +56,11 @@ Picture picture_of_side(const WholeStage& s, const std::string& side, const std:
     return p;
 }
 
-template <class T>
-std::vector<Picture> three(const WholeStage& theirs, const WholeStage& ours) {
-    std::vector<double> difference(theirs.values.size());
-    for (std::size_t k = 0; k < difference.size(); ++k)
-        difference[k] = theirs.values[k] == ours.values[k] ? 0 : theirs.values[k] - ours.values[k];
-    std::vector<Picture> out;
-    out.push_back(picture_of_side<T>(theirs, "theirs", theirs.values));
-    out.push_back(picture_of_side<T>(ours, "ours", ours.values));
-    out.push_back(picture_of_side<double>(theirs, "difference", difference));
-    Extent both = out[0].extent;
-    both.add(out[1].extent.least, out[1].extent.largest);
-    out[0].scale = out[1].scale = scale_of(out[0].weights, both);
-    return out;
+bool is_single(Element e) { return e == Element::float32 || e == Element::float16 || e == Element::bfloat16; }
+
+Picture picture_of_side(const WholeStage& s, const std::string& side, Element type) {
+    return is_single(type) ? picture_of_side<float>(s, side, s.values)
+                           : picture_of_side<double>(s, side, s.values);
 }
 
 std::string words_of(const std::vector<DiffReport>& reports, const std::vector<std::string>& missing,
@@ -203,12 +195,17 @@ std::vector<Picture> diff_pictures(const DiffPart& part, const StageComparison& 
     const WholeStage* theirs = find(part.comparison.theirs, *stage.stage);
     const WholeStage* ours = find(part.ours, *stage.stage);
     if (!theirs || !ours || theirs->shape != ours->shape || theirs->values.empty()) return {};
-    const auto is_single = [](Element e) {
-        return e == Element::float32 || e == Element::float16 || e == Element::bfloat16;
-    };
-    if (is_single(part.our_type) && stage.their_type && is_single(*stage.their_type))
-        return three<float>(*theirs, *ours);
-    return three<double>(*theirs, *ours);
+    std::vector<double> difference(theirs->values.size());
+    for (std::size_t k = 0; k < difference.size(); ++k)
+        difference[k] = theirs->values[k] == ours->values[k] ? 0 : theirs->values[k] - ours->values[k];
+    std::vector<Picture> out;
+    out.push_back(picture_of_side(*theirs, "theirs", stage.their_type.value_or(Element::float64)));
+    out.push_back(picture_of_side(*ours, "ours", part.our_type));
+    out.push_back(picture_of_side<double>(*theirs, "difference", difference));
+    Extent both = out[0].extent;
+    both.add(out[1].extent.least, out[1].extent.largest);
+    out[0].scale = out[1].scale = scale_of(out[0].weights, both);
+    return out;
 }
 
 const DiffPart* shown_part(const std::vector<DiffReport>& reports) {

@@ -132,8 +132,12 @@ export function exprMath(e, digits) {
         case 'sum': {
             const out = row();
             shortened(e.parts).forEach((p, k) => {
-                const minus = p.kind === 'neg' || (p.kind === 'number' && !p.unknown && !p.more && p.value < 0 && k > 0);
-                const of = p.kind === 'neg' ? p.parts[0] : minus ? leaf(-p.value, p.whole ? {whole: true} : {}) : p;
+                const isNegative = (/** @type {import('./rule.js').Expr} */ x) => x.kind === 'number' && !x.unknown && !x.more && x.value < 0;
+                const positive = (/** @type {import('./rule.js').Expr} */ x) => leaf(-x.value, x.whole ? {whole: true} : {});
+                // a + -0.5 · 0.3 is a - 0.5 · 0.3
+                const pulled = k > 0 && p.kind === 'product' && isNegative(p.parts[0]);
+                const minus = p.kind === 'neg' || pulled || (k > 0 && isNegative(p));
+                const of = p.kind === 'neg' ? p.parts[0] : pulled ? {...p, parts: [positive(p.parts[0]), ...p.parts.slice(1)]} : minus ? positive(p) : p;
                 if (minus) out.append(mo('-'));
                 else if (k > 0) out.append(mo('+'));
                 // x - (-0.5), a + (-0.5 · 0.3)
