@@ -151,7 +151,8 @@ export function drawMatrix(painter, canvas, stage, at, layout, view) {
     context.textAlign = 'center';
     context.textBaseline = 'middle';
     const gap = width >= 8 && height >= 8 ? 1 : 0;
-    for (let r = r0; r < r1; ++r)
+    if (!gap && !view.seen) drawSmall(painter, context, stage, first, hidden, layout, view, ratio);
+    for (let r = gap || view.seen ? r0 : r1; r < r1; ++r)
         for (let c = c0; c < c1; ++c) {
             const k = first + r * columns + c;
             if (view.seen && !view.seen(r, c)) {
@@ -185,6 +186,44 @@ export function drawMatrix(painter, canvas, stage, at, layout, view) {
     context.strokeRect(x(at.c) - 1, y(at.r) - 1, width + 1, height + 1);
     context.restore();
     labels(painter, context, stage, at, layout, view, r0, r1, c0, c1);
+}
+
+/** Many small cells at once, pixel by pixel. @param {Painter} painter @param {CanvasRenderingContext2D} context
+ * @param {import('./data.js').Stage} stage @param {number} first @param {((k: number, shape: number[]) => boolean) | null} hidden
+ * @param {Layout} layout @param {{x: number, y: number, width: number, height: number}} view @param {number} ratio */
+function drawSmall(painter, context, stage, first, hidden, layout, view, ratio) {
+    const {left, top, width, height} = layout, columns = stage.columns, rows = stage.rows, numbers = stage.numbers();
+    const w = Math.floor(Math.min(view.width - left, columns * width - view.x) * ratio);
+    const h = Math.floor(Math.min(view.height - top, rows * height - view.y) * ratio);
+    if (w <= 0 || h <= 0) return;
+    const image = context.createImageData(w, h), pixels = new Uint32Array(image.data.buffer);
+    const grey = new Uint32Array(new Uint8ClampedArray([128, 128, 128, 110]).buffer)[0];
+    const line = new Uint32Array(w), rgba = new Uint8ClampedArray(4), one = new Uint32Array(rgba.buffer);
+    rgba[3] = 255;
+    let before = -1;
+    for (let y = 0; y < h; ++y) {
+        const r = Math.floor((y / ratio + view.y) / height);
+        if (r !== before) {
+            before = r;
+            let last = -1, colour = 0;
+            for (let x = 0; x < w; ++x) {
+                const c = Math.floor((x / ratio + view.x) / width);
+                if (c !== last) {
+                    last = c;
+                    const k = first + r * columns + c, v = numbers[k];
+                    if (!Number.isFinite(v) || (hidden && hidden(k, stage.data.shape))) {
+                        colour = grey;
+                    } else {
+                        rgba.set(painter.colour(stage, v));
+                        colour = one[0];
+                    }
+                }
+                line[x] = colour;
+            }
+        }
+        pixels.set(line, y * w);
+    }
+    context.putImageData(image, Math.round(left * ratio), Math.round(top * ratio));
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} w @param {number} h

@@ -599,9 +599,22 @@ class View {
         element('words-title').textContent = `What does a word attend to? (${weights.name}${weights.heads > 1 ? `, head ${weights.number(weights.headAxis, h)}` : ''})`;
         const words = element('words'), keys = element('key-words');
         if (!words.childElementCount)
-            for (let r = 0; r < weights.rows; ++r) words.append(button(weights.label(weights.rowAxis, r), () => this.word(weights, r)));
-        words.querySelectorAll('button').forEach((e, r) => e.setAttribute('aria-pressed', String(r === query)));
-        stops(words, query);
+            for (let r = 0; r < weights.rows; ++r) {
+                const e = button(weights.label(weights.rowAxis, r), () => this.word(weights, r));
+                e.setAttribute('aria-pressed', 'false');
+                e.tabIndex = -1;
+                words.append(e);
+            }
+        const said = [weights.name, b, h, query, this.painter.ground].join('/');
+        if (words.dataset.of === said) return;
+        words.dataset.of = said;
+        for (const e of words.querySelectorAll('[aria-pressed="true"]')) {
+            e.setAttribute('aria-pressed', 'false');
+            /** @type {HTMLElement} */ (e).tabIndex = -1;
+        }
+        const chosen = /** @type {HTMLElement} */ (words.children[query]);
+        chosen.setAttribute('aria-pressed', 'true');
+        chosen.tabIndex = 0;
         if (!keys.childElementCount)
             for (let c = 0; c < weights.columns; ++c) keys.append(made('span', weights.label(weights.columnAxis, c)));
         let best = -1;
