@@ -102,7 +102,7 @@ export function layoutOf(painter, stage, room, zoom, digits) {
         let out = 0;
         const step = Math.max(1, Math.ceil(n / 200));
         for (let k = 0; k < n; k += step) out = Math.max(out, probe.measureText(stage.label(axis, k)).width);
-        return Math.min(most, Math.ceil(out * 1.1) + 8);
+        return Math.min(most, Math.ceil(out * 1.2) + 8);
     };
     const left = stage.rowAxis < 0 ? 8 : longest(stage.rowAxis, stage.rows, room < 420 ? 72 : 120);
     const fit = Math.floor((room - left - 2) / Math.max(1, stage.columns));

@@ -78,6 +78,7 @@ class View {
         this.warn();
         if (!this.fromAddress()) this.startCell();
         this.refresh();
+        this.intoView();
     }
 
     /** A cell that is worth a look: the second row, its first column. */
