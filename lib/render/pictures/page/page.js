@@ -100,9 +100,9 @@ class View {
         if (s.tokenAxis >= 0) n.push(s.number(s.tokenAxis, a.t));
         return '#' + [encodeURIComponent(s.name), ...n].join('/');
     }
-    /** @returns {boolean} whether the address names a cell that is here */
-    fromAddress() {
-        const [name, ...rest] = location.hash.slice(1).split('/');
+    /** @param {string} [hash] @returns {boolean} whether the address names a cell that is here */
+    fromAddress(hash = location.hash) {
+        const [name, ...rest] = hash.slice(1).split('/');
         let stage;
         try {
             stage = this.page.byName.get(decodeURIComponent(name));
@@ -259,7 +259,12 @@ class View {
             this.kept = !again;
             this.move(to);
         });
-        window.addEventListener('hashchange', () => { if (this.fromAddress()) { this.intoView(); this.refresh(); } });
+        window.addEventListener('hashchange', (e) => {
+            // Not location.hash: the address may have been written since.
+            if (!this.fromAddress(new URL(e.newURL).hash)) return;
+            this.intoView();
+            this.refresh();
+        });
         window.addEventListener('resize', () => this.relayout());
         matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
             this.painter.refresh();
