@@ -185,7 +185,7 @@ class Tests:
                           ["a.json", "--top", "0"], ["schema"], ["schema", "input", "trace"], ["a.json", "--zzzzzz"],
                           ["check", "a.json", "-f", "csv"], ["init", "nothing_of_the_kind"], ["a.json", "-f", "csv:x"],
                           ["a.json", "-o", "x.unknown"], ["a.json", "-o", "x"], ["schema", "input", "--rows", "1"],
-                          ["a.json", "-o", "x.json:nonsense"], ["a.json", "-f", "html"], ["completion", "bash"]):
+                          ["a.json", "-o", "x.json:nonsense"], ["a.json", "-f", "bmp"], ["completion", "bash"]):
             self.expect(f"{arguments}", self.call(*arguments), 2, "", ERROR)
         self.report.equal("nothing was written", [n for n in os.listdir(self.folder) if n.startswith("x")], [])
         self.expect("an unknown option", self.call("a.json", "--zz\x1b[31m"), 2, "", r"\A[^\x1b]*\Z")

@@ -108,13 +108,13 @@ TEST_CASE("formats by name and by suffix") {
     CHECK(parse({"convert", "--dtype", "bfloat16", "x.json", "-o", "a.npy"}).element == Element::bfloat16);
     CHECK(refusal({"--dtype", "float16", "x.json"}).code == Exit::usage);
     CHECK(refusal({"convert", "x.json", "-o", "a.npz", "-o", "b.npz"}).code == Exit::usage);
-    CHECK(refusal({"-f", "html", "x.json"}).message == "unknown format \"html\"");
+    CHECK(refusal({"-f", "bmp", "x.json"}).message == "unknown format \"bmp\"");
     CHECK(refusal({"-f", "latex", "x.json"}).hint == "did you mean \"tex\"?");
     CHECK(refusal({"-f", "jsonl", "x.json"}).hint == "did you mean \"ndjson\"?");
-    CHECK(refusal({"-o", "a.html", "x.json"}).hint == "-o a.html:json");
+    CHECK(refusal({"-o", "a.bmp", "x.json"}).hint == "-o a.bmp:json");
     CHECK(parse({"explain", "x.json", "-o", "a.txt:md"}).targets[0].format == Format::md);
     CHECK(refusal({"explain", "x.json", "-f", "csv"}).message ==
-          "attn-calc explain writes text, json, md or tex, not csv");
+          "attn-calc explain writes text, json, md, tex or html, not csv");
     CHECK(refusal({"probe", "-o", "x.csv"}).message ==
           "attn-calc probe writes json, npz or safetensors, not csv");
     CHECK(parse({"schema", "input", "-o", "x"}).targets[0].path == "x");

@@ -506,7 +506,7 @@ def check_refusals(c):
             (("causal.json", "--blank", "wieghts"), "there is no such stage"),
             (("causal.json", "--key"), "--blank weights,context --key"),
             (("causal.json", "--standalone"), "--standalone is for tex"),
-            (("causal.json", "-f", "csv"), "writes text, json, md or tex, not csv"),
+            (("causal.json", "-f", "csv"), "writes text, json, md, tex or html, not csv"),
             (("causal.json", "--level", "high"), "expected brief, normal or full"),
             (("causal.json", "-o", "x.pdf"), "does not say the format"),
             (("causal.json", "causal.json"), "takes one file"),
