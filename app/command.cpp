@@ -159,7 +159,7 @@ output. What an option makes the same is said on standard error.)",
      .examples = R"(  attn-calc view x.json                         the weights of all heads
   attn-calc view x.json --stages scores,weights --heads 0
   attn-calc view x.json -o weights.svg          for a paper
-  attn-calc view x.json -o x.html               every stage and how each number comes about
+  attn-calc view x.json -o x.html               every stage, as a page
   attn-calc view theirs.npy --tokens The,cat,sat   somebody else's weights)",
      .about = R"(FILE is a document, a trace, or any numbers that diff reads: .npy, .npz,
 .safetensors, JSON, CSV, a printed tensor. Weights have the scale 0 to 1, all

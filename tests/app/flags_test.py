@@ -88,7 +88,7 @@ class Tests:
 
     def one(self, command, form, option, takes_value):
         name = f"{command} {'-f ' + form if form else ''} {option}"
-        base = self.base(command, form) + (BESIDE.get(option, []) if form not in ("svg", "html") else [])
+        base = self.base(command, form) + (BESIDE.get(option, []) if form != "svg" and (command, form) != ("view", "html") else [])
         if option == "--squeeze":
             base[1] = "one.json"
         if option == "--stages" and form == "npy":
