@@ -141,7 +141,7 @@ class PageWriter : public PictureWriter {
         std::string out = head_.plan       ? std::string(head_.plan->variant->title)
                           : stages.empty() ? ""
                                            : visible(stages.front().name);
-        if (!head_.source.empty()) out += " · " + visible(head_.source);
+        if (!head_.source.empty() && visible(head_.source) != out) out += " · " + visible(head_.source);
         return out;
     }
 
