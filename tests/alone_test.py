@@ -24,7 +24,7 @@ STANDARD = {
                  "generate is_sorted lower_bound max max_element merge min min_element minmax_element mismatch move next_permutation "
                  "none_of nth_element partial_sort remove remove_if replace reverse rotate search sort stable_sort swap_ranges "
                  "transform unique upper_bound",
-    "array": "array", "atomic": "atomic atomic_flag memory_order_relaxed", "bit": "bit_cast bit_width countl_zero countr_zero endian popcount",
+    "array": "array", "atomic": "atomic atomic_flag memory_order_relaxed", "bit": "bit_cast bit_width countl_zero countr_zero endian popcount rotl rotr",
     "cctype": "isalpha isdigit isspace tolower toupper", "charconv": "chars_format from_chars to_chars", "chrono": "chrono milli",
     "cmath": "abs acos atan2 ceil copysign cos erf exp exp2 expm1 fabs floor fma fmod frexp hypot isfinite isinf isnan ldexp llround log log10 "
              "log1p log2 lround nearbyint nextafter pow remainder rint round signbit sin sqrt tanh trunc",
