@@ -4,6 +4,7 @@
 #include <array>
 
 #include "app/commands/commands.hpp"
+#include "app/examples.hpp"
 
 namespace attn {
 namespace {
@@ -13,6 +14,12 @@ template <auto work>
 Exit done(const Options& options, const Diagnostics& diagnostics) {
     work(options, diagnostics);
     return Exit::ok;
+}
+
+std::vector<std::string_view> example_names() {
+    std::vector<std::string_view> names;
+    for (const Example& e : examples()) names.push_back(e.name);
+    return names;
 }
 
 constexpr unsigned text_form = obeys_width | obeys_ascii;
@@ -40,7 +47,7 @@ constexpr std::array view_formats{
     CommandFormat{Format::svg, obeys_precision | obeys_ascii}, CommandFormat{Format::html, obeys_precision}};
 
 /// THE TABLE of commands, in the order of Command.
-constexpr std::array<CommandRow, 10> command_rows{{
+constexpr std::array<CommandRow, 11> command_rows{{
     {.command = Command::run,
      .name = "run",
      .summary = "compute documents; print or write every stage (the default)",
@@ -74,6 +81,7 @@ constexpr std::array<CommandRow, 10> command_rows{{
   attn-calc init multi_head -o my.json   write it under another name
   attn-calc init models/llama3           settings of a released model
   attn-calc init multi_head -o - | attn-calc)",
+     .words = example_names,
      .obey = done<init_command>},
     {.command = Command::schema,
      .name = "schema",
@@ -81,6 +89,7 @@ constexpr std::array<CommandRow, 10> command_rows{{
      .usage = "input|trace",
      .examples = R"(  attn-calc schema input > input.schema.json     of the documents that run reads
   attn-calc schema trace                         of what run -f json writes)",
+     .words = schema_names,
      .obey = done<schema_command>},
     {.command = Command::convert,
      .name = "convert",
@@ -90,7 +99,7 @@ constexpr std::array<CommandRow, 10> command_rows{{
   attn-calc convert weights.safetensors -o weights.json
   attn-calc convert weights.npz -o small.safetensors --dtype bfloat16
   attn-calc convert trace.npz --stages weights -o weights.npy)",
-     .about = R"(IN is a trace in JSON or CSV, a JSON object of nested arrays or of
+     .about = R"(IN is a trace in JSON, NDJSON or CSV, a JSON object of nested arrays or of
 {"shape": [...], "data": [...]}, or .npz, .npy, .safetensors, by its suffix.
 Names and shapes stay; what is lost is said on standard error.)",
      .writes = convert_formats,
@@ -169,6 +178,15 @@ NO_COLOR) a cell has a shade. run -f svg draws all stages side by side.)",
      .waits = true,
      .several = true,
      .obey = done<view_command>},
+    {.command = Command::completion,
+     .name = "completion",
+     .summary = "print completion for a shell: commands, options, values",
+     .usage = "bash|zsh|fish",
+     .examples = R"(  . <(attn-calc completion bash)                 in ~/.bashrc
+  attn-calc completion zsh > ~/.zfunc/_attn-calc     a folder of fpath
+  attn-calc completion fish > ~/.config/fish/completions/attn-calc.fish)",
+     .words = shell_names,
+     .obey = done<completion_command>},
 }};
 
 constexpr bool commands_are_in_order() {
@@ -182,7 +200,7 @@ static_assert(commands_are_in_order());
 
 std::span<const CommandRow> all_commands() { return command_rows; }
 
-const CommandRow& row_of(Command command) { return command_rows[static_cast<std::size_t>(command)]; }
+const CommandRow& row_of(Command command) { return command_rows[idx(command)]; }
 
 std::string listed(std::span<const std::string_view> names) {
     std::string all;

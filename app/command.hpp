@@ -9,7 +9,7 @@
 
 namespace attn {
 
-enum class Command { run, check, init, schema, convert, explain, diff, blindspots, probe, view };
+enum class Command { run, check, init, schema, convert, explain, diff, blindspots, probe, view, completion };
 
 /// Commands as a set: a sum of these.
 constexpr unsigned bit(Command command) { return 1U << static_cast<unsigned>(command); }
@@ -36,6 +36,7 @@ struct CommandRow {
     bool traces = false;   ///< writes every format that has a sink
     bool waits = false;    ///< reads standard input where no file is named
     bool several = false;  ///< -o may be given more than once
+    std::vector<std::string_view> (*words)() = nullptr;  ///< what it takes in place of files, by name
     Exit (*obey)(const Options& options, const Diagnostics& diagnostics) = nullptr;
 };
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "app/terminal.hpp"
+#include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -62,22 +63,6 @@ void print(const std::string& text) {
 }
 
 }  // namespace
-
-std::string wrapped(std::string_view text, int columns, std::size_t indent, std::size_t next) {
-    std::string out, line;
-    while (!text.empty()) {
-        const std::size_t space = std::min(text.find(' '), text.size());
-        const std::string word(text.substr(0, space));
-        text.remove_prefix(std::min(space + 1, text.size()));
-        if (!line.empty() && static_cast<int>(indent) + display_width(line + " " + word) > columns) {
-            out += std::string(indent, ' ') + line + "\n";
-            indent = next;
-            line.clear();
-        }
-        line += (line.empty() ? "" : " ") + word;
-    }
-    return out + std::string(indent, ' ') + line + "\n";
-}
 
 std::string error_text(const Error& error, bool colour, std::string_view try_line) {
     const Place& place = error.place;

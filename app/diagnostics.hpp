@@ -7,9 +7,6 @@
 
 namespace attn {
 
-/// `text` in lines of at most `columns`, the first behind `indent` spaces, the others behind `next`.
-std::string wrapped(std::string_view text, int columns, std::size_t indent, std::size_t next);
-
 /// What goes to standard error: errors, warnings and notes, as text or as one JSON object a line. Whatever
 /// comes from a file is made harmless, and a diagnostic never exceeds 2000 bytes.
 class Diagnostics {

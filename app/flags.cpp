@@ -1,5 +1,12 @@
 #include "app/flags.hpp"
 
+#include "lib/input/choices.hpp"
+#include "lib/kernels/dispatch.hpp"
+#include "lib/option_words.hpp"
+#include "lib/render/traces/store.hpp"
+#include "lib/text.hpp"
+#include "lib/theirs/names.hpp"
+
 namespace attn {
 namespace {
 
@@ -7,40 +14,71 @@ constexpr unsigned run = bit(Command::run), check = bit(Command::check), init = 
                    schema = bit(Command::schema), convert = bit(Command::convert),
                    explain = bit(Command::explain), diff = bit(Command::diff),
                    blindspots = bit(Command::blindspots), probe = bit(Command::probe),
-                   view = bit(Command::view);
-constexpr unsigned all = run | check | init | schema | convert | explain | diff | blindspots | probe | view;
+                   view = bit(Command::view), completion = bit(Command::completion);
+constexpr unsigned all =
+    run | check | init | schema | convert | explain | diff | blindspots | probe | view | completion;
 constexpr bool often = true;
+
+using Names = std::vector<std::string_view>;
+
+template <const auto& names>
+Names words_in(Command /*command*/) {
+    return {names.begin(), names.end()};
+}
+constexpr std::array<std::string_view, 3> when_names{"auto", "always", "never"},
+    nonfinite_names{"string", "null", "bare"}, layout_names{"any", "heads-first", "tokens-first"},
+    level_names{"brief", "normal", "full"}, background_names{"auto", "dark", "light"};
+constexpr std::array<std::string_view, 2> message_names{"text", "json"};
+constexpr std::array<std::string_view, 4> causal_names{"true", "false", "top_left", "bottom_right"};
+constexpr auto dtype_names = choice_names<DType>();
+
+Names float_names(Command /*command*/) {
+    Names out;
+    for (const Element e : float_elements) out.push_back(name_of(e));
+    return out;
+}
+Names stage_names(Command /*command*/) {
+    Names out;
+    for (const StageInfo& s : all_stages()) out.push_back(s.name);
+    return out;
+}
+Names names_of_maps(Command /*command*/) { return {map_names().begin(), map_names().end()}; }
+Names kernel_names(Command /*command*/) {
+    Names out{"auto"};
+    for (const std::string_view set : kernels::known_sets()) out.push_back(set);
+    return out;
+}
 
 /// THE TABLE of options, in the order in which help shows them.
 constexpr std::array<FlagRow, flag::id_count> rows{{
     {flag::stages,
-     "--stages",
+     option::stages,
      "A,B",
-     {{{run, Topic::what, 0, "only these; as the last word, without names: list them"},
-       {check | diff, Topic::what, 0, "these stages only"},
-       {view, Topic::what, 0, "these stages, or arrays of a file (the last weights)"},
+     {{{run, Topic::what, 0, "only these; as the last word, without names: list them", stage_names},
+       {check | diff, Topic::what, 0, "these stages only", stage_names},
+       {view, Topic::what, 0, "these stages, or arrays of a file (the last weights)", stage_names},
        {convert, Topic::what, 0, "only these tensors, in this order"}}},
      often},
     {flag::batch,
-     "--batch",
+     option::batch,
      "N",
      {{{run | check | view, Topic::what, 0, "batch items: 0 or 0,2 or 0:8"},
        {diff, Topic::what, 0, "theirs is this part: ours is cut alike"},
        {explain, Topic::what, 0, "the batch item, of several (0)"}}}},
     {flag::heads,
-     "--heads",
+     option::heads,
      "N",
      {{{run | check | view, Topic::what, 0, "query heads: 0 or 0,2 or 0:8"},
        {diff, Topic::what, 0, "theirs is this part: ours is cut alike"},
        {probe, Topic::what, 0, "query heads (2)"}}}},
     {flag::rows,
-     "--rows",
+     option::rows,
      "N",
      {{{run | check | view, Topic::what, 0, "queries: 0 or 0,2 or 0:8, or a token"},
        {diff, Topic::what, 0, "theirs is this part: ours is cut alike"}}},
      often},
     {flag::cols,
-     "--cols",
+     option::cols,
      "N",
      {{{run | check | view, Topic::what, 0, "keys: 0 or 0,2 or 0:8, or a token"},
        {diff, Topic::what, 0, "theirs is this part: ours is cut alike"}}}},
@@ -48,31 +86,29 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
     {flag::head, "--head", "N", {{{explain, Topic::what, 0, "the query head, of several (0)"}}}},
     {flag::all_rows, "--all-rows", "", {{{explain, Topic::what, 0, "every query, one after another"}}}},
     {flag::cell,
-     "--cell",
+     option::cell,
      "CELL",
      {{{explain, Topic::what, 0,
         "one number and all that it is made of: \"STAGE[I,J]\", or [B,H,I,J] with batch item and head"}}}},
     {flag::level,
-     "--level",
+     option::level,
      "L",
      {{{explain, Topic::what, 0,
         "brief: results only; normal (default); full: where each number comes from, every term, every "
-        "key"}}}},
+        "key",
+        words_in<level_names>}}}},
     {flag::blank,
      "--blank",
      "A,B",
-     {{{explain, Topic::what, 0, "leave the numbers of these stages as boxes"}}}},
+     {{{explain, Topic::what, 0, "leave the numbers of these stages as boxes", stage_names}}}},
     {flag::key, "--key", "", {{{explain, Topic::what, 0, "with --blank: the solution"}}}},
     {flag::tokens,
-     "--tokens",
+     option::tokens,
      "T",
      {{{probe, Topic::what, 0, "queries and keys (6)"},
        {view, Topic::what, 0, "labels a,b,c of queries and keys, as many as there are"}}}},
     {flag::kv_heads, "--kv-heads", "N", {{{probe, Topic::what, 0, "heads of keys and values (as many)"}}}},
-    {flag::causal,
-     "--causal",
-     "KIND",
-     {{{probe, Topic::what, 0, "true (default), false, top_left, bottom_right"}}}},
+    {flag::causal, "--causal", "KIND", {{{probe, Topic::what, 0, "{choices}", words_in<causal_names>}}}},
     {flag::window, "--window", "N", {{{probe, Topic::what, 0, "tokens to the left that are seen"}}}},
     {flag::softcap, "--softcap", "C", {{{probe, Topic::what, 0, "scores become C tanh(score / C)"}}}},
     {flag::rope, "--rope", "", {{{probe, Topic::what, 0, "rotary positions"}}}},
@@ -86,32 +122,31 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
     {flag::rtol, "--rtol", "X", {{{diff, Topic::numbers, 0, "see --atol"}}}},
     {flag::ulp, "--ulp", "N", {{{diff, Topic::numbers, 0, "at most N steps apart, in place of both"}}}},
     {flag::digits,
-     "--digits",
+     option::digits,
      "N",
      {{{diff, Topic::numbers, 0,
         "theirs were printed with N digits after the point: equal where ours rounds to it (default: "
         "counted); "
         "full: compare all"}}}},
     {flag::map_of_names,
-     "--map",
+     option::map,
      "NAME",
-     {{{diff, Topic::theirs, 0, "names of own (default), tutorial, tlens, onnx, onnx-1.21, llama"}}}},
+     {{{diff, Topic::theirs, 0, "names of {choices}", names_of_maps}}}},
     {flag::layout,
-     "--layout",
+     option::layout,
      "L",
-     {{{diff, Topic::theirs, 0, "heads-first, tokens-first: where the sizes fit both; any (default)"}}}},
+     {{{diff, Topic::theirs, 0, "{choices}: where the sizes fit both", words_in<layout_names>}}}},
     {flag::layer, "--layer", "N", {{{diff, Topic::theirs, 0, "this layer only"}}}},
     {flag::ignore_unknown,
-     "--ignore-unknown",
+     option::ignore_unknown,
      "",
-     {{{diff, Topic::theirs, 0, "names that are compared with nothing are no difference"}}}},
+     {{{diff, Topic::theirs, 0, "names that are compared with nothing do not count"}}}},
     {flag::dtype,
      "--dtype",
      "T",
      {{{run | check | explain | diff | blindspots | view, Topic::work, 0,
-        "float32 or float64, whatever the document says"},
-       {convert, Topic::work, 0,
-        "float16, bfloat16, float32 or float64: round to nearest, ties to even. Booleans stay"}}}},
+        "{words}, whatever the document says", words_in<dtype_names>},
+       {convert, Topic::work, 0, "{words}: round to nearest, ties to even. Booleans stay", float_names}}}},
     {flag::weights,
      "--weights",
      "FILE",
@@ -124,17 +159,17 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
     {flag::kernel_set,
      "--kernels",
      "NAME",
-     {{{run | explain | diff | view, Topic::work, 0, "instruction set: auto, avx512, avx2, sse2, neon"}}}},
+     {{{run | explain | diff | view, Topic::work, 0, "instruction set: {choices}", kernel_names}}}},
     {flag::max_memory,
-     "--max-memory",
+     option::max_memory,
      "SIZE",
      {{{run | check | explain | diff | blindspots | view, Topic::work, 0,
         "refuse what needs more: 800M, 1.5G, 2GiB"}}}},
     {flag::format,
      "-f,--format",
      "F",
-     {{{run | check | explain | diff | blindspots | probe | view, Topic::form, 0, "{formats}"},
-       {convert, Topic::form, 0, "to standard output, as {names}"}}},
+     {{{run | check | explain | diff | blindspots | probe | view, Topic::form, 0, "{choices}", formats_of},
+       {convert, Topic::form, 0, "to standard output, as {words}", formats_of}}},
      often},
     {flag::output,
      "-o,--output",
@@ -143,9 +178,9 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
         "format by suffix ({suffixes}) or FILE:FORMAT; repeatable; - is standard output, which gets nothing "
         "beside a file unless -f is given"},
        {convert, Topic::form, 0, "format by suffix ({suffixes}) or FILE:FORMAT"},
-       {init | schema, Topic::form, 0, "the file to write; -: standard output"}}},
+       {init | schema | completion, Topic::form, 0, "the file to write; -: standard output"}}},
      often},
-    {flag::top, "--top", "K", {{{run, Topic::form, obeys_top, "the K largest weights of each row"}}}},
+    {flag::top, option::top, "K", {{{run, Topic::form, obeys_top, "the K largest weights of each row"}}}},
     {flag::precision,
      "-p,--precision",
      "N",
@@ -165,17 +200,19 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
     {flag::background,
      "--background",
      "G",
-     {{{view, Topic::form, obeys_background, "the terminal's ground: auto (default), dark, light"}}}},
+     {{{view, Topic::form, obeys_background, "the terminal's ground: {choices}",
+        words_in<background_names>}}}},
     {flag::nonfinite,
-     "--nonfinite",
+     option::nonfinite,
      "P",
-     {{{run | explain, Topic::form, obeys_nonfinite, "infinities and NaN as string (default), null, bare"}}}},
+     {{{run | explain, Topic::form, obeys_nonfinite, "infinities and NaN as {choices}",
+        words_in<nonfinite_names>}}}},
     {flag::standalone,
      "--standalone",
      "",
      {{{explain, Topic::form, obeys_standalone, "a whole document that compiles"}}}},
     {flag::width,
-     "--width",
+     option::width,
      "N",
      {{{run | check | explain | diff | blindspots | view, Topic::form, obeys_width,
         "columns (the terminal's, or 80)"},
@@ -188,10 +225,10 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
     {flag::color,
      "--color",
      "WHEN",
-     {{{run | explain | diff | view, Topic::messages, 0,
-        "auto (default), always, never: in text and messages"},
-       {check | init | schema | convert | blindspots | probe, Topic::messages, 0,
-        "auto (default), always, never: in messages"}}}},
+     {{{run | explain | diff | view, Topic::messages, 0, "{choices}: in text and messages",
+        words_in<when_names>},
+       {check | init | schema | convert | blindspots | probe | completion, Topic::messages, 0,
+        "{choices}: in messages", words_in<when_names>}}}},
     {flag::quiet,
      "-q,--quiet",
      "",
@@ -206,7 +243,7 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
     {flag::error_format,
      "--error-format",
      "F",
-     {{{all, Topic::messages, 0, "text (default) or json, one object a line"}}}},
+     {{{all, Topic::messages, 0, "{choices}, one object a line", words_in<message_names>}}}},
     {flag::help,
      "-h,--help",
      "",
@@ -225,10 +262,9 @@ constexpr bool flags_are_in_order() {
     return true;
 }
 static_assert(flags_are_in_order());
-
-void replace(std::string& text, std::string_view mark, const std::string& by) {
-    if (const std::size_t at = text.find(mark); at != std::string::npos) text.replace(at, mark.size(), by);
-}
+static_assert(rows[flag::format].short_name() == option::format &&
+              rows[flag::output].short_name() == option::output &&
+              rows[flag::precision].short_name() == option::precision);
 
 }  // namespace
 
@@ -249,19 +285,29 @@ const FlagUse* FlagRow::use(Command command) const {
     return nullptr;
 }
 
+std::string FlagRow::shown() const {
+    std::string out(short_name());
+    out += (out.empty() ? "" : ", ") + std::string(long_name());
+    return out + (takes_value() ? " " : "") + std::string(value);
+}
+
+std::vector<std::string_view> words_of(const FlagRow& row, Command command) {
+    const FlagUse& use = *row.use(command);
+    return use.words ? use.words(command) : Names{};
+}
+
 std::string text_of(const FlagRow& row, Command command) {
     const FlagUse& use = *row.use(command);
-    std::string text(use.text), names, formats, suffixes;
+    const Names words = words_of(row, command);
+    std::string text(use.text), choices, suffixes;
+    for (const std::string_view word : words)
+        choices += choices.empty() ? std::string(word) + " (default)" : ", " + std::string(word);
     for (const CommandFormat& f : writes_of(command)) {
-        const std::string name(name_of(f.format));
-        formats += names.empty() ? name + " (default)" : ", " + name;
-        names += (names.empty() ? "" : ", ") + name;
         const std::string_view suffix = row_of(f.format).suffixes[0];
         if (!suffix.empty()) suffixes += (suffixes.empty() ? "." : " .") + std::string(suffix);
     }
-    replace(text, "{formats}", formats);
-    replace(text, "{names}", names);
-    replace(text, "{suffixes}", suffixes);
+    text = replaced(replaced(replaced(text, "{choices}", choices), "{words}", listed(words)), "{suffixes}",
+                    suffixes);
     return use.needs == 0 ? text : formats_that_obey(command, use.needs) + ": " + text;
 }
 

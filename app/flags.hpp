@@ -3,6 +3,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "app/command.hpp"
 
@@ -73,7 +74,9 @@ struct FlagUse {
     unsigned commands;
     Topic topic;
     unsigned needs;         ///< Obeyed: it acts on the form of formats that obey this; 0: on something else
-    std::string_view text;  ///< what it does there; {formats}, {names}, {suffixes}: those of the command
+    std::string_view text;  ///< what it does there; {suffixes}: those of the command's formats
+    /// The values that it knows there: {words}, or {choices} where the first is the default; null: others.
+    std::vector<std::string_view> (*words)(Command command) = nullptr;
 };
 
 /// A row of THE TABLE of options (flags.cpp). Everything that is said about an option is made of it.
@@ -85,13 +88,21 @@ struct FlagRow {
     bool often = false;  ///< stands in the help of the program
 
     bool takes_value() const { return !value.empty(); }
-    std::string_view long_name() const { return names.substr(names.find("--")); }
+    constexpr std::string_view long_name() const { return names.substr(names.find("--")); }
+    constexpr std::string_view short_name() const { return names.substr(0, names.find("--") == 0 ? 0 : 2); }
+    bool takes_list() const { return value == "A,B"; }
+    bool takes_file() const { return value == "FILE"; }
+    /// "-f, --format F"
+    std::string shown() const;
     /// What it is in a command; null: the command does not take it.
     const FlagUse* use(Command command) const;
 };
 
 std::span<const FlagRow> all_flags();
 const FlagRow& row_of(flag::Id id);
+
+/// The values that an option knows in a command that takes it; none: it takes others.
+std::vector<std::string_view> words_of(const FlagRow& row, Command command);
 
 /// What an option does in a command that takes it, as one line.
 std::string text_of(const FlagRow& row, Command command);

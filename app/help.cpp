@@ -1,56 +1,57 @@
 #include "app/help.hpp"
 
-#include <algorithm>
 #include <array>
 
-#include "app/flags.hpp"
-#include "lib/text.hpp"
+#include "lib/render/terminal.hpp"
 
 namespace attn {
 namespace {
 
-constexpr int help_columns = 80;
-constexpr std::size_t text_column = 22, command_column = 14;
+constexpr int help_columns = 80, text_column = 22, command_column = 14;
 
 constexpr std::array<std::string_view, 6> topics{"what is shown",      "when numbers are equal",
                                                  "how theirs is read", "what is computed",
                                                  "how it is written",  "messages"};
 
+constexpr std::array<ExitRow, 8> exits{{{Exit::ok, "done"},
+                                        {Exit::difference, "a difference (diff)"},
+                                        {Exit::usage, "wrong command line"},
+                                        {Exit::input, "wrong input"},
+                                        {Exit::output, "output cannot be written"},
+                                        {Exit::resource, "out of memory"},
+                                        {Exit::defect, "a defect"},
+                                        {Exit::interrupted, "interrupted"}}};
+
 /// "  first    text", the text broken into lines from `column` on.
-std::string entry(const std::string& first, std::string_view text, std::size_t column) {
-    std::string lines = wrapped(text, help_columns, column);
-    std::string lead = "  " + first;
-    if (lead.size() + 2 > column) return lead + "\n" + lines;
-    lead.resize(column, ' ');
-    return lines.replace(0, column, lead);
+std::string entry(const std::string& first, std::string_view text, int column) {
+    std::string lines = wrapped(text, help_columns, column, column);
+    const std::string lead = "  " + first;
+    if (lead.size() + 2 > idx(column)) return lead + "\n" + lines;
+    return lines.replace(0, lead.size(), lead);
 }
 
 std::string entry(const FlagRow& row, Command command) {
-    std::string names(row.names);
-    if (const std::size_t comma = names.find(','); comma != std::string::npos) names.insert(comma + 1, " ");
-    if (row.takes_value()) names += " " + std::string(row.value);
-    return entry(names, text_of(row, command), text_column);
+    return entry(row.shown(), text_of(row, command), text_column);
 }
 
 }  // namespace
 
-std::string wrapped(std::string_view text, int columns, std::size_t indent) {
-    std::string out, line;
-    while (!text.empty()) {
-        const std::size_t space = std::min(text.find(' '), text.size());
-        const std::string word(text.substr(0, space));
-        text.remove_prefix(std::min(space + 1, text.size()));
-        if (!line.empty() && static_cast<int>(indent) + display_width(line + " " + word) > columns) {
-            out += std::string(indent, ' ') + line + "\n";
-            line.clear();
-        }
-        line += (line.empty() ? "" : " ") + word;
+std::span<const ExitRow> all_exits() { return exits; }
+
+std::vector<HelpTopic> topics_of(Command command) {
+    std::vector<HelpTopic> out;
+    for (std::size_t k = 0; k < topics.size(); ++k) {
+        HelpTopic topic{topics[k], {}};
+        for (const FlagRow& f : all_flags())
+            if (const FlagUse* use = f.use(command); use && use->topic == static_cast<Topic>(k))
+                topic.flags.push_back(&f);
+        if (!topic.flags.empty()) out.push_back(std::move(topic));
     }
-    return out + std::string(indent, ' ') + line + "\n";
+    return out;
 }
 
 std::string main_help() {
-    std::string out = R"(attn-calc: every number of an attention mechanism, stage by stage
+    std::string out = "attn-calc: " + std::string(program_summary) + R"(
 
   attn-calc init hello_shiny_sun             write a first example
   attn-calc hello_shiny_sun.json             compute it, print every stage
@@ -67,11 +68,11 @@ commands
     out += "\nmost used options of run\n";
     for (const FlagRow& f : all_flags())
         if (f.often && f.use(Command::run)) out += entry(f, Command::run);
-    return out + R"(
-exit status: 0 done, 1 diff found a difference, 2 wrong command line, 3 wrong
-input, 4 output cannot be written, 5 out of memory, 70 a defect of the program,
-130 interrupted
-)";
+    std::string status;
+    for (const ExitRow& e : exits)
+        status += (status.empty() ? "exit status: " : ", ") + std::to_string(static_cast<int>(e.code)) + " " +
+                  std::string(e.text);
+    return out + "\n" + wrapped(status, help_columns, 0, 0);
 }
 
 std::string help_of(Command command) {
@@ -80,12 +81,9 @@ std::string help_of(Command command) {
                       std::string(row.examples) + "\n\nusage: attn-calc " + std::string(row.name) + " " +
                       std::string(row.usage) + "\n";
     if (!row.about.empty()) out += "\n" + std::string(row.about) + "\n";
-    for (std::size_t k = 0; k < topics.size(); ++k) {
-        std::string lines;
-        for (const FlagRow& f : all_flags())
-            if (const FlagUse* use = f.use(command); use && use->topic == static_cast<Topic>(k))
-                lines += entry(f, command);
-        if (!lines.empty()) out += "\n" + std::string(topics[k]) + "\n" + lines;
+    for (const HelpTopic& topic : topics_of(command)) {
+        out += "\n" + std::string(topic.heading) + "\n";
+        for (const FlagRow* f : topic.flags) out += entry(*f, command);
     }
     return out;
 }

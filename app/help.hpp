@@ -2,7 +2,7 @@
 #include <string>
 #include <string_view>
 
-#include "app/command.hpp"
+#include "app/flags.hpp"
 
 namespace attn {
 
@@ -11,7 +11,20 @@ namespace attn {
 std::string main_help();
 std::string help_of(Command command);
 
-/// `text` in lines of at most `columns`, each behind `indent` spaces.
-std::string wrapped(std::string_view text, int columns, std::size_t indent);
+constexpr std::string_view program_summary = "every number of an attention mechanism, stage by stage";
+
+/// What an exit status means.
+struct ExitRow {
+    Exit code;
+    std::string_view text;
+};
+std::span<const ExitRow> all_exits();
+
+/// The topics of a command's help, in order, and the options of each.
+struct HelpTopic {
+    std::string_view heading;
+    std::vector<const FlagRow*> flags;
+};
+std::vector<HelpTopic> topics_of(Command command);
 
 }  // namespace attn

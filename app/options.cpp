@@ -12,6 +12,7 @@
 #include "app/option_values.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/kernels/dispatch.hpp"
+#include "lib/render/traces/store.hpp"
 
 namespace attn {
 namespace {
@@ -159,17 +160,30 @@ void read_outputs(const Parsed& parsed, Options& options) {
         fail_usage("-o: " + std::string(name_of(options.command)) + " writes one file");
 }
 
+/// The value of an option: a whole number.
+int integer(const Parsed& parsed, flag::Id id, int least, int most) {
+    return integer_value(row_of(id).long_name(), parsed.values[id].back(), least, most);
+}
+
+/// Which of the words that an option knows was given.
+std::size_t choice(const Parsed& parsed, flag::Id id, Command command) {
+    const FlagRow& f = row_of(id);
+    return choice_value(f.long_name(), parsed.values[id].back(), words_of(f, command));
+}
+
 ExplainOptions explain_options(const Parsed& parsed) {
     ExplainOptions o;
     const auto last = [&](flag::Id id) { return parsed.values[id].empty() ? "" : parsed.values[id].back(); };
-    o.level = last(level);
+    if (!parsed.values[level].empty())
+        o.level = static_cast<explain::Level>(choice(parsed, level, Command::explain));
     o.row = last(row);
     o.cell = last(cell);
-    if (!parsed.values[head].empty()) o.head = integer_value("--head", last(head), 0, 1'000'000'000);
+    if (!parsed.values[head].empty()) o.head = integer(parsed, head, 0, 1'000'000'000);
     o.all_rows = parsed.counts[all_rows] != 0;
     o.solution = parsed.counts[key] != 0;
     o.standalone = parsed.counts[standalone] != 0;
-    for (const std::string& text : parsed.values[blank]) append_stages(text, o.blank, "--blank");
+    for (const std::string& text : parsed.values[blank])
+        append_stages(text, o.blank, row_of(blank).long_name());
     return o;
 }
 
@@ -177,20 +191,16 @@ DiffAsk read_diff(const Parsed& parsed) {
     DiffAsk ask;
     const auto given = [&](flag::Id id) { return !parsed.values[id].empty(); };
     const auto last = [&](flag::Id id) -> const std::string& { return parsed.values[id].back(); };
-    if (given(atol)) ask.compare.atol = number_value("--atol", last(atol));
-    if (given(rtol)) ask.compare.rtol = number_value("--rtol", last(rtol));
-    if (given(ulp)) ask.compare.ulp = integer_value("--ulp", last(ulp), 0, 1'000'000'000);
+    if (given(atol)) ask.compare.atol = number_value(row_of(atol).long_name(), last(atol));
+    if (given(rtol)) ask.compare.rtol = number_value(row_of(rtol).long_name(), last(rtol));
+    if (given(ulp)) ask.compare.ulp = integer(parsed, ulp, 0, 1'000'000'000);
     if (given(ulp) && (given(atol) || given(rtol)))
         fail_usage("--ulp stands in place of --atol and --rtol", "leave one or the other");
-    if (given(map_of_names))
-        ask.map = static_cast<NameMap>(choice_value("--map", last(map_of_names), map_names()));
-    if (given(digits))
-        ask.digits = last(digits) == "full" ? 0 : integer_value("--digits", last(digits), 1, 17);
-    constexpr std::array<std::string_view, 3> layouts{"any", "heads-first", "tokens-first"};
-    if (given(layout))
-        ask.compare.layout = static_cast<Layout>(choice_value("--layout", last(layout), layouts));
+    if (given(map_of_names)) ask.map = static_cast<NameMap>(choice(parsed, map_of_names, Command::diff));
+    if (given(digits)) ask.digits = last(digits) == "full" ? 0 : integer(parsed, digits, 1, 17);
+    if (given(layout)) ask.compare.layout = static_cast<Layout>(choice(parsed, layout, Command::diff));
     ask.compare.ignore_unknown = parsed.counts[ignore_unknown] != 0;
-    if (given(layer)) ask.layer = integer_value("--layer", last(layer), 0, 1'000'000);
+    if (given(layer)) ask.layer = integer(parsed, layer, 0, 1'000'000);
     for (const std::string& text : parsed.values[stages]) append_stages(text, ask.compare.only);
     for (const std::string& name : ask.compare.only)
         if (!stage_named(name)) fail_usage("--stages: unknown stage \"" + name + "\"", stage_hint(name));
@@ -199,28 +209,25 @@ DiffAsk read_diff(const Parsed& parsed) {
 
 ProbeAsk read_probe(const Parsed& parsed) {
     ProbeAsk ask;
-    const auto integer = [&](flag::Id id, Index& to, int least, int most) {
-        if (!parsed.values[id].empty())
-            to = integer_value(row_of(id).long_name(), parsed.values[id].back(), least, most);
+    const auto take = [&](flag::Id id, Index& to, int least, int most) {
+        if (!parsed.values[id].empty()) to = integer(parsed, id, least, most);
     };
-    integer(tokens, ask.tokens, 2, 256);
-    integer(heads, ask.heads, 1, 64);
-    integer(width, ask.width, 1, 512);
-    integer(kv_heads, ask.kv_heads, 1, 64);
+    take(tokens, ask.tokens, 2, 256);
+    take(heads, ask.heads, 1, 64);
+    take(width, ask.width, 1, 512);
+    take(kv_heads, ask.kv_heads, 1, 64);
     Index number = static_cast<Index>(ask.seed);
-    integer(seed, number, 0, 1'000'000'000);
+    take(seed, number, 0, 1'000'000'000);
     ask.seed = static_cast<std::uint64_t>(number);
-    if (!parsed.values[causal].empty()) {
-        constexpr std::array<std::string_view, 4> kinds{"true", "false", "top_left", "bottom_right"};
-        ask.causal = kinds[choice_value("--causal", parsed.values[causal].back(), kinds)];
-    }
+    if (!parsed.values[causal].empty())
+        ask.causal = words_of(row_of(causal), Command::probe)[choice(parsed, causal, Command::probe)];
     if (!parsed.values[window].empty()) {
         number = 0;
-        integer(window, number, 0, 1'000'000);
+        take(window, number, 0, 1'000'000);
         ask.window = number;
     }
     if (!parsed.values[softcap].empty())
-        ask.softcap = number_value("--softcap", parsed.values[softcap].back());
+        ask.softcap = number_value(row_of(softcap).long_name(), parsed.values[softcap].back());
     if (ask.softcap && !(*ask.softcap > 0)) fail_usage("--softcap has to be above 0");
     ask.rope = parsed.counts[rope] != 0;
     return ask;
@@ -229,40 +236,36 @@ ProbeAsk read_probe(const Parsed& parsed) {
 Options convert(const Parsed& parsed, Options options) {
     const auto given = [&](flag::Id id) { return !parsed.values[id].empty(); };
     const auto last = [&](flag::Id id) -> const std::string& { return parsed.values[id].back(); };
-    const auto choice = [&](flag::Id id, std::initializer_list<std::string_view> names) {
-        return choice_value(row_of(id).long_name(), last(id), {names.begin(), names.size()});
-    };
+    const auto chosen = [&](flag::Id id) { return choice(parsed, id, options.command); };
     options.quiet = parsed.counts[quiet] != 0;
     options.verbose = parsed.counts[verbose] != 0;
     options.squeeze = parsed.counts[squeeze] != 0;
     options.compact = parsed.counts[compact] != 0;
     options.ascii = parsed.counts[ascii] != 0;
     options.sums = parsed.counts[sums] != 0;
-    if (given(background)) {
-        const auto asked = choice(background, {"dark", "light", "auto"});
-        if (asked < 2) options.background = static_cast<Background>(asked);
-    }
+    if (given(background))
+        if (const std::size_t asked = chosen(background); asked > 0)
+            options.background = static_cast<Background>(asked - 1);
     if (given(tokens) && options.command == Command::view) options.request.tokens = list_value(last(tokens));
-    if (given(error_format)) options.messages = static_cast<Messages>(choice(error_format, {"text", "json"}));
-    if (given(color)) options.colour = static_cast<When>(choice(color, {"auto", "always", "never"}));
-    if (given(nonfinite))
-        options.nonfinite = static_cast<NonFinite>(choice(nonfinite, {"string", "null", "bare"}));
-    if (given(dtype) && options.command == Command::convert) {  // in the order of Element
-        options.element = static_cast<Element>(choice(dtype, {"float64", "float32", "float16", "bfloat16"}));
+    if (given(error_format)) options.messages = static_cast<Messages>(chosen(error_format));
+    if (given(color)) options.colour = static_cast<When>(chosen(color));
+    if (given(nonfinite)) options.nonfinite = static_cast<NonFinite>(chosen(nonfinite));
+    if (given(dtype) && options.command == Command::convert) {
+        options.element = float_elements[chosen(dtype)];
     } else if (given(dtype)) {
-        options.request.dtype = static_cast<DType>(choice(dtype, {"float32", "float64"}));
+        options.request.dtype = static_cast<DType>(chosen(dtype));
     }
     if (options.command == Command::explain) options.explain = explain_options(parsed);
     if (given(format)) options.format = format_value(last(format), options.command);
     if (given(precision)) {
-        options.precision = integer_value("--precision", last(precision), 0, 30);
+        options.precision = integer(parsed, precision, 0, 30);
         options.precision_asked = true;
     }
-    if (given(top)) options.top = integer_value("--top", last(top), 1, 1'000'000);
-    if (given(width) && options.command != Command::probe)
-        options.width = integer_value("--width", last(width), 20, 10'000);
-    if (given(threads)) options.request.threads = integer_value("--threads", last(threads), 0, 4096);
-    if (given(max_memory)) options.request.max_memory = size_value("--max-memory", last(max_memory));
+    if (given(top)) options.top = integer(parsed, top, 1, 1'000'000);
+    if (given(width) && options.command != Command::probe) options.width = integer(parsed, width, 20, 10'000);
+    if (given(threads)) options.request.threads = integer(parsed, threads, 0, 4096);
+    if (given(max_memory))
+        options.request.max_memory = size_value(row_of(max_memory).long_name(), last(max_memory));
     if (given(batch)) options.request.batch = last(batch);
     if (given(heads) && options.command != Command::probe) options.request.heads = last(heads);
     if (given(rows)) options.request.rows = last(rows);

@@ -7,6 +7,7 @@
 
 #include "app/command.hpp"
 #include "lib/diff/compare.hpp"
+#include "lib/explain/step.hpp"
 #include "lib/input/numbers.hpp"
 #include "lib/mistakes/probe.hpp"
 #include "lib/plan/plan.hpp"
@@ -29,10 +30,10 @@ struct Target {
     std::optional<Format> format;
 };
 
-/// What `explain` is asked for, as typed.
+/// What `explain` is asked for.
 struct ExplainOptions {
-    std::string level;
-    std::string row, cell;  ///< empty: not given
+    explain::Level level = explain::Level::normal;
+    std::string row, cell;  ///< as typed; empty: not given
     std::optional<int> head;
     bool all_rows = false, solution = false, standalone = false;
     std::vector<std::string> blank;

@@ -159,13 +159,13 @@ void DescriptorOutput::refuse(int error) const {
     refuse_output(name_, error);
 }
 
-void DescriptorOutput::send(std::string_view bytes, std::optional<Index> place) {
+void DescriptorOutput::send(std::string_view bytes, std::optional<Index> offset) {
     while (!bytes.empty()) {
-        const ssize_t sent = place ? pwrite(descriptor_, bytes.data(), bytes.size(), *place)
-                                   : ::write(descriptor_, bytes.data(), bytes.size());
+        const ssize_t sent = offset ? pwrite(descriptor_, bytes.data(), bytes.size(), *offset)
+                                    : ::write(descriptor_, bytes.data(), bytes.size());
         if (sent >= 0) {
             bytes.remove_prefix(static_cast<std::size_t>(sent));
-            if (place) *place += sent;
+            if (offset) *offset += sent;
         } else if (errno == EAGAIN) {
             pollfd ready{descriptor_, POLLOUT, 0};
             poll(&ready, 1, -1);

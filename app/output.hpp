@@ -40,8 +40,8 @@ class DescriptorOutput : public Output {
 
   protected:
     [[noreturn]] void refuse(int error) const;
-    /// Writes all of `bytes` where the descriptor stands, or at `place` of a file.
-    void send(std::string_view bytes, std::optional<Index> place = {});
+    /// Writes all of `bytes` where the descriptor stands, or at `offset` of a file.
+    void send(std::string_view bytes, std::optional<Index> offset = {});
 
     int descriptor_;
     std::string name_;
@@ -56,7 +56,7 @@ class FileOutput : public DescriptorOutput {
     FileOutput(int descriptor, std::string name, std::string path, std::string unfinished, std::size_t slot);
     ~FileOutput() override;
     bool is_seekable() const override { return true; }
-    void write_at(Index place, std::string_view bytes) override { send(bytes, place); }
+    void write_at(Index offset, std::string_view bytes) override { send(bytes, offset); }
     void publish() override;
 
   private:

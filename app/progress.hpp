@@ -17,8 +17,8 @@ class Progress : public Sink {
     void begin(const Plan& plan) override { next_.begin(plan); }
     void begin_stage(const Plan& plan, const PlannedStage& stage) override { next_.begin_stage(plan, stage); }
     void rows(const Rows& rows) override;
-    bool has_places() const override { return next_.has_places(); }
-    void* place(const Rows& rows) override { return next_.place(rows); }
+    bool gives_memory() const override { return next_.gives_memory(); }
+    void* memory_of(const Rows& rows) override { return next_.memory_of(rows); }
     void end_stage(const PlannedStage& stage) override { next_.end_stage(stage); }
     void working(Stage stage, double share) override;
     void end(const std::vector<std::string>& warnings) override;

@@ -39,61 +39,36 @@ constexpr std::string_view schema_definitions =
       {"$ref": "#/$defs/file"}]},
     "per_head": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/flat_numbers"},
       {"$ref": "#/$defs/file"}]},
-    "numbers1": {"type": "array", "minItems": 1, "items": {"type": "number"}},
-    "numbers2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers1"}},
-    "numbers3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers2"}},
-    "numbers4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/numbers3"}},
     "flat_numbers": {"type": "object", "properties": {"shape": {"$ref": "#/$defs/shape"},
       "data": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/file"}]}, "comment": true},
       "required": ["shape", "data"], "patternProperties": {"^[$_]": true}, "additionalProperties": false},
-    "drawn": {"anyOf": [{"type": "object", "properties": {"init": {"enum": ["torch.rand", "torch.randn"]},
+    "drawn": {"anyOf": [{"type": "object", "properties": {"init": {"$ref": "#/$defs/drawn_numbers"},
       "seed": {"$ref": "#/$defs/seed"}, "shape": {"$ref": "#/$defs/shape"}, "comment": true},
       "required": ["init", "seed", "shape"], "patternProperties": {"^[$_]": true},
       "additionalProperties": false}, {"type": "object",
-      "properties": {"init": {"const": "torch.nn.Embedding"}, "seed": {"$ref": "#/$defs/seed"},
+      "properties": {"init": {"const": {table}}, "seed": {"$ref": "#/$defs/seed"},
       "num_embeddings": {"$ref": "#/$defs/size"}, "dim": {"$ref": "#/$defs/size"},
       "ids": {"$ref": "#/$defs/counts"}, "comment": true}, "required": ["init", "seed", "num_embeddings",
       "dim", "ids"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]},
     "object_tensor": {"anyOf": [{"$ref": "#/$defs/flat_numbers"}, {"$ref": "#/$defs/drawn"},
       {"$ref": "#/$defs/file"}]},
-    "vector": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/object_tensor"}]},
-    "matrix": {"anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/object_tensor"}]},
-    "blocks": {"anyOf": [{"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/object_tensor"}]},
-    "one_key": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/numbers2"},
-      {"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/object_tensor"}]},
-    "embeddings": {"anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"},
-      {"$ref": "#/$defs/object_tensor"}]},
-    "projected": {"anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"},
-      {"$ref": "#/$defs/numbers4"}, {"$ref": "#/$defs/object_tensor"}]},
-    "per_token": {"anyOf": [{"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/numbers4"},
-      {"$ref": "#/$defs/object_tensor"}]},
+    "number": {"type": "number"},
+    "switch": {"enum": [true, false, 0, 1]},
     "addend": {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"]}]},
-    "addends1": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addend"}},
-    "addends2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addends1"}},
-    "addends3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addends2"}},
-    "addends4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/addends3"}},
     "addends": {"anyOf": [{"$ref": "#/$defs/addends1"}, {"$ref": "#/$defs/addends2"},
       {"$ref": "#/$defs/addends3"}, {"$ref": "#/$defs/addends4"}, {"type": "object",
       "properties": {"shape": {"$ref": "#/$defs/shape"}, "data": {"$ref": "#/$defs/addends1"},
       "comment": true}, "required": ["shape", "data"], "patternProperties": {"^[$_]": true},
       "additionalProperties": false}, {"$ref": "#/$defs/file"}]},
-    "switches1": {"type": "array", "minItems": 1, "items": {"enum": [true, false, 0, 1]}},
-    "switches2": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/switches1"}},
-    "switches3": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/switches2"}},
-    "switches4": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/switches3"}},
     "switches": {"anyOf": [{"$ref": "#/$defs/switches1"}, {"$ref": "#/$defs/switches2"},
       {"$ref": "#/$defs/switches3"}, {"$ref": "#/$defs/switches4"}, {"type": "object",
       "properties": {"shape": {"$ref": "#/$defs/shape"}, "data": {"$ref": "#/$defs/switches1"},
       "comment": true}, "required": ["shape", "data"], "patternProperties": {"^[$_]": true},
       "additionalProperties": false}, {"$ref": "#/$defs/file"}]},
-    "mask": {"type": "object", "properties": {"keep": {"$ref": "#/$defs/switches"},
-      "drop": {"$ref": "#/$defs/switches"}, "add": {"$ref": "#/$defs/addends"}, "comment": true},
-      "oneOf": [{"required": ["keep"]}, {"required": ["drop"]}, {"required": ["add"]}],
-      "patternProperties": {"^[$_]": true}, "additionalProperties": false},
     "drawn_weights": {"type": "object", "properties": {"init": {"$ref": "#/$defs/weights_init"},
       "seed": {"$ref": "#/$defs/seed"}, "d_out": {"$ref": "#/$defs/size"}, "bias": {"type": "boolean"},
       "out_proj": {"type": "boolean"}, "comment": true}, "required": ["init", "seed"],
-      "anyOf": [{"properties": {"init": {"const": "torch.nn.MultiheadAttention"}}},
+      "anyOf": [{"properties": {"init": {"const": {multihead}}}},
       {"required": ["d_out"]}], "patternProperties": {"^[$_]": true}, "additionalProperties": false},
     "file": {"type": "object", "properties": {"file": {"type": "string", "minLength": 1},
       "name": {"type": "string"}, "comment": true}, "required": ["file"],
@@ -107,19 +82,51 @@ constexpr std::string_view schema_definitions =
       "prefix": {"type": "string"}, "weight_layout": {"$ref": "#/$defs/weight_layout"}, "comment": true},
       "required": ["file"], "patternProperties": {"^[$_]": true}, "additionalProperties": false})json";
 
-/// A definition of lib/input/weight_names.cpp: how many axes its tensors have.
-std::string_view axes_form(const WeightName& name) {
-    const auto [least, most] = weight_axes(name);
-    return most > least ? "one_key" : least == 1 ? "vector" : least == 2 ? "matrix" : "blocks";
+/// LISTS1 to LISTS4: lists of `of`, of such lists, ...
+std::string nested_lists(const std::string& lists, std::string of) {
+    std::string out;
+    for (const char* depth : {"1", "2", "3", "4"}) {
+        out += ",\n    " + json_string(lists + depth) +
+               R"json(: {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/)json" + of + "\"}}";
+        of = lists + depth;
+    }
+    return out;
 }
 
+/// A tensor as nested arrays, or as an object.
+std::string tensor(std::string_view name, std::size_t least, std::size_t most) {
+    std::string out = ",\n    " + json_string(name) + ": {\"anyOf\": [";
+    for (std::size_t axes = least; axes <= most; ++axes)
+        out += "{\"$ref\": \"#/$defs/numbers" + std::to_string(axes) + "\"}, ";
+    return out + "{\"$ref\": \"#/$defs/object_tensor\"}]}";
+}
+
+/// One of the kinds of a mask.
+std::string masks() {
+    std::string members, one;
+    for (const std::string_view kind : choice_names<MaskKind>()) {
+        const std::string name = json_string(kind);
+        members += name + ": {\"$ref\": \"#/$defs/" +
+                   (kind == choice_name(MaskKind::add) ? "addends" : "switches") + "\"}, ";
+        one += (one.empty() ? "" : ", ") + ("{\"required\": [" + name) + "]}";
+    }
+    return ",\n    \"mask\": {\"type\": \"object\", \"properties\": {" + members +
+           "\"comment\": true},\n      \"oneOf\": [" + one + R"json(],
+      "patternProperties": {"^[$_]": true}, "additionalProperties": false})json";
+}
+
+/// The weights by name, behind the definitions that they need: one for each count of axes.
 std::string named_weights() {
-    std::string out = R"json(,
-    "named_weights": {"type": "object", "properties": {)json";
-    for (const WeightName& n : all_weight_names())
-        out += "\n      " + json_string(n.name) + R"json(: {"$ref": "#/$defs/)json" +
-               std::string(axes_form(n)) + "\"},";
-    return out + R"json(
+    std::string forms, names;
+    for (const WeightName& n : all_weight_names()) {
+        const auto [least, most] = weight_axes(n);
+        const std::string form = "weight" + std::to_string(least) + std::to_string(most);
+        if (forms.find(form) == std::string::npos) forms += tensor(form, least, most);
+        names += "\n      " + json_string(n.name) + R"json(: {"$ref": "#/$defs/)json" + form + "\"},";
+    }
+    return forms + R"json(,
+    "named_weights": {"type": "object", "properties": {)json" +
+           names + R"json(
       "weight_layout": {"$ref": "#/$defs/weight_layout"}, "prefix": {"const": ""}, "comment": true},
       "patternProperties": {"^[$_]": true}, "additionalProperties": false})json";
 }
@@ -131,8 +138,13 @@ std::string input_schema() {
     for (const KeySchema& k : all_keys())
         out += ",\n    " + json_string(k.name) + ": " + std::string(k.schema);
     out += schema_middle;
-    out += schema_definitions;
-    out += named_weights();
+    out += replaced(
+        replaced(schema_definitions, "{multihead}", json_string(choice_name(WeightsInit::Kind::multihead))),
+        "{table}", json_string(drawn_tensor_names.back()));
+    out += nested_lists("numbers", "number") + nested_lists("switches", "switch") +
+           nested_lists("addends", "addend");
+    for (const TensorSchema& t : tensor_schemas()) out += tensor(t.name, t.least, t.most);
+    out += masks() + named_weights();
     std::vector<std::string_view> variants;
     for (const Variant& v : all_variants()) variants.push_back(v.name);
     out += schema_enum("variant", variants);

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "lib/option_words.hpp"
+
 namespace attn {
 namespace {
 
@@ -185,6 +187,20 @@ std::string visible(std::string_view utf8) {
 }
 
 std::string shown(std::string_view name) { return "\"" + clip(visible(name), 80) + "\""; }
+
+std::string small_number_note() {
+    return std::string(small_number) + " is not 0 but rounds to it: " + option::precision +
+           " shows more digits";
+}
+
+std::string replaced(std::string_view text, std::string_view mark, std::string_view by) {
+    std::string out;
+    for (std::size_t at = text.find(mark); at != std::string_view::npos; at = text.find(mark)) {
+        out.append(text.substr(0, at)).append(by);
+        text.remove_prefix(at + mark.size());
+    }
+    return out.append(text);
+}
 
 std::string significant(double value, int digits) {
     if (std::isnan(value)) return "NaN";

@@ -42,6 +42,9 @@ std::string visible(std::string_view utf8);
 /// A name that comes from a file, for messages: visible(), in quotes, cut after 80 columns.
 std::string shown(std::string_view name);
 
+/// The text with `by` wherever `mark` stands in it.
+std::string replaced(std::string_view text, std::string_view mark, std::string_view by);
+
 /// A number with so many significant digits, as printf's %g; NaN, inf, -inf.
 std::string significant(double value, int digits);
 /// A number with so many digits after the point, as printf's %f.
@@ -49,8 +52,8 @@ std::string fixed(double value, int digits);
 
 /// How a table shows a number that is not 0 and whose digits would all be; its reader takes it for 0, give or
 /// take half a unit of the last digit.
-constexpr std::string_view small_number = "~0", small_negative_number = "-~0",
-                           small_number_note = "~0 is not 0 but rounds to it: -p shows more digits";
+constexpr std::string_view small_number = "~0", small_negative_number = "-~0";
+std::string small_number_note();
 
 /// A JSON string with its quotes: escaped is what RFC 8259 demands, and U+007F-9F, bidirectional marks and
 /// line separators. Invalid UTF-8 becomes U+FFFD.

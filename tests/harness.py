@@ -124,6 +124,32 @@ class Report:
         return 1 if self.failed or not self.passed else 0
 
 
+class Program:
+    """The program in a folder of its own: what the classes of tests begin with."""
+
+    def __init__(self, program, report, folder):
+        self.program, self.report, self.folder = program, report, folder
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def call(self, *arguments):
+        return execute([self.program, *arguments], self.folder)
+
+
+def run_tests(tests, description):
+    """Every method test_... of a class like Program, each in a folder of its own; the exit status."""
+    options = parser_of(description).parse_args()
+    program, report = program_of(options), Report(options.only)
+    for name in sorted(n for n in dir(tests) if n.startswith("test_")):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                getattr(tests(program, report, folder), name)()
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                report.check(False, name, "no exception", repr(error))
+    return report.end()
+
+
 def short(value, most=240):
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= most else f"{text[:most // 2]} ... {text[-most // 2:]}"

@@ -16,5 +16,10 @@ Exit diff_command(const Options& options, const Diagnostics& diagnostics);
 void blindspots_command(const Options& options, const Diagnostics& diagnostics);
 void probe_command(const Options& options, const Diagnostics& diagnostics);
 void view_command(const Options& options, const Diagnostics& diagnostics);
+void completion_command(const Options& options, const Diagnostics& diagnostics);
+
+/// What `schema` and `completion` print, by name.
+std::vector<std::string_view> schema_names();
+std::vector<std::string_view> shell_names();
 
 }  // namespace attn

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "app/option_values.hpp"
 #include "app/terminal.hpp"
 
 namespace attn {
@@ -97,6 +98,22 @@ void write_targets(const std::vector<Target>& targets,
     std::size_t k = 0;
     for_open(destinations, [&](Destination& to) { write(targets[k++], *to.output); });
     commit_all(destinations);
+}
+
+std::vector<std::string_view> names_of(std::span<const NamedText> texts) {
+    std::vector<std::string_view> names;
+    for (const NamedText& t : texts) names.push_back(t.name);
+    return names;
+}
+
+void write_named(const Options& options, std::span<const NamedText> texts) {
+    const std::vector<std::string_view> names = names_of(texts);
+    const std::string command = "attn-calc " + std::string(name_of(options.command));
+    if (options.words.size() != 1) fail_usage(command + " takes one name: " + listed(names));
+    const std::string text = texts[choice_value(command, options.words.front(), names)].make();
+    const auto output = open_output(options.targets.empty() ? "-" : options.targets.front().path);
+    output->write(text);
+    output->commit();
 }
 
 void commit_all(std::vector<Destination>& destinations) {

@@ -38,6 +38,16 @@ void turn_to(std::vector<Destination>& destinations, const std::vector<PlannedDo
 void write_targets(const std::vector<Target>& targets,
                    const std::function<void(const Target&, Output&)>& write);
 
+/// A text that a command prints by its name.
+struct NamedText {
+    std::string_view name;
+    std::string (*make)();
+};
+std::vector<std::string_view> names_of(std::span<const NamedText> texts);
+
+/// Writes the text that the command line names to -o or standard output. \throws Error: exit 2, 4
+void write_named(const Options& options, std::span<const NamedText> texts);
+
 /// Completes all outputs, and only then lets new files take their places. \throws Error (exit 4)
 void commit_all(std::vector<Destination>& destinations);
 

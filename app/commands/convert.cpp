@@ -8,6 +8,7 @@
 #include "lib/input/tensor_file.hpp"
 #include "lib/render/traces/write_tensors.hpp"
 #include "lib/text.hpp"
+#include "lib/theirs/dump.hpp"
 
 namespace attn {
 namespace {
@@ -31,7 +32,11 @@ FileTensors read_tensors(const std::string& file, const std::vector<std::string>
         return out;
     }
     Source source = read_source(file, SIZE_MAX / 2);
-    if (!file.ends_with(".csv")) return read_json_tensors(std::move(source));
+    if (!file.ends_with(".csv")) {
+        JsonText text = read_json_text(std::move(source), {DType::float32, false});
+        if (!is_events(text)) return json_tensors_of(text);
+        return tensors_of(read_text(std::move(text.source)));
+    }
     FileTensors out = read_csv_tensors(source);
     for (const FileTensor& t : out.tensors)
         if (t.document != out.tensors.front().document) {
@@ -51,7 +56,7 @@ void choose(const std::vector<std::string>& names, std::vector<FileTensor>& tens
     for (const std::string& name : names) {
         const auto found = std::find(all.begin(), all.end(), name);
         if (found == all.end()) fail_usage("--stages: there is no " + name, did_you_mean(name, all));
-        chosen.push_back(tensors[static_cast<std::size_t>(found - all.begin())]);
+        chosen.push_back(tensors[idx(found - all.begin())]);
     }
     tensors = std::move(chosen);
 }

@@ -392,8 +392,9 @@ void tell_not_compared(const Options& options, const Reports& out, const Diagnos
             for (const std::string& name : part.comparison.not_compared)
                 names += (names.empty() ? "" : ", ") + name;
             if (names.empty()) continue;
-            Error error(Exit::difference, {}, "has names that are not compared: " + clip(names, 200),
-                        "--stages NAMES compares these only; --ignore-unknown takes it as no difference");
+            Error error(
+                Exit::difference, {}, "has names that are not compared: " + clip(names, 200),
+                "--stages NAMES compares these only; --ignore-unknown does not count it as a difference");
             error.place.file = report.name.empty() ? options.words[0] : report.name;
             diagnostics.error(error);
         }

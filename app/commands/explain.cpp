@@ -17,8 +17,6 @@
 namespace attn {
 namespace {
 
-constexpr std::array<std::string_view, 3> levels{"brief", "normal", "full"};
-
 /// The rows that are explained: those that were asked for, or the second one.
 std::vector<Index> rows_of(const Plan& plan, const ExplainOptions& options) {
     if (options.all_rows) return counted(plan.queries);
@@ -48,18 +46,13 @@ std::vector<Stage> blank_of(const Plan& plan, const ExplainOptions& options) {
 
 constexpr int widest = 120;
 
-explain::Level level_of(const Options& options) {
-    if (options.explain.level.empty()) return explain::Level::normal;
-    return static_cast<explain::Level>(choice_value("--level", options.explain.level, levels));
-}
-
 ExplainForm explain_form(const Options& options, bool standard) {
     ExplainForm form;
     form.base = render_form(options, standard);
     if (!options.width) form.base.width = std::min(form.base.width, widest);
     form.solution = options.explain.solution;
     form.standalone = options.explain.standalone;
-    form.level = level_of(options);
+    form.level = options.explain.level;
     return form;
 }
 
@@ -123,7 +116,7 @@ void explain_command(const Options& options, const Diagnostics& diagnostics) {
     }
     std::vector<PlannedDocument> documents = plan_all(reading);
     std::vector<Task> tasks;
-    for (PlannedDocument& d : documents) tasks.push_back(task_of(d, options, level_of(options)));
+    for (PlannedDocument& d : documents) tasks.push_back(task_of(d, options, options.explain.level));
 
     std::vector<Destination> destinations = open_targets(options, targets_of(options));
     std::vector<Page> pages;
@@ -137,7 +130,7 @@ void explain_command(const Options& options, const Diagnostics& diagnostics) {
         const auto tell = [&](const explain::Explanation& e) {
             for (const std::string& warning : e.warnings) diagnostics.warning(task.document->file, warning);
             for_open(destinations, [&](Destination& to) {
-                Page& page = pages[static_cast<std::size_t>(&to - destinations.data())];
+                Page& page = pages[idx(&to - destinations.data())];
                 page.writer.write(e, page.form);
             });
             if (std::all_of(destinations.begin(), destinations.end(), [](const auto& d) { return d.closed; }))
@@ -151,9 +144,7 @@ void explain_command(const Options& options, const Diagnostics& diagnostics) {
             throw;
         }
     }
-    for_open(destinations, [&](Destination& to) {
-        pages[static_cast<std::size_t>(&to - destinations.data())].writer.end();
-    });
+    for_open(destinations, [&](Destination& to) { pages[idx(&to - destinations.data())].writer.end(); });
     commit_all(destinations);
 }
 

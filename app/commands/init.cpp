@@ -6,10 +6,10 @@
 
 #include "app/commands/commands.hpp"
 #include "app/examples.hpp"
-#include "app/help.hpp"
 #include "app/output.hpp"
 #include "app/terminal.hpp"
 #include "lib/input/value.hpp"
+#include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
 
 namespace attn {

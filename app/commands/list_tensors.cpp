@@ -59,15 +59,14 @@ void list_text(const std::string& path, const TensorFile& file, const RenderOpti
         visible(path) + ": " + std::string(file.format()) + ", " + std::to_string(tensors.size()) +
         (tensors.size() == 1 ? " tensor, " : " tensors, ") + std::to_string(bytes) + " bytes";
     out += said(title, options) + "\n";
-    const auto row = [&](const std::string& name, const std::string& shape, std::string_view type) {
-        out += said(pad_right(clip(name, longest), names + gap) + pad_right(shape, shapes + gap) +
-                        std::string(type),
+    const auto row = [&](const std::string& name, const std::string& shape, const std::string& type) {
+        out += said(pad_right(clip(name, longest), names + gap) + pad_right(shape, shapes + gap) + type,
                     options) +
                "\n";
     };
     if (!tensors.empty()) row("name", "shape", "dtype");
     for (const StoredTensor& t : tensors)
-        row(t.name.empty() ? "-" : visible(t.name), to_string(t.shape), t.type());
+        row(t.name.empty() ? "-" : visible(t.name), to_string(t.shape), clip(visible(t.type()), longest));
     constexpr std::size_t most = 8;
     std::vector<std::string> parts;
     const std::vector<std::string> prefixes = weight_prefixes(file);

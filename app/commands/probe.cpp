@@ -47,7 +47,8 @@ void probe_command(const Options& options, const Diagnostics& diagnostics) {
     if (probe.apart) {
         diagnostics.note("seed " + std::to_string(probe.seed) + ": the nearest pair, " + pair);
     } else {
-        diagnostics.warning("probe", "no seed of many tells all mistakes apart by 0.01: " + pair);
+        diagnostics.warning("probe",
+                            "none of the seeds that were tried tells all mistakes apart by 0.01: " + pair);
     }
     for (const Blindspot& b : probe.found.mistakes) {
         if (b.sight == Sight::unseen) diagnostics.note(b.id + ": not to be seen: " + b.why);

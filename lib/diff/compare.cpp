@@ -6,6 +6,7 @@
 
 #include "lib/diff/cut.hpp"
 #include "lib/error.hpp"
+#include "lib/option_words.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -153,9 +154,10 @@ void take_lone(std::vector<NamedArray>& arrays, const Ours& ours, const CompareO
         a.stage = fitting.value_or(last.value_or(Stage::output));
         if (options.only.size() == 1) continue;
         const std::string name(info_of(a.stage).name);
-        notes.push_back("the array has no name: taken as " + name +
-                        (fitting && fitting != last ? ", the last stage that it fits; --stages names another"
-                                                    : ", the last stage; --stages names another"));
+        notes.push_back(
+            "the array has no name: taken as " + name +
+            (fitting && fitting != last ? ", the last stage that it fits; " : ", the last stage; ") +
+            option::stages + " names another");
     }
 }
 
@@ -185,8 +187,7 @@ std::optional<WholeStage> mean_of_weights(const Ours& ours) {
     for (Index b = 0; b < last->shape[0]; ++b)
         for (Index k = 0; k < plane; ++k) {
             double sum = 0;
-            for (Index h = 0; h < heads; ++h)
-                sum += last->values[static_cast<std::size_t>((b * heads + h) * plane + k)];
+            for (Index h = 0; h < heads; ++h) sum += last->values[idx((b * heads + h) * plane + k)];
             out.values.push_back(sum / static_cast<double>(heads));
         }
     return out;
@@ -228,9 +229,9 @@ class Comparer {
 
     [[noreturn]] void refuse() const {
         Error error(Exit::input, {}, "holds no stage that ours has",
-                    out_.not_compared.empty()
-                        ? "stages are called scores, weights, output, ...; --map for other systems' names"
-                        : "found " + names(200));
+                    out_.not_compared.empty() ? "stages are called scores, weights, output, ...; " +
+                                                    option::map + " for other systems' names"
+                                              : "found " + names(200));
         if (theirs_.dump) error.place.file = theirs_.dump->file;
         throw error;
     }
@@ -255,8 +256,8 @@ class Comparer {
     void say_digits(const StageComparison& c) {
         if (c.digits > 0)
             out_.notes.push_back(c.name + ": theirs has " + std::to_string(c.digits) +
-                                 " digits after the point: equal where ours rounds to it; --digits full "
-                                 "compares all digits");
+                                 " digits after the point: equal where ours rounds to it; " + option::digits +
+                                 " full compares all digits");
     }
 
     void stage(Stage s) {
@@ -300,8 +301,8 @@ class Comparer {
         if (!aligned->said.empty())
             out_.notes.push_back(c.name + ": theirs " + to_string(c.their_shape) + " " + aligned->said);
         if (!aligned->other.empty() && !c.equal)
-            out_.notes.push_back(c.name + ": the sizes fit " + aligned->other +
-                                 " as well; --layout heads-first or tokens-first decides");
+            out_.notes.push_back(c.name + ": the sizes fit " + aligned->other + " as well; " +
+                                 option::layout + " heads-first or tokens-first decides");
         say_digits(c);
         out_.theirs.push_back(std::move(aligned->stage));
         push(std::move(c));

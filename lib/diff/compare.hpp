@@ -69,7 +69,7 @@ struct CompareOptions {
     std::optional<int> ulp;
     Layout layout = Layout::unknown;
     std::vector<std::string> only;  ///< stages; a lone array is the last of them that it fits
-    bool ignore_unknown = false;    ///< names of theirs that are not compared are no difference
+    bool ignore_unknown = false;    ///< names of theirs that are not compared do not count
 };
 
 /// Compares a layer with ours; the numbers of `theirs` are used up. Weights that are one matrix for all heads

@@ -96,8 +96,8 @@ WholeStage taken(const WholeStage& stage, const std::array<List, 4>& places) {
             for (const Index h : places[1])
                 for (const Index r : places[2])
                     for (const Index c : places[3])
-                        to.push_back(from[static_cast<std::size_t>(
-                            ((b * stage.shape[1] + h) * stage.shape[2] + r) * stage.shape[3] + c)]);
+                        to.push_back(
+                            from[idx(((b * stage.shape[1] + h) * stage.shape[2] + r) * stage.shape[3] + c)]);
     };
     append(out.values, stage.values);
     if (!stage.half_unit.empty()) append(out.half_unit, stage.half_unit);

@@ -77,7 +77,7 @@ Where where_differs(const Shape& shape, bool is_square, const std::vector<bool>&
         for (std::size_t axis = shape.size(); axis-- > 0;) {
             const Index at = rest % shape[axis];
             rest /= shape[axis];
-            met[axis][static_cast<std::size_t>(at)] = true;
+            met[axis][idx(at)] = true;
             if (axis + 1 == shape.size()) column = at;
             if (axis + 2 == shape.size()) row = at;
         }
@@ -87,7 +87,7 @@ Where where_differs(const Shape& shape, bool is_square, const std::vector<bool>&
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
         WhereOnAxis w{axis, shape[axis], {}};
         for (Index k = 0; k < w.length; ++k)
-            if (met[axis][static_cast<std::size_t>(k)]) w.indices.push_back(k);
+            if (met[axis][idx(k)]) w.indices.push_back(k);
         if (static_cast<Index>(w.indices.size()) == w.length) continue;
         if (runs_of(w.indices).size() <= most_ranges || step_of(w.indices) > 0)
             out.axes.push_back(std::move(w));

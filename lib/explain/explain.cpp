@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "lib/explain/writer.hpp"
+#include "lib/option_words.hpp"
 #include "lib/run/run.hpp"
 #include "lib/text.hpp"
 
@@ -181,7 +182,7 @@ class Story {
     static std::string alike(Index n, const std::string& what) {
         if (n <= 0) return "";
         const std::string others = n == 1 ? what.substr(0, what.size() - 1) : std::to_string(n) + " " + what;
-        return "the other " + others + " alike: --level full";
+        return "the other " + others + " alike: " + option::level + " full";
     }
 
     /// What tells a row from the others that may stand in its step: its head, its key, its token.
@@ -310,7 +311,7 @@ Explanation explain_cell(Plan& plan, const Cell& cell, const Request& request) {
               : family == StageShape::per_query    ? cell.column
                                                    : 0;
     out.cell = cell;
-    out.cell_place = place_of(plan, cell);
+    out.cell_place = cell_name(plan, cell);
     show_all(plan, out.row);
     std::vector<Index> tokens;
     if (plan.state) tokens = counted_from(0, plan.keys);
@@ -360,7 +361,7 @@ Explanation explain_cell(Plan& plan, const Cell& cell, const Request& request) {
 
 Cell cell_named(const Plan& plan, std::string_view text, Index batch, Index head) {
     const auto refuse = [&](const std::string& why, std::string hint = {}) {
-        fail_usage("--cell " + harmless(text) + ": " + why, std::move(hint));
+        fail_usage(option::cell + " " + harmless(text) + ": " + why, std::move(hint));
     };
     const std::size_t open = std::min(text.find('['), text.size());
     const std::string_view name = text.substr(0, open);

@@ -49,7 +49,7 @@ Turn turn_of(Writer& w, const RowOf& row, Index pair, bool of_queries) {
         return {w.tensor(*rope.cos, flat), w.tensor(*rope.sin, flat)};
     }
     const std::vector<double>& positions = of_queries ? rope.query_positions : rope.key_positions;
-    Expr position = constant(positions[static_cast<std::size_t>(row.row)]);
+    Expr position = constant(positions[idx(row.row)]);
     position.place = "position";
     const Expr angle = w.between(
         n + " angle", n + " angle",
@@ -73,7 +73,7 @@ void each_turned(Writer& w, const RowOf& row, Columns columns, Index first, bool
         const Index k = c - first;
         if (k < 0 || k >= rope.dims) return still(c);
         const Index pair = pair_of(k);
-        auto& turn = turns[static_cast<std::size_t>(pair)];
+        auto& turn = turns[idx(pair)];
         if (!turn) turn = turn_of(w, row, pair, of_queries);
         const Index a = first + (rope.interleaved ? 2 * pair : pair), b = a + (rope.interleaved ? 1 : pairs);
         rotated(c, a, b, *turn);
@@ -116,7 +116,7 @@ void explain_projection(Writer& w, const RowOf& row, Columns columns) {
         for (Index m = 0; m < plan.projection(WeightRole::query_latent).d_out; ++m)
             narrow.push_back(w.between("latent " + std::to_string(m), "query latent " + std::to_string(m),
                                        w.projected(WeightRole::query_latent, m, x)));
-        x = [&](Index i) { return narrow[static_cast<std::size_t>(i)]; };
+        x = [&](Index i) { return narrow[idx(i)]; };
     }
     w.each(columns, "columns",
            [&](Index c) { calculate(w, row, c, w.projected(source.role, row.head * source.dim + c, x)); });
@@ -184,7 +184,7 @@ void explain_rope_keys(Writer& w, const RowOf& row, Columns columns) {
     };
     std::vector<std::optional<Expr>> known(static_cast<std::size_t>(w.plan.rope->dims));
     const auto once = [&](Index c) {
-        auto& e = known[static_cast<std::size_t>(c)];
+        auto& e = known[idx(c)];
         if (!e) e = raw(c);
         return *e;
     };

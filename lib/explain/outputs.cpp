@@ -25,7 +25,7 @@ void explain_context(Writer& w, const RowOf& row, Columns columns) {
                            : "the sum of the values times these weights");
     w.each(columns, "columns", [&](Index d) {
         w.result(cell_of(row, d), column_label(d), w.sum_of(static_cast<Index>(keys.size()), [&](Index k) {
-            const Index j = keys[static_cast<std::size_t>(k)];
+            const Index j = keys[idx(k)];
             return product(
                 {w.at(weights, row.batch, row.head, row.row, j), w.at(w.value_stage(), row.batch, kv, j, d)});
         }));

@@ -20,7 +20,7 @@ void explain_products(Writer& w, const RowOf& row, Columns columns) {
             mapped.push_back(w.between("query·W_score d" + std::to_string(o),
                                        "(query · W_score) d" + std::to_string(o),
                                        w.projected(WeightRole::score, o, q)));
-        q = [&](Index d) { return mapped[static_cast<std::size_t>(d)]; };
+        q = [&](Index d) { return mapped[idx(d)]; };
     }
     w.why(plan.kv_heads == plan.heads
               ? "how well does the query match each key?"
@@ -62,7 +62,7 @@ void explain_capped(Writer& w, const RowOf& row, Columns columns) {
 
 void explain_biased(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
-    const Index diagonal = row.row + plan.offsets[static_cast<std::size_t>(row.batch)];
+    const Index diagonal = row.row + plan.offsets[idx(row.batch)];
     w.why(plan.alibi.empty() ? "a number for each pair of places"
                              : "the farther a key, the lower its score: slope · (place of the query - place "
                                "of the key)");
@@ -70,7 +70,7 @@ void explain_biased(Writer& w, const RowOf& row, Columns columns) {
         std::vector<Expr> parts{previous(w, row, key)};
         const bool appended = key >= plan.given_keys();
         if (!plan.alibi.empty() && !appended) {
-            Expr slope = constant(plan.alibi[static_cast<std::size_t>(row.head)]);
+            Expr slope = constant(plan.alibi[idx(row.head)]);
             slope.place = "slope[" + std::to_string(row.head) + "]";
             Expr bias = product({std::move(slope), difference(constant(static_cast<double>(diagonal)),
                                                               constant(static_cast<double>(key)))});
@@ -124,7 +124,7 @@ void explain_scores(Writer& w, const RowOf& row, Columns columns) {
 /// Mirrors the order of Mask in lib/run: causal, window, lengths, then the rules of single cells.
 std::string rule_of(const Writer& w, const RowOf& row, Index key) {
     const Plan& plan = w.plan;
-    const Index offset = plan.offsets[static_cast<std::size_t>(row.batch)], diagonal = row.row + offset;
+    const Index offset = plan.offsets[idx(row.batch)], diagonal = row.row + offset;
     const auto n = [](Index k) { return std::to_string(k); };
     const std::string place = offset == 0  ? n(row.row)
                               : offset > 0 ? n(row.row) + " + " + n(offset)
@@ -135,7 +135,7 @@ std::string rule_of(const Writer& w, const RowOf& row, Index key) {
     if (plan.window && plan.window->right && key > diagonal + *plan.window->right)
         return "window: key " + n(key) + " > query " + place + " + " + n(*plan.window->right);
     if (plan.key_lengths) {
-        const Index length = (*plan.key_lengths)[static_cast<std::size_t>(row.batch)];
+        const Index length = (*plan.key_lengths)[idx(row.batch)];
         if (key >= length) return "key " + n(key) + " is past the key length " + n(length);
     }
     for (const MaskRule& m : plan.masks) {

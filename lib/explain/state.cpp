@@ -166,7 +166,7 @@ void explain_state_context(Writer& w, const RowOf& row, Columns columns) {
             }
         }
         divisor = w.between("divisor", "divisor", w.sum_of(plan.dim, [&](Index d) {
-            return product({query(d), sums[static_cast<std::size_t>(d)]});
+            return product({query(d), sums[idx(d)]});
         }));
     }
     w.each(columns, "columns", [&](Index j) {

@@ -54,7 +54,7 @@ double Values::at(const Cell& cell) const {
 
 bool Values::is_hidden(const Cell& cell) const {
     const Row& row = row_of(cell);
-    return !row.hidden.empty() && row.hidden[static_cast<std::size_t>(cell.column)];
+    return !row.hidden.empty() && row.hidden[idx(cell.column)];
 }
 
 double Values::tensor(std::size_t k, Index flat) const {

@@ -75,10 +75,9 @@ void explain_softmax(Writer& w, const RowOf& row, Columns columns) {
     };
     w.each(keys, "keys",
            [&](Index j) { known[j] = w.between("e^" + w.key_label(j), "e^" + w.key_label(j), raised(j)); });
-    Expr total = w.sum_of(static_cast<Index>(keys.size()),
-                          [&](Index k) { return power_of(keys[static_cast<std::size_t>(k)]); });
+    Expr total = w.sum_of(static_cast<Index>(keys.size()), [&](Index k) { return power_of(keys[idx(k)]); });
     if (!plan.sinks.empty()) {
-        Expr sink = constant(plan.sinks[static_cast<std::size_t>(row.head)]);
+        Expr sink = constant(plan.sinks[idx(row.head)]);
         sink.place = "sinks[" + std::to_string(row.head) + "]";
         const Expr e =
             w.between("e^sink", "e^sink", function(Expr::Kind::exp, difference(std::move(sink), max)),
@@ -99,7 +98,7 @@ void explain_softmax(Writer& w, const RowOf& row, Columns columns) {
 /// x / sum of x over some keys.
 void divide_by_sum(Writer& w, const RowOf& row, Columns columns, const std::vector<Index>& of) {
     const Expr all = w.between("sum", "sum", w.sum_of(static_cast<Index>(of.size()), [&](Index k) {
-        return previous(w, row, of[static_cast<std::size_t>(k)]);
+        return previous(w, row, of[idx(k)]);
     }));
     w.each(columns, "keys", [&](Index key) {
         const Cell cell = cell_of(row, key);

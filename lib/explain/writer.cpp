@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/error.hpp"
+#include "lib/option_words.hpp"
 #include "lib/text.hpp"
 
 namespace attn::explain {
@@ -49,7 +50,7 @@ bool has_duplicates(const std::vector<std::string>& tokens, const std::string& t
 }
 
 std::string label_of(const std::vector<std::string>& tokens, Index k, const char* word) {
-    const std::string& token = tokens[static_cast<std::size_t>(k)];
+    const std::string& token = tokens[idx(k)];
     const std::string n = std::to_string(k);
     if (token == n) return word + (" " + n);
     return clip(visible(token), 16) + (has_duplicates(tokens, token) ? "[" + n + "]" : "");
@@ -81,7 +82,7 @@ std::string name_of_drawn(const Plan& plan, WeightRole role, Index output, Index
     return list + std::string(name_of_role(role));
 }
 
-std::string place_of(const Plan& plan, const Cell& cell) {
+std::string cell_name(const Plan& plan, const Cell& cell) {
     const PlannedStage& stage = *plan.find(cell.stage);
     std::vector<Index> n{cell.batch};
     if (has_heads(stage.family)) n.push_back(cell.head);
@@ -94,7 +95,7 @@ std::string place_of(const Plan& plan, const Cell& cell) {
 Expr Writer::at(const Cell& cell) const {
     Expr e = number(values.at(cell));
     e.cell = cell;
-    e.place = place_of(plan, cell);
+    e.place = cell_name(plan, cell);
     // Stages that are the document's own numbers.
     const bool raw = cell.stage == Stage::queries  ? !plan.projects(WeightRole::query)
                      : cell.stage == Stage::keys   ? !plan.projects(WeightRole::key)
@@ -191,7 +192,7 @@ Expr Writer::broadcast(std::size_t k, Index batch, Index head, Index query, Inde
 
 Index state_token(const Plan& plan, Index batch, Index query) {
     if (!plan.causal) return plan.keys - 1;
-    return std::clamp(query + plan.offsets[static_cast<std::size_t>(batch)], Index{-1}, plan.keys - 1);
+    return std::clamp(query + plan.offsets[idx(batch)], Index{-1}, plan.keys - 1);
 }
 
 std::string Writer::query_label(Index query) const { return label_of(plan.query_tokens, query, "query"); }
@@ -216,7 +217,7 @@ Line& Writer::result(const Cell& cell, std::string label, std::optional<Expr> ex
     Line line;
     line.label = std::move(label);
     line.cell = cell;
-    line.place = place_of(plan, cell);
+    line.place = cell_name(plan, cell);
     line.expression = std::move(expression);
     line.result = values.at(cell);
     line.note = std::move(note);
@@ -228,7 +229,7 @@ Line& Writer::keep(Line line) {
     if (numbers_ > most_numbers)
         fail("",
              "is too large to be explained in full: more than " + std::to_string(most_numbers) + " numbers",
-             "--level normal shortens; --cell explains one number");
+             option::level + " normal shortens; " + option::cell + " explains one number");
     step_->lines.push_back(std::move(line));
     return step_->lines.back();
 }
@@ -260,7 +261,7 @@ void Writer::each(Columns columns, const std::string& what, const std::function<
     const bool whole = level == Level::full || n <= most_lines;
     for (Index k = 0; k < n; ++k) {
         if (whole || k < first_lines || k >= n - last_lines) {
-            f(columns[static_cast<std::size_t>(k)]);
+            f(columns[idx(k)]);
             continue;
         }
         Line gap;

@@ -17,7 +17,7 @@ using RowOf = Cell;
 using Columns = std::span<const Index>;
 
 /// "weights[0,0,1,0]": the axes that the stage has in this plan.
-std::string place_of(const Plan& plan, const Cell& cell);
+std::string cell_name(const Plan& plan, const Cell& cell);
 
 /// "/weights/W_query" is "W_query", "/weights/0/W_query" is "weights[0].W_query", "/mask/keep" is
 /// "mask.keep", "/keys" is "input.keys".

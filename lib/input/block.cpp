@@ -53,9 +53,9 @@ class Growing {
 enum class Outcome { done, other, above_float32 };
 
 template <class T>
-class Reader {
+class BlockReader {
   public:
-    Reader(const BlockRequest& request, Scalars& out)
+    BlockReader(const BlockRequest& request, Scalars& out)
         : at(request.begin), end_(request.end), most_axes_(request.most_axes), out_(out) {}
 
     Outcome read() {
@@ -156,7 +156,7 @@ class Reader {
     }
 
     void note(Scalar kind) {
-        std::size_t& first = out_.first[static_cast<std::size_t>(kind)];
+        std::size_t& first = out_.first[idx(kind)];
         if (first == Scalars::none) first = numbers_.size();
     }
 
@@ -176,7 +176,7 @@ class Reader {
 
 template <class T>
 Outcome read_as(const BlockRequest& request, Scalars& out, const char*& at) {
-    Reader<T> reader(request, out);
+    BlockReader<T> reader(request, out);
     const Outcome outcome = reader.read();
     at = reader.at;
     return outcome;

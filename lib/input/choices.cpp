@@ -13,7 +13,10 @@ std::vector<std::string_view> listed(const Names& names) {
 std::vector<std::pair<std::string_view, std::vector<std::string_view>>> choice_definitions() {
     std::vector<std::string_view> generators = listed(choice_names<DropoutKind>());
     generators.pop_back();
-    return {{"norm_type", listed(choice_names<NormType>())},
+    std::vector<std::string_view> numbers = listed(drawn_tensor_names);  // the last is a table
+    numbers.pop_back();
+    return {{"drawn_numbers", std::move(numbers)},
+            {"norm_type", listed(choice_names<NormType>())},
             {"norm_over", listed(norm_over_names)},
             {"feature_map", listed(choice_names<FeatureMap>())},
             {"mask_at", listed(choice_names<MaskAt>())},

@@ -94,12 +94,12 @@ static_assert(choices_are_in_order<NormType>() && choices_are_in_order<FeatureMa
 /// What a choice is called in documents and traces.
 template <class E>
 constexpr std::string_view choice_name(E value) {
-    return Choices<E>::table[static_cast<std::size_t>(value)].name;
+    return Choices<E>::table[idx(value)].name;
 }
 /// What it is called in the words of a plan.
 template <class E>
 constexpr std::string_view choice_words(E value) {
-    const auto& row = Choices<E>::table[static_cast<std::size_t>(value)];
+    const auto& row = Choices<E>::table[idx(value)];
     return row.words.empty() ? row.name : row.words;
 }
 template <class E>
@@ -108,6 +108,10 @@ constexpr auto choice_names() {
     for (std::size_t k = 0; k < out.size(); ++k) out[k] = Choices<E>::table[k].name;
     return out;
 }
+
+/// How tensors are drawn: numbers of a shape, or rows of a table.
+inline constexpr std::array<std::string_view, 3> drawn_tensor_names{"torch.rand", "torch.randn",
+                                                                    "torch.nn.Embedding"};
 
 /// Choices between two, which are kept as a bool: the names of false and of true.
 using TwoNames = std::array<std::string_view, 2>;

@@ -7,6 +7,7 @@
 
 #include "lib/input/file_tensors.hpp"
 #include "lib/input/words.hpp"
+#include "lib/option_words.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -27,9 +28,9 @@ Column column_named(std::string_view name) {
 }
 
 /// The cells of one line after another (RFC 4180: quoted cells may hold line ends).
-class Lines {
+class CsvLines {
   public:
-    Lines(std::string name, std::string_view text) : name_(std::move(name)), left_(text) {
+    CsvLines(std::string name, std::string_view text) : name_(std::move(name)), left_(text) {
         if (left_.starts_with("\xEF\xBB\xBF")) left_.remove_prefix(3);
     }
 
@@ -91,23 +92,23 @@ class Lines {
 };
 
 /// What each cell of a line is; nothing where the line is not the header of a trace.
-std::optional<std::vector<Column>> columns_of(const Lines& lines) {
+std::optional<std::vector<Column>> columns_of(const CsvLines& lines) {
     std::vector<Column> out;
     std::array<int, column_count> met{};
     for (std::size_t k = 0; k < lines.count; ++k) {
         out.push_back(column_named(lines.cell[k]));
-        ++met[static_cast<std::size_t>(out.back())];
+        ++met[idx(out.back())];
     }
     for (const Column c :
          {Column::stage, Column::batch, Column::head, Column::row, Column::column, Column::value})
-        if (met[static_cast<std::size_t>(c)] == 0) return std::nullopt;
+        if (met[idx(c)] == 0) return std::nullopt;
     for (std::size_t c = 0; c + 1 < column_count; ++c)
         if (met[c] > 1) lines.refuse("has the column " + std::string(column_names[c]) + " twice");
     return out;
 }
 
 /// The lines of one stage.
-struct Cells {
+struct CsvCells {
     std::string name;
     std::optional<Index> document;
     std::array<std::vector<Index>, csv_axes> places;  ///< empty: the axis is not there
@@ -116,7 +117,7 @@ struct Cells {
 };
 
 /// A whole number from 0 on, also as a program writes it that holds all numbers as floating (0.0, 1e+05).
-Index read_place(const Lines& lines, const std::string& text) {
+Index read_place(const CsvLines& lines, const std::string& text) {
     Index whole = 0;
     const char* end = text.data() + text.size();
     if (const auto [stop, error] = std::from_chars(text.data(), end, whole);
@@ -132,31 +133,32 @@ Index read_place(const Lines& lines, const std::string& text) {
 /// Nothing, or what R and pandas write for nothing.
 bool is_nothing(std::string_view text) { return text.empty() || text == "NA" || text == "NaN"; }
 
-void read_value(const Lines& lines, const std::string& text, Cells& out) {
+void read_value(const CsvLines& lines, const std::string& text, CsvCells& out) {
     const auto number = number_of_text(text);
     if (!number && (text.empty() || text == "NA" || text == "null"))
         lines.refuse("has " + std::string(text.empty() ? "nothing" : text) + " where a value stands",
                      "it may be any of NaN, Inf and -Inf: write which (pandas: to_csv(na_rep=\"NaN\"); "
-                     "attn-calc without --nonfinite null)");
+                     "attn-calc without " +
+                         option::nonfinite + " null)");
     if (!number) lines.refuse("has \"" + clip(visible(text), 40) + "\" where a value stands");
     out.values.push_back(*number);
     out.lines.push_back(lines.line());
 }
 
-void read_line(const Lines& lines, const std::array<std::string, column_count>& cell, Cells& out) {
+void read_line(const CsvLines& lines, const std::array<std::string, column_count>& cell, CsvCells& out) {
     for (std::size_t a = 0; a < csv_axes; ++a) {
-        const std::string& text = cell[static_cast<std::size_t>(Column::batch) + a];
+        const std::string& text = cell[idx(Column::batch) + a];
         const bool had = !out.places[a].empty(), empty = is_nothing(text);
         if (!out.values.empty() && had == empty)
             lines.refuse("has " + std::string(had ? "no number" : "a number") +
                          " where the first line of this stage has " + (had ? "one" : "none"));
         if (!empty) out.places[a].push_back(read_place(lines, text));
     }
-    read_value(lines, cell[static_cast<std::size_t>(Column::value)], out);
+    read_value(lines, cell[idx(Column::value)], out);
 }
 
 /// The place of a cell in words: "[0, 0, 1, 2]".
-std::string place_words(const Cells& cells, std::size_t k) {
+std::string place_words(const CsvCells& cells, std::size_t k) {
     Shape at;
     for (const std::vector<Index>& numbers : cells.places)
         if (!numbers.empty()) at.push_back(numbers[k]);
@@ -164,7 +166,7 @@ std::string place_words(const Cells& cells, std::size_t k) {
 }
 
 /// Puts the numbers in order, where they stand in another one.
-FileTensor finished(const Lines& lines, Cells&& cells) {
+FileTensor finished(const CsvLines& lines, CsvCells&& cells) {
     const std::size_t count = cells.values.size();
     FileTensor out;
     out.name = cells.name;
@@ -209,12 +211,12 @@ FileTensor finished(const Lines& lines, Cells&& cells) {
 bool is_csv_trace(std::string_view text) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     if (std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '"') % 2 != 0) return false;
-    Lines lines({}, text.substr(0, end));
+    CsvLines lines({}, text.substr(0, end));
     return lines.next() && columns_of(lines).has_value();
 }
 
 FileTensors read_csv_tensors(const Source& source) {
-    Lines lines(source.name, source.text);
+    CsvLines lines(source.name, source.text);
     if (!lines.next()) lines.refuse("is empty");
     const auto columns = columns_of(lines);
     if (!columns) lines.refuse("is not the first line of a CSV trace");
@@ -222,12 +224,12 @@ FileTensors read_csv_tensors(const Source& source) {
     for (std::size_t k = 0; k < lines.count; ++k)  // R and pandas number the lines in a first column
         if ((*columns)[k] == Column::other && !(k == 0 && is_nothing(lines.cell[0])))
             out.besides.push_back("the column " + visible(lines.cell[k]));
-    std::vector<Cells> stages;
+    std::vector<CsvCells> stages;
     std::map<std::pair<Index, std::string>, std::size_t, std::less<>> by_name;
     bool tokens = false;
     std::size_t last = 0;
     std::array<std::string, column_count> cell;
-    const auto at = [&](Column c) -> std::string& { return cell[static_cast<std::size_t>(c)]; };
+    const auto at = [&](Column c) -> std::string& { return cell[idx(c)]; };
     while (lines.next()) {
         if (lines.count == 1 && lines.cell[0].empty()) continue;
         if (lines.count != columns->size())
@@ -248,7 +250,7 @@ FileTensors read_csv_tensors(const Source& source) {
         tokens = tokens || !at(Column::row_token).empty() || !at(Column::column_token).empty();
         for (std::size_t k = 0; k < lines.count; ++k) at((*columns)[k]).swap(lines.cell[k]);
     }
-    for (Cells& s : stages) out.tensors.push_back(finished(lines, std::move(s)));
+    for (CsvCells& s : stages) out.tensors.push_back(finished(lines, std::move(s)));
     if (tokens) out.besides.emplace_back("tokens");
     return out;
 }

@@ -36,14 +36,14 @@ Value as_value(const StoredTensor& tensor, Numbers numbers, std::string from) {
     for (Index k = 0; k < numbers.size(); ++k) {
         const double v = numbers[k];
         const auto note = [&](std::size_t& first) { first = std::min(first, static_cast<std::size_t>(k)); };
-        if (!std::isfinite(v)) note(out.row.first[static_cast<std::size_t>(Scalar::nonfinite)]);
+        if (!std::isfinite(v)) note(out.row.first[idx(Scalar::nonfinite)]);
         if (v != 0 && v != 1) note(out.row.first_other);
         if (whole && std::trunc(v) != v && std::isfinite(v)) {
-            note(out.row.first[static_cast<std::size_t>(Scalar::real)]);
+            note(out.row.first[idx(Scalar::real)]);
             whole = false;
         }
     }
-    if (tensor.element == Element::boolean) out.row.first[static_cast<std::size_t>(Scalar::boolean)] = 0;
+    if (tensor.element == Element::boolean) out.row.first[idx(Scalar::boolean)] = 0;
     out.row.numbers = std::move(numbers);
     return out;
 }

@@ -63,8 +63,12 @@ const Value* data_of(const Value& object);
 /// that is not that of the data
 FileTensor read_json_tensor(const Value& value, const std::string& pointer);
 
+/// What a conversion of a trace leaves behind, in words.
+constexpr std::string_view beside_stages = "what a trace says of its plan, tokens and warnings";
+
 /// The stages of a JSON trace, or the members of an object, each a read_json_tensor().
 /// \throws Error (exit 3) with its place
+FileTensors json_tensors_of(const JsonText& text);
 FileTensors read_json_tensors(Source source);
 
 /// Whether a text begins with the header of a CSV trace: its columns but for the tokens, among others.

@@ -40,9 +40,9 @@ std::string shortened(std::string_view text) {
 }
 
 /// Builds Values from events. A callback that returns false ends the parse; the fault stands in `fault`.
-class Builder {
+class DocumentBuilder {
   public:
-    Builder(const Source& source, const char*& read, std::optional<DType> dtype)
+    DocumentBuilder(const Source& source, const char*& read, std::optional<DType> dtype)
         : source_(source), read_(read), dtype_(dtype) {}
 
     Value root;
@@ -259,7 +259,7 @@ std::vector<Document> parse_documents(const Source& source, const ParseOptions& 
                                 : ""});
         }
         const char* read = text + begin;
-        Builder builder(source, read, options.dtype);
+        DocumentBuilder builder(source, read, options.dtype);
         const bool good = nlohmann::json::sax_parse(Cursor{&read}, Cursor{nullptr, text + source.text.size()},
                                                     &builder, nlohmann::json::input_format_t::json, false);
         if (builder.fault) refuse(source, *builder.fault);

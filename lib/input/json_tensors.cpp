@@ -146,7 +146,7 @@ void read_trace(const Value& stages, FileTensors& out) {
         out.tensors.push_back(read_json_tensor(m.value, pointer));
         out.tensors.back().name = m.name;
     }
-    out.besides.emplace_back("what a trace says of its plan, tokens and warnings");
+    out.besides.emplace_back(beside_stages);
 }
 
 void read_document(const Document& document, FileTensors& out) {
@@ -220,7 +220,10 @@ FileTensor read_json_tensor(const Value& value, const std::string& pointer) {
 }
 
 FileTensors read_json_tensors(Source source) {
-    const JsonText text = read_json_text(std::move(source), {DType::float32, false});
+    return json_tensors_of(read_json_text(std::move(source), {DType::float32, false}));
+}
+
+FileTensors json_tensors_of(const JsonText& text) {
     FileTensors out;
     try {
         if (text.documents.size() > 1)

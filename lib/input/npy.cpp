@@ -58,11 +58,11 @@ class Dictionary {
             if (seen[k]) refuse_header("has the key " + shown(key) + " twice");
             seen[k] = true;
             if (k == 0) {
-                skip();
-                if (left_.empty() || (left_.front() != '\'' && left_.front() != '"'))
-                    fail("", "holds numbers of a structured type (descr of its header)",
-                         "plain arrays of numbers are read");
-                read_type(string(), out);
+                if (next_is('[')) {
+                    out.unread = fields();
+                } else {
+                    read_type(string(), out);
+                }
             } else if (k == 1) {
                 out.fortran = boolean();
             } else {
@@ -105,6 +105,28 @@ class Dictionary {
         left_.remove_prefix(end + 1);
         return text;
     }
+    /// A structured type, as it is written: [('x', '<f4'), ('y', '<i2', (3,))].
+    std::string_view fields() {
+        const std::string_view begin = left_;
+        std::string open;  // the brackets that have to close, the last one first
+        do {
+            skip();
+            const char c = left_.empty() ? '\0' : left_.front();
+            std::size_t size = 1;
+            if (c == '\'' || c == '"') {  // the name of a field, which may have escapes
+                while (size < left_.size() && left_[size] != c) size += left_[size] == '\\' ? 2 : 1;
+                ++size;
+            }
+            if (size > left_.size()) refuse_header("has a structured type without an end");
+            if (c == '[' || c == '(') open += c == '[' ? ']' : ')';
+            if (c == ']' || c == ')') {
+                if (c != open.back()) refuse_header("has a structured type whose brackets do not match");
+                open.pop_back();
+            }
+            left_.remove_prefix(size);
+        } while (!open.empty());
+        return begin.substr(0, begin.size() - left_.size());
+    }
     bool boolean() {
         skip();
         for (const bool value : {true, false}) {
@@ -128,7 +150,7 @@ class Dictionary {
             const auto digits = static_cast<std::size_t>(end - left_.data());
             if (left_.front() == '0' && n != 0)
                 refuse_header("has a shape with " + std::string(left_.substr(0, digits)) +
-                              ", which no Python reads: numbers do not begin with 0");
+                              ", which Python does not read: numbers do not begin with 0");
             left_.remove_prefix(digits);
             if (python2_ && left_.starts_with('L')) left_.remove_prefix(1);
             out.push_back(n);
@@ -224,6 +246,9 @@ NpyHeader read_npy_header(std::span<const std::byte> bytes, std::size_t total) {
 }
 
 void refuse_unread_type(const std::string& descr) {
+    if (descr.starts_with('['))
+        fail("", "holds numbers of a structured type (descr of its header)",
+             "plain arrays of numbers are read");
     fail("", "holds numbers of dtype " + shown(descr),
          descr.ends_with("O") ? "arrays of objects (pickles) are never read"
                               : "types that are read: f2 f4 f8, i1 to i8, u1 to u8, b1");

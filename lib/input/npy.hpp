@@ -25,8 +25,7 @@ struct NpyHeader {
 
 /// Reads the header of a file of `total` bytes, of which `bytes` are the first. Whether it is cut is said by
 /// an Error; the numbers need not be among `bytes`. Types other than real numbers and booleans are `unread`.
-/// \throws Error (exit 3): another version, a dictionary that is none, a structured type, sizes that do not
-/// fit `total`.
+/// \throws Error (exit 3): another version, a dictionary that is none, sizes that do not fit `total`.
 NpyHeader read_npy_header(std::span<const std::byte> bytes, std::size_t total);
 
 /// Says which types are read. \throws Error (exit 3)

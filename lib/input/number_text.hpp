@@ -11,6 +11,8 @@
 #include <string>
 #include <system_error>
 
+#include "lib/shape.hpp"
+
 namespace attn {
 
 /// A JSON number (RFC 8259 section 6), rounded once to the nearest T, ties to even; infinite where it is
@@ -78,8 +80,7 @@ inline const char* NumberText<T>::digits(const char* p, const char* end, std::ui
                 continue;
             }
             // n digits in the highest bytes, zeros below, which are digits in front.
-            w = w * tens[static_cast<std::size_t>(n)] +
-                number_of(bytes << static_cast<unsigned>(eight * (eight - 1 - n)) << 8U);
+            w = w * tens[idx(n)] + number_of(bytes << static_cast<unsigned>(eight * (eight - 1 - n)) << 8U);
             return p + n;
         }
     }

@@ -83,8 +83,8 @@ std::pair<std::shared_ptr<const void>, const std::byte*> kept(std::vector<V> val
 
 }  // namespace
 
-std::string_view name_of(Element e) { return elements[static_cast<std::size_t>(e)].name; }
-Index size_of(Element e) { return elements[static_cast<std::size_t>(e)].size; }
+std::string_view name_of(Element e) { return elements[idx(e)].name; }
+Index size_of(Element e) { return elements[idx(e)].size; }
 
 Numbers::Numbers(std::vector<double> values)
     : count_(static_cast<Index>(values.size())), element_(Element::float64) {

@@ -332,6 +332,14 @@ constexpr std::array keys_table{
 
 }  // namespace
 
+std::vector<TensorSchema> tensor_schemas() {
+    const auto schema = [](std::string_view name, const TensorRule& rule) {
+        return TensorSchema{name, rule.min_rank, rule.max_rank};
+    };
+    return {schema("embeddings", embedding_rule), schema("projected", projected_rule),
+            schema("per_token", per_token_rule)};
+}
+
 std::vector<KeySchema> all_keys() {
     std::vector<KeySchema> out;
     for (const Key& k : keys_table) out.push_back({k.name, k.schema});

@@ -209,9 +209,9 @@ void read_flat(const Value& object, TensorSource& out, const TensorRule& rule) {
 }
 
 void read_drawn(const Value& object, TensorSource& out, const TensorRule& rule) {
-    static constexpr std::array<std::string_view, 3> inits{"torch.rand", "torch.randn", "torch.nn.Embedding"};
     if (rule.elements != Elements::finite) fail(out.pointer, "is drawn at random: a mask is given as it is");
-    const std::size_t which = read_choice(*object.find("init"), child(out.pointer, "init"), inits);
+    const std::size_t which =
+        read_choice(*object.find("init"), child(out.pointer, "init"), drawn_tensor_names);
     const auto seed = [&] {
         out.seed = read_seed(need(object, out.pointer, "seed", "drawn tensors need a seed"),
                              child(out.pointer, "seed"));

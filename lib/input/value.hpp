@@ -40,7 +40,7 @@ struct Scalars {
     std::shared_ptr<const void> keeper;
     std::string from;  ///< the file, and the name there, that the numbers come from; empty: the text
 
-    std::size_t first_of(Scalar kind) const { return first[static_cast<std::size_t>(kind)]; }
+    std::size_t first_of(Scalar kind) const { return first[idx(kind)]; }
     std::size_t length() const { return static_cast<std::size_t>(shape[0]); }
     /// The numbers, read again from the text where they are float32: for what has to be exact, and for
     /// arithmetic in float64 that was asked for after the text was read.

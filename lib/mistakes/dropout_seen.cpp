@@ -38,9 +38,9 @@ bool least_squares(std::vector<std::vector<double>> a, std::vector<double> y, st
 }
 
 /// Their contexts of some rows, as far as their numbers give them.
-class Contexts {
+class DroppedContexts {
   public:
-    Contexts(const Replay& replay, const StageSet& theirs)
+    DroppedContexts(const Replay& replay, const StageSet& theirs)
         : plan_(replay.plan()), context_(find(theirs, Stage::context)), concat_(find(theirs, Stage::concat)) {
         const Index width = plan_.heads * plan_.value_dim;
         if (plan_.gate) concat_ = nullptr;
@@ -66,8 +66,7 @@ class Contexts {
                         map_[i].begin());
         for (const WeightPiece& b : p.bias)
             for (Index o = 0; o < b.outputs; ++o)
-                bias_[static_cast<std::size_t>(b.target_begin + o)] =
-                    replay.tensor(b.tensor)[static_cast<std::size_t>(b.source_begin + o)];
+                bias_[idx(b.target_begin + o)] = replay.tensor(b.tensor)[idx(b.source_begin + o)];
     }
     bool any() const { return context_ || concat_ || output_; }
 
@@ -84,7 +83,7 @@ class Contexts {
         } else {
             std::vector<double> y(static_cast<std::size_t>(plan_.output_dim));
             for (std::size_t o = 0; o < y.size(); ++o)
-                y[o] = output_->values[static_cast<std::size_t>(b * n + i) * y.size() + o] - bias_[o];
+                y[o] = output_->values[idx(b * n + i) * y.size() + o] - bias_[o];
             if (!least_squares(map_, y, out)) out.clear();
         }
         return out;
@@ -108,7 +107,7 @@ std::optional<Cause> dropout_seen(const Replay& replay, const StageSet& theirs) 
     if (!weights) weights = find(theirs, Stage::dropped_weights);
     const auto cells = static_cast<std::size_t>(p.batch * p.heads * p.queries * p.keys);
     if (weights && weights->values.size() != cells) weights = nullptr;
-    const Contexts contexts(replay, theirs);
+    const DroppedContexts contexts(replay, theirs);
     if (!weights && !contexts.any()) return std::nullopt;
     Slice slice;
     for (Index i = 0; i < std::min(p.queries, Index{64}); ++i) slice.rows.push_back(i);
@@ -130,8 +129,8 @@ std::optional<Cause> dropout_seen(const Replay& replay, const StageSet& theirs) 
                 std::vector<double> found;
                 if (weights) {
                     for (const Index j : seen)
-                        found.push_back(weights->values[static_cast<std::size_t>(
-                            ((b * p.heads + h) * p.queries + i) * p.keys + j)]);
+                        found.push_back(
+                            weights->values[idx(((b * p.heads + h) * p.queries + i) * p.keys + j)]);
                 } else {
                     if (static_cast<Index>(seen.size()) > p.value_dim) continue;
                     std::vector<std::vector<double>> columns;

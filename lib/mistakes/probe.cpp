@@ -13,9 +13,9 @@ namespace {
 constexpr std::uint64_t most_seeds = 60;
 
 /// Normal numbers of four digits, row by row.
-class Writer {
+class ProbeWriter {
   public:
-    explicit Writer(std::uint64_t seed) : generator_(seed) {}
+    explicit ProbeWriter(std::uint64_t seed) : generator_(seed) {}
 
     std::string vector(Index n, double size) {
         std::vector<float> x(static_cast<std::size_t>(n));
@@ -37,7 +37,7 @@ class Writer {
 
 /// The document, and the arrays alone.
 void write_document(const ProbeAsk& ask, std::uint64_t seed, Probe& probe) {
-    Writer w(seed);
+    ProbeWriter w(seed);
     std::string& arrays = probe.arrays;
     const Index kv = ask.kv_heads > 0 ? ask.kv_heads : ask.heads, kv_width = ask.width / ask.heads * kv;
     // Scores of a spread near 1.5: no key alone, none like another.

@@ -20,7 +20,7 @@ bool all_rows(const Numbers4& x, F&& f) {
 
 /// The transpose of each square piece is the piece, for a weight [d_in, d_out].
 bool symmetric(const std::vector<double>& w, Index d_in, Index d_out) {
-    const auto at = [&](Index i, Index j) { return w[static_cast<std::size_t>(i * d_out + j)]; };
+    const auto at = [&](Index i, Index j) { return w[idx(i * d_out + j)]; };
     for (Index from = 0; from + d_in <= d_out; from += d_in)
         for (Index i = 0; i < d_in; ++i)
             for (Index j = 0; j < i; ++j)

@@ -79,7 +79,7 @@ Distance Trials::distance(std::size_t k, const Numbers4& ours, const std::vector
     for (Index b = 0; b < ours.shape[0]; ++b)
         for (Index h = 0; h < shape[1]; ++h)
             for (Index i = 0; i < count; ++i) {
-                const Index row = rows ? (*rows)[static_cast<std::size_t>(i)] : i;
+                const Index row = rows ? (*rows)[idx(i)] : i;
                 const auto first = static_cast<std::size_t>(((b * shape[1] + h) * shape[2] + row) * shape[3]);
                 const double* mine = ours.row(b, h, i);
                 double size = 0;

@@ -20,7 +20,7 @@ struct Builder {
     std::string query_name, key_name, value_name;
     Index query_width = 0, key_width = 0, value_width = 0;  ///< last axes of the inputs
 
-    std::size_t place(TensorSource&& tensor) {
+    std::size_t add_tensor(TensorSource&& tensor) {
         refuse_too_large(tensor, request);
         plan.tensors.push_back(std::move(tensor));
         return plan.tensors.size() - 1;

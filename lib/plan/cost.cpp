@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "lib/option_words.hpp"
 #include "lib/plan/blocking.hpp"
 #include "lib/plan/builder.hpp"
 #include "lib/plan/needs.hpp"
@@ -185,7 +186,7 @@ void refuse_too_large(const TensorSource& tensor, const Request& request) {
     const char* key = tensor.kind == Kind::drawn_weight ? "d_out" : "shape";
     fail(tensor.kind == Kind::embedding ? tensor.pointer : child(tensor.pointer, key),
          "asks for " + to_string(tensor.shape) + " numbers, " + megabytes(bytes) + " of memory, but " +
-             (request.max_memory ? "--max-memory allows " : "there are only ") + megabytes(allowed));
+             (request.max_memory ? option::max_memory + " allows " : "there are only ") + megabytes(allowed));
 }
 
 void resolve_cost(Builder& b) {
@@ -229,7 +230,7 @@ void resolve_cost(Builder& b) {
     const Index allowed = b.request.max_memory ? *b.request.max_memory : memory_available();
     if (bytes > d(allowed))
         fail("", "needs about " + megabytes(bytes) + " of memory, but " +
-                     (b.request.max_memory ? "--max-memory allows " : "there are only ") +
+                     (b.request.max_memory ? option::max_memory + " allows " : "there are only ") +
                      megabytes(d(allowed)));
     plan.peak_bytes = static_cast<Index>(bytes);
 }

@@ -8,6 +8,7 @@
 
 #include "lib/input/problem.hpp"
 #include "lib/input/weight_names.hpp"
+#include "lib/option_words.hpp"
 #include "lib/plan/stage.hpp"
 #include "lib/shape.hpp"
 
@@ -65,7 +66,7 @@ struct RowCut {
 struct Request {
     std::vector<std::string> stages;                      ///< empty: all that are not on request
     std::optional<std::string> batch, heads, rows, cols;  ///< "0", "0,2", "0:8", a token (rows, cols)
-    std::string_view rows_flag = "--rows";                ///< what errors call `rows`
+    std::string_view rows_flag = option::rows;            ///< what errors call `rows`
     std::optional<DType> dtype;
     std::optional<Index> max_memory;  ///< bytes
     int threads = 0;                  ///< 0: what the machine offers

@@ -20,7 +20,7 @@ std::size_t Resolver::place_drawn(const WeightsInit& init, Shape shape) {
     t.kind = TensorSource::Kind::drawn_weight;
     t.pointer = init.pointer;
     t.shape = std::move(shape);
-    return b_.place(std::move(t));
+    return b_.add_tensor(std::move(t));
 }
 
 void Resolver::place_drawn_linear(const WeightsInit& init, WeightRole role, Index d_out, bool out_in,
@@ -88,8 +88,8 @@ void Resolver::drawn_multihead(const WeightsInit& init) {
         for (int r = 0; r < 3; ++r) {
             Projection& p = of(static_cast<WeightRole>(r));
             p.weight.push_back({place_drawn(init, {width, p.d_in}), true, 0, 0, width, 0});
-            note_layout(plan_, names[static_cast<std::size_t>(r)],
-                        std::string(word(static_cast<WeightRole>(r))), false, true, {width, p.d_in});
+            note_layout(plan_, names[idx(r)], std::string(word(static_cast<WeightRole>(r))), false, true,
+                        {width, p.d_in});
         }
     }
     if (bias) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "lib/option_words.hpp"
 #include "lib/plan/builder.hpp"
 
 namespace attn {
@@ -79,9 +80,9 @@ void take_projected(Builder& b) {
     plan.query_dim = q[3];
     plan.key_dim = plan.dim = k[3];
     plan.value_dim = v[3];
-    plan.query_input = b.place(std::move(*p.queries));
-    plan.key_input = b.place(std::move(*p.keys));
-    plan.value_input = b.place(std::move(*p.values));
+    plan.query_input = b.add_tensor(std::move(*p.queries));
+    plan.key_input = b.add_tensor(std::move(*p.keys));
+    plan.value_input = b.add_tensor(std::move(*p.values));
 }
 
 }  // namespace
@@ -128,9 +129,9 @@ void resolve_inputs(Builder& b) {
         b.value_width = p.value_embeddings->shape.back();
         b.value_name = "value_embeddings";
     }
-    plan.query_input = plan.key_input = plan.value_input = b.place(std::move(*p.embeddings));
-    if (p.key_embeddings) plan.key_input = plan.value_input = b.place(std::move(*p.key_embeddings));
-    if (p.value_embeddings) plan.value_input = b.place(std::move(*p.value_embeddings));
+    plan.query_input = plan.key_input = plan.value_input = b.add_tensor(std::move(*p.embeddings));
+    if (p.key_embeddings) plan.key_input = plan.value_input = b.add_tensor(std::move(*p.key_embeddings));
+    if (p.value_embeddings) plan.value_input = b.add_tensor(std::move(*p.value_embeddings));
 }
 
 void resolve_tokens(Builder& b) {
@@ -153,7 +154,7 @@ void resolve_tokens(Builder& b) {
     if (const auto& asked = b.request.tokens) {
         const auto n = static_cast<Index>(asked->size());
         if (n != plan.queries && n != plan.given_keys())
-            fail_usage("--tokens has " + std::to_string(n) + " tokens, but there are " +
+            fail_usage(option::tokens + " has " + std::to_string(n) + " tokens, but there are " +
                        std::to_string(plan.queries) + " queries and " + std::to_string(plan.given_keys()) +
                        " keys");
         if (n == plan.queries) p.tokens = asked;

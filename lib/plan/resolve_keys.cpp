@@ -35,8 +35,8 @@ void resolve_cache(Builder& b) {
     if (check(*p.past_values, plan.value_dim, "values") != plan.past)
         fail(p.past_values->pointer, "are " + to_string(p.past_values->shape) + ", but past_keys are " +
                                          to_string(p.past_keys->shape) + ": one value per key");
-    plan.past_keys = b.place(std::move(*p.past_keys));
-    plan.past_values = b.place(std::move(*p.past_values));
+    plan.past_keys = b.add_tensor(std::move(*p.past_keys));
+    plan.past_values = b.add_tensor(std::move(*p.past_values));
 }
 
 /// The cache of a latent variant: the latents, and the rotary part of the keys.
@@ -64,7 +64,7 @@ void resolve_latent_cache(Builder& b) {
             fail(t.pointer,
                  "is " + to_string(t.shape) + ", but past_latent has " + count(plan.past, "token", "tokens"));
         plan.past = s[2];
-        return b.place(std::move(t));
+        return b.add_tensor(std::move(t));
     };
     plan.past_latent = place(*p.past_latent, plan.projection(WeightRole::latent).d_out, "latent");
     if (turned > 0) plan.past_rope_keys = place(*p.past_rope_keys, turned, "rope dim");
@@ -140,8 +140,8 @@ void resolve_rope(Builder& b) {
             fail("/rope/cos",
                  "is " + to_string(s) + ", but there are " + count(plan.batch, "batch item", "batch items"));
         out.dims = 2 * s.back();
-        out.cos = b.place(std::move(*rope.cos));
-        out.sin = b.place(std::move(*rope.sin));
+        out.cos = b.add_tensor(std::move(*rope.cos));
+        out.sin = b.add_tensor(std::move(*rope.sin));
     } else if (rope.positions) {
         as_many(static_cast<Index>(rope.positions->size()), "/rope/positions", "positions");
         out.query_positions = out.key_positions = *rope.positions;

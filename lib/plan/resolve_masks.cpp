@@ -104,7 +104,7 @@ void resolve_masks(Builder& b) {
         adds = adds || m.kind == MaskKind::add;
         plan.mask_words.push_back("mask: " + std::string(choice_name(m.kind)) + " " +
                                   to_string(m.tensor.shape));
-        plan.masks.push_back({m.kind, b.place(std::move(m.tensor))});
+        plan.masks.push_back({m.kind, b.add_tensor(std::move(m.tensor))});
     }
     plan.masked = !plan.state && (plan.causal || plan.window || plan.key_lengths || !plan.masks.empty());
     plan.mask_at = p.mask_at.value_or(MaskAt::scaled_scores);
@@ -120,7 +120,7 @@ void resolve_masks(Builder& b) {
         plan.dropout = std::move(*p.dropout);
         if (plan.dropout->keep) {
             check_alignment(*plan.dropout->keep, plan, plan.keys);
-            plan.dropout_keep = b.place(std::move(*plan.dropout->keep));
+            plan.dropout_keep = b.add_tensor(std::move(*plan.dropout->keep));
             plan.dropout->keep.reset();
         }
         plan.heads_first_dropout = plan.variant->weights_list;

@@ -68,7 +68,7 @@ void resolve_scores(Builder& b) {
             fail(p.position_bias->pointer,
                  "is " + to_string(s) + ", expected [head " + std::to_string(plan.heads) + ", query " +
                      std::to_string(plan.queries) + ", key " + std::to_string(plan.given_keys()) + "]");
-        plan.position_bias = b.place(std::move(*p.position_bias));
+        plan.position_bias = b.add_tensor(std::move(*p.position_bias));
     }
     if (p.sinks) {
         check_per_head(b, *p.sinks, "sinks", "numbers");

@@ -22,7 +22,7 @@ void resolve_state(Builder& b) {
                                  std::to_string(plan.new_keys) + "], or with a last axis of " +
                                  std::to_string(dim));
         by_column = s.size() == 4;
-        return b.place(std::move(*t));
+        return b.add_tensor(std::move(*t));
     };
     state.decay = given(p.decay, plan.dim, state.decay_by_column);
     state.decays = state.decays || state.decay;
@@ -36,7 +36,7 @@ void resolve_state(Builder& b) {
                                         std::to_string(wanted[0]) + ", head " + std::to_string(wanted[1]) +
                                         ", dim of keys " + std::to_string(wanted[2]) + ", dim of values " +
                                         std::to_string(wanted[3]) + "]");
-    state.past = b.place(std::move(*p.past_state));
+    state.past = b.add_tensor(std::move(*p.past_state));
 }
 
 }  // namespace attn

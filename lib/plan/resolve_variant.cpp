@@ -51,7 +51,7 @@ void choose_variant(Builder& b) {
             hint = "variants:";
             for (const auto& n : names) hint += " " + std::string(n);
         }
-        fail("/variant", "is \"" + *p.variant + "\", which is no variant", hint);
+        fail("/variant", "is \"" + *p.variant + "\", which is not a variant", hint);
     }
     const auto infer = [&](std::string_view name, std::string because) {
         plan.variant = &variant_named(name);

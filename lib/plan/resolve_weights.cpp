@@ -192,7 +192,7 @@ void Resolver::place_weight(NamedTensor& t, const NamedWeights& set, WeightRole 
         note_layout(plan_, t.name, std::string(word(role)), false, out_in, s);
         plan_.weight_notes.back().transpose_fits = !set.out_in && is_lopsided(t.tensor);
     }
-    p.weight.push_back({b_.place(std::move(t.tensor)), out_in, 0, p.d_out, outputs, 0});
+    p.weight.push_back({b_.add_tensor(std::move(t.tensor)), out_in, 0, p.d_out, outputs, 0});
     p.d_out += outputs;
 }
 
@@ -216,7 +216,7 @@ void Resolver::place_heads(NamedTensor& t, WeightRole role, Index d_in, const st
                                    std::to_string(d_in) + ", d_head]");
     Projection& p = of(role);
     plan_.weight_notes.push_back({t.name, std::string(word(role)), "[head, d_in, d_head], x · W", s});
-    const std::size_t k = b_.place(std::move(t.tensor));
+    const std::size_t k = b_.add_tensor(std::move(t.tensor));
     for (Index h = 0; h < s[0]; ++h)
         p.weight.push_back({k, false, 0, p.d_out + h * s[2], s[2], h * s[1] * s[2]});
     p.d_out += s[0] * s[2];
@@ -257,7 +257,7 @@ void Resolver::place_bias(NamedTensor& t, WeightRole role, Index outputs) {
                                    std::to_string(outputs) + " outputs");
     Projection& p = of(role);
     note_layout(plan_, t.name, std::string(word(role)) + " bias", true, false, t.tensor.shape);
-    p.bias.push_back({b_.place(std::move(t.tensor)), true, 0, p.d_out - outputs, outputs, 0});
+    p.bias.push_back({b_.add_tensor(std::move(t.tensor)), true, 0, p.d_out - outputs, outputs, 0});
 }
 
 void Resolver::one_set(NamedWeights& set) {
@@ -346,7 +346,7 @@ void Resolver::packed(NamedTensor& t, const NamedWeights& set) {
         fail(t.tensor.pointer, "is " + to_string(s) + ", expected [3E, E]: [" + std::to_string(3 * d_in) +
                                    ", " + std::to_string(d_in) + "]");
     note_layout(plan_, t.name, "query, key, value", false, out_in, s);
-    const std::size_t k = b_.place(std::move(t.tensor));
+    const std::size_t k = b_.add_tensor(std::move(t.tensor));
     Index from = 0;
     for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) {
         of(r).weight.push_back({k, out_in, from, 0, d_in, 0});
@@ -367,7 +367,7 @@ void Resolver::biases(Slots& slots) {
                 fail_at_key(slots.bias[slot(r)]->tensor.pointer,
                             "\"" + slots.bias[slot(r)]->name + "\" stands beside \"" + t->name + "\"");
         note_layout(plan_, t->name, "query, key, value bias", true, false, t->tensor.shape);
-        const std::size_t k = b_.place(std::move(t->tensor));
+        const std::size_t k = b_.add_tensor(std::move(t->tensor));
         plan_.projection(WeightRole::query).bias.push_back({k, true, 0, 0, q, 0});
         plan_.projection(WeightRole::key).bias.push_back({k, true, q, 0, q, 0});
         plan_.projection(WeightRole::value).bias.push_back({k, true, 2 * q, 0, v, 0});
@@ -375,6 +375,36 @@ void Resolver::biases(Slots& slots) {
     }
     for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value})
         if (slots.bias[slot(r)]) place_bias(*slots.bias[slot(r)], r, outputs_of_last(of(r)));
+}
+
+void resolve_weights(Builder& b) {
+    Resolver resolver(b);
+    const Problem& p = b.problem;
+    const Variant& v = *b.plan.variant;
+    if (b.plan.projected_given) {
+        if (p.has_weights) return resolver.given_output();
+        if (has(v.needs, WeightRole::additive))
+            fail("", "has no \"weights\": additive scores need \"v\" among them");
+        return;
+    }
+    if (v.needs == 0 && !(p.has_weights && v.takes != 0)) {
+        if (p.has_weights)
+            fail("/weights", "is given, but variant \"" + std::string(v.name) + "\" has no weights",
+                 "variant \"self_attention\" projects queries, keys and values");
+        return resolver.identity();
+    }
+    if (!p.has_weights)
+        fail("", "has no \"weights\": variant \"" + std::string(v.name) + "\" needs " +
+                     (v.is_latent()                        ? "W_query, W_DKV, W_UK, W_UV"
+                      : has(v.needs, WeightRole::additive) ? "W_query, W_key and v"
+                                                           : "W_query, W_key, W_value, or {\"init\": ...}"));
+    if (p.init && v.needs != Variant::projections)
+        fail(
+            child(p.init->pointer, "init"),
+            "draws W_query, W_key and W_value, but variant \"" + std::string(v.name) + "\" is made of others",
+            "give its weights by name");
+    if (p.init) return resolver.drawn();
+    resolver.named();
 }
 
 }  // namespace attn

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "lib/option_words.hpp"
 #include "lib/plan/builder.hpp"
 
 namespace attn {
@@ -108,9 +109,9 @@ void choose_stages(Plan& plan, const std::vector<std::string>& asked) {
         for (const auto& n : here) all += (all.empty() ? "" : ", ") + std::string(n);
         const bool known = stage_named(name).has_value();
         const std::string hint = known ? std::string{} : did_you_mean(name, here);
-        fail_usage(
-            "--stages " + name + ": " + (known ? "this input has no such stage" : "there is no such stage"),
-            (hint.empty() ? "" : hint + " ") + "stages of this input: " + all);
+        fail_usage(option::stages + " " + name + ": " +
+                       (known ? "this input has no such stage" : "there is no such stage"),
+                   (hint.empty() ? "" : hint + " ") + "stages of this input: " + all);
     }
 }
 
@@ -149,8 +150,9 @@ void resolve_selection(Builder& b) {
         choose_picture(plan).shown = true;
     else
         choose_stages(plan, r.stages);
-    plan.batch_shown = select_axis(r.batch, plan.batch, nullptr, {"--batch", "batch item", "batch items"});
-    plan.heads_shown = select_axis(r.heads, plan.heads, nullptr, {"--heads", "head", "heads"});
+    plan.batch_shown =
+        select_axis(r.batch, plan.batch, nullptr, {option::batch, "batch item", "batch items"});
+    plan.heads_shown = select_axis(r.heads, plan.heads, nullptr, {option::heads, "head", "heads"});
     plan.kv_heads_shown.asked = plan.heads_shown.asked;
     for (const Index h : plan.heads_shown.indices) plan.kv_heads_shown.indices.push_back(plan.kv_head_of(h));
     auto& kv = plan.kv_heads_shown.indices;
@@ -160,7 +162,7 @@ void resolve_selection(Builder& b) {
     plan.queries_shown =
         select_axis(r.rows, plan.queries, &plan.query_tokens, {r.rows_flag, "row", "query rows"});
     if (r.cut_rows && !r.rows) leave_out(plan, *r.cut_rows, plan.queries_shown);
-    plan.keys_shown = select_axis(r.cols, plan.keys, &plan.key_tokens, {"--cols", "column", "keys"});
+    plan.keys_shown = select_axis(r.cols, plan.keys, &plan.key_tokens, {option::cols, "column", "keys"});
     plan.new_keys_shown.asked = plan.keys_shown.asked;
     for (const Index j : plan.keys_shown.indices)
         if (j >= plan.past && j < plan.given_keys()) plan.new_keys_shown.indices.push_back(j - plan.past);

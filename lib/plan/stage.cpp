@@ -51,19 +51,9 @@ std::span<const Axis> axes_of(StageShape shape) {
 }
 
 std::string_view name_of(Axis axis) {
-    switch (axis) {
-        case Axis::batch:
-            return "batch";
-        case Axis::head:
-            return "head";
-        case Axis::query:
-            return "query";
-        case Axis::key:
-            return "key";
-        case Axis::dim:
-            return "dim";
-    }
-    return {};
+    static constexpr std::array<std::string_view, all_axes.size()> names{"batch", "head", "query", "key",
+                                                                         "dim"};
+    return names[idx(axis)];
 }
 
 }  // namespace attn

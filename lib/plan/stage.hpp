@@ -5,9 +5,12 @@
 #include <string>
 #include <string_view>
 
+#include "lib/shape.hpp"
+
 namespace attn {
 
 enum class Axis { batch, head, query, key, dim };
+inline constexpr std::array all_axes{Axis::batch, Axis::head, Axis::query, Axis::key, Axis::dim};
 
 /// The axes of a stage by its family.
 enum class StageShape {
@@ -156,7 +159,7 @@ inline constexpr std::array stages{
 
 constexpr std::size_t stage_count = detail::stages.size();
 constexpr std::span<const StageInfo> all_stages() { return detail::stages; }
-constexpr const StageInfo& info_of(Stage stage) { return detail::stages[static_cast<std::size_t>(stage)]; }
+constexpr const StageInfo& info_of(Stage stage) { return detail::stages[idx(stage)]; }
 std::optional<Stage> stage_named(std::string_view name);
 /// A row of a stage of queries x keys, or its mean over heads, is how much each key weighs.
 constexpr bool is_weights(Stage stage) { return info_of(stage).holds == Holds::weights; }

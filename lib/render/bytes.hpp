@@ -41,13 +41,12 @@ class Bytes {
         for (Index from = 0; from < rows; from += most) {
             const Index end = std::min(from + most, rows), jobs = (end - from + each - 1) / each;
             pool_->run(jobs, [&](Index job, int) {
-                std::string& out = texts_[static_cast<std::size_t>(job)];
+                std::string& out = texts_[idx(job)];
                 out.clear();
                 const Index first = from + job * each;
                 for (Index i = first; i < std::min(first + each, end); ++i) write(out, i);
             });
-            for (Index job = 0; job < jobs; ++job)
-                output_.write(texts_[static_cast<std::size_t>(job)]);  // numbers
+            for (Index job = 0; job < jobs; ++job) output_.write(texts_[idx(job)]);  // numbers
         }
     }
 

@@ -129,7 +129,7 @@ static_assert(formats_are_in_order());
 
 std::span<const FormatRow> all_formats() { return format_rows; }
 
-const FormatRow& row_of(Format format) { return format_rows[static_cast<std::size_t>(format)]; }
+const FormatRow& row_of(Format format) { return format_rows[idx(format)]; }
 
 std::unique_ptr<Sink> make_sink(Format format, Output& output, const RenderOptions& options) {
     return row_of(format).make(output, options);

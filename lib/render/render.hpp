@@ -66,8 +66,8 @@ class Output {
     virtual void flush() {}
     /// A file that takes bytes anywhere: then write_at() serves in place of write().
     virtual bool is_seekable() const { return false; }
-    /// `place`: bytes from the start. What is never written in between is zero. \throws as write()
-    virtual void write_at(Index /*place*/, std::string_view /*bytes*/) {}
+    /// `offset`: bytes from the start. What is never written in between is zero. \throws as write()
+    virtual void write_at(Index /*offset*/, std::string_view /*bytes*/) {}
 };
 
 /// How a result is written. Which formats obey which of the first members: FormatRow::obeys.

@@ -72,4 +72,11 @@ std::vector<std::string> lines_of_words(std::string_view text, int columns, int 
     return out;
 }
 
+std::string wrapped(std::string_view text, int columns, int first, int next) {
+    std::string out;
+    for (const std::string& line : lines_of_words(text, columns - next, columns - first))
+        out += std::string(static_cast<std::size_t>(out.empty() ? first : next), ' ') + line + "\n";
+    return out;
+}
+
 }  // namespace attn

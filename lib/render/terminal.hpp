@@ -31,4 +31,7 @@ std::string pad_right(std::string_view utf8, int columns);
 /// longer word stands alone; one that does not fit into a shorter first line leaves that empty.
 std::vector<std::string> lines_of_words(std::string_view text, int columns, int first);
 
+/// These lines, each ended, behind `first` spaces or, from the second on, behind `next`.
+std::string wrapped(std::string_view text, int columns, int first, int next);
+
 }  // namespace attn

@@ -191,9 +191,8 @@ void Replay::hide(Work& w) const {
     const auto add = [&](const Mask<double>& mask) {
         each_head([&](Index b, Index h, std::uint8_t* to) {
             for (Index i = 0; i < rows; ++i) {
-                mask.hide(b, h, w.made.rows[static_cast<std::size_t>(i)], line.data());
-                for (Index j = 0; j < plan.keys; ++j)
-                    to[i * plan.keys + j] |= line[static_cast<std::size_t>(j)];
+                mask.hide(b, h, w.made.rows[idx(i)], line.data());
+                for (Index j = 0; j < plan.keys; ++j) to[i * plan.keys + j] |= line[idx(j)];
             }
         });
     };
@@ -201,9 +200,7 @@ void Replay::hide(Work& w) const {
         each_head([&](Index b, Index h, std::uint8_t* to) {
             for (Index j = 0; j < given; ++j) {
                 mask.hide(b, h, j, line.data());
-                for (Index i = 0; i < rows; ++i)
-                    to[i * plan.keys + j] |=
-                        line[static_cast<std::size_t>(w.made.rows[static_cast<std::size_t>(i)])];
+                for (Index i = 0; i < rows; ++i) to[i * plan.keys + j] |= line[idx(w.made.rows[idx(i)])];
             }
         });
     };
@@ -236,7 +233,7 @@ void Replay::scores(Work& w, Numbers4& cells) const {
             const double* own =
                 v.data() + (static_cast<Index>(v.size()) > plan.dim ? h * plan.dim : Index{0});
             for_ranges(rows, [&](Index from, Index to) {
-                const double* q = w.q->row(b, h, rows[static_cast<std::size_t>(from)]);
+                const double* q = w.q->row(b, h, rows[idx(from)]);
                 double* out = cells.row(b, h, from);
                 if (v.empty()) {
                     kernel.dot_rows(q, w.q->shape[3], w.k->row(b, kv, 0), w.k->shape[3], out, plan.keys,
@@ -261,8 +258,7 @@ void Replay::context(Work& w, const Numbers4& weights) const {
         for (Index h = 0; h < plan.heads; ++h) {
             const double* from = weights.row(b, h, 0);
             for (Index i = 0; i < rows && !turned.empty(); ++i)
-                for (Index j = 0; j < plan.keys; ++j)
-                    turned[static_cast<std::size_t>(j * rows + i)] = from[i * plan.keys + j];
+                for (Index j = 0; j < plan.keys; ++j) turned[idx(j * rows + i)] = from[i * plan.keys + j];
             kernel.multiply(turned.empty() ? from : turned.data(), plan.keys,
                             w.v->row(b, plan.kv_head_of(h), 0), w.v->shape[3], out->row(b, h, 0),
                             plan.value_dim, rows, plan.value_dim, plan.keys);
@@ -293,7 +289,7 @@ void Replay::finish(Work& w) const {
                 for (Index h = 0; h < plan.heads; ++h)
                     for (Index i = 0; i < rows; ++i)
                         for (Index j = 0; j < plan.value_dim; ++j) {
-                            const double g = w.gate->row(b, h, w.made.rows[static_cast<std::size_t>(i)])[j];
+                            const double g = w.gate->row(b, h, w.made.rows[idx(i)])[j];
                             gated->row(b, h, i)[j] = in->row(b, h, i)[j] * ops::opening(*plan.gate, g);
                         }
             return Held(gated);
@@ -310,7 +306,7 @@ void Replay::finish(Work& w) const {
         auto out = std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, 1, merged, width});
         for (Index b = 0; b < plan.batch; ++b)
             for (Index i = 0; i < merged; ++i) {
-                const Index row = w.made.merged_rows[static_cast<std::size_t>(i)];
+                const Index row = w.made.merged_rows[idx(i)];
                 for (Index h = 0; h < plan.heads; ++h) {
                     const Index flat = row * plan.heads + h;
                     const bool is_flat = w.quirks.merge == HeadLayout::flat;
@@ -340,8 +336,8 @@ void Replay::finish(Work& w) const {
             for (Index i = 0; i < width; ++i)
                 for (Index j = 0; j < plan.output_dim; ++j)
                     kept->row(0, 0, i)[j] = has(w.quirks.transposed, WeightRole::output)
-                                                ? whole[static_cast<std::size_t>(j * plan.output_dim + i)]
-                                                : whole[static_cast<std::size_t>(i * plan.output_dim + j)];
+                                                ? whole[idx(j * plan.output_dim + i)]
+                                                : whole[idx(i * plan.output_dim + j)];
             map = kept;
         }
         auto out = std::make_shared<Numbers4>(std::array<Index, 4>{plan.batch, 1, merged, plan.output_dim});
@@ -351,8 +347,8 @@ void Replay::finish(Work& w) const {
         for (const WeightPiece& p : plan.projection(WeightRole::output).bias)
             for (Index i = 0; i < plan.batch * merged; ++i)
                 for (Index o = 0; o < p.outputs; ++o)
-                    out->values[static_cast<std::size_t>(i * plan.output_dim + p.target_begin + o)] +=
-                        tensors_[p.tensor][static_cast<std::size_t>(p.source_begin + o)];
+                    out->values[idx(i * plan.output_dim + p.target_begin + o)] +=
+                        tensors_[p.tensor][idx(p.source_begin + o)];
         return Held(out);
     });
     const PlannedStage* shares = plan.find(Stage::head_outputs);

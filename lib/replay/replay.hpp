@@ -88,8 +88,8 @@ struct HeldStages {
     /// Rows that stages from the scores to the gated context hold, and those of the stages after them.
     std::vector<Index> rows, merged_rows;
 
-    Held& operator[](Stage s) { return at[static_cast<std::size_t>(s)]; }
-    const Held& operator[](Stage s) const { return at[static_cast<std::size_t>(s)]; }
+    Held& operator[](Stage s) { return at[idx(s)]; }
+    const Held& operator[](Stage s) const { return at[idx(s)]; }
 };
 
 /// The part that is computed: the first batch items, and some rows of what comes last.
@@ -140,10 +140,10 @@ class Replay {
     void attend(Work& w, std::uint64_t kept) const;
     void mask_row(const Work& w, Index b, Index h, Index query, const std::uint8_t* hidden,
                   double* row) const;
-    void row_stage(Work& w, Stage stage, Index b, Index h, Index place, double* row) const;
+    void row_stage(Work& w, Stage stage, Index b, Index h, Index line, double* row) const;
     Held mean_over_heads(const Work& w, const Numbers4& cells) const;
     void weigh(Work& w, Numbers4& cells) const;
-    void weigh_row(const Work& w, Index b, Index h, Index place, double* row) const;
+    void weigh_row(const Work& w, Index b, Index h, Index line, double* row) const;
     void weigh_across(Work& w, Numbers4& cells) const;
     void context(Work& w, const Numbers4& weights) const;
     void finish(Work& w) const;

@@ -73,7 +73,7 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
             for (Index b = 0; b < plan.batch; ++b)
                 for (Index h = 0; h < plan.heads; ++h)
                     for (Index i = 0; i < rows; ++i) {
-                        dropout->row(b, h, w.made.rows[static_cast<std::size_t>(i)], keep.data());
+                        dropout->row(b, h, w.made.rows[idx(i)], keep.data());
                         ops::drop(cells->row(b, h, i), cells->row(b, h, i), plan.keys, keep.data(),
                                   dropout->kept_factor<double>());
                     }
@@ -111,11 +111,11 @@ Held Replay::mean_over_heads(const Work& w, const Numbers4& cells) const {
 }
 
 /// Those stages that look at one row and no other, in place.
-void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index place, double* row) const {
+void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index line, double* row) const {
     const Plan& plan = w.plan;
     const Quirks& quirks = w.quirks;
-    const Index keys = plan.keys, query = w.made.rows[static_cast<std::size_t>(place)];
-    const std::uint8_t* hidden = w.hidden_row(b, h, place);
+    const Index keys = plan.keys, query = w.made.rows[idx(line)];
+    const std::uint8_t* hidden = w.hidden_row(b, h, line);
     switch (stage) {
         case Stage::scaled_scores:
             for (Index j = 0; j < keys && plan.scaled; ++j) row[j] *= plan.scale;
@@ -180,7 +180,7 @@ void Replay::mask_row(const Work& w, Index b, Index h, Index query, const std::u
     std::vector<double> added(static_cast<std::size_t>(w.plan.keys));
     if (w.mask.adds()) w.mask.add(b, h, query, added.data());
     for (Index j = 0; j < w.plan.keys; ++j) {
-        const double more = added[static_cast<std::size_t>(j)];
+        const double more = added[idx(j)];
         if (hidden[j] != 0 && !w.quirks.masks_weights) {
             row[j] = w.quirks.fill.value_or(minus_infinity);
         } else if (more != minus_infinity) {
@@ -203,10 +203,10 @@ void Replay::weigh(Work& w, Numbers4& cells) const {
             }
 }
 
-void Replay::weigh_row(const Work& w, Index b, Index h, Index place, double* row) const {
+void Replay::weigh_row(const Work& w, Index b, Index h, Index line, double* row) const {
     const Plan& plan = w.plan;
     const Index keys = plan.keys;
-    const std::uint8_t* hidden = w.hidden_row(b, h, place);
+    const std::uint8_t* hidden = w.hidden_row(b, h, line);
     if (w.quirks.normal == Normal::none) return;
     const bool before = plan.masked && plan.mask_at != MaskAt::weights && !w.quirks.masks_weights;
     if (before && !plan.has_appended() && !ops::sees_a_key(row, keys)) {
@@ -222,7 +222,7 @@ void Replay::weigh_row(const Work& w, Index b, Index h, Index place, double* row
     } else if (plan.sinks.empty()) {
         ops::softmax(row, row, keys);
     } else {
-        ops::softmax_with_sink(row, row, keys, plan.sinks[static_cast<std::size_t>(h)]);
+        ops::softmax_with_sink(row, row, keys, plan.sinks[idx(h)]);
     }
     if (w.quirks.masks_weights && plan.mask_at != MaskAt::weights && hidden)
         ops::mask_weights(row, row, keys, hidden);
@@ -240,14 +240,13 @@ void Replay::weigh_across(Work& w, Numbers4& cells) const {
         for (Index o = 0; o < others; ++o)
             for (Index j = 0; j < plan.keys; ++j) {
                 double* at = (heads ? cells.row(b, 0, o) : cells.row(b, o, 0)) + j;
-                for (Index k = 0; k < count; ++k) line[static_cast<std::size_t>(k)] = at[k * step];
+                for (Index k = 0; k < count; ++k) line[idx(k)] = at[k * step];
                 if (plan.masked && !ops::sees_a_key(line.data(), count)) {
                     ops::fill_empty(line.data(), count, plan.empty_rows);
                 } else {
                     ops::softmax(line.data(), line.data(), count);
                 }
-                for (Index k = 0; k < count; ++k)
-                    at[k * step] = line[static_cast<std::size_t>(k)] * w.quirks.weights_times;
+                for (Index k = 0; k < count; ++k) at[k * step] = line[idx(k)] * w.quirks.weights_times;
             }
     if (!w.quirks.masks_weights || plan.mask_at == MaskAt::weights || !plan.masked) return;
     for (Index b = 0; b < plan.batch; ++b)

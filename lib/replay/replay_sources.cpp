@@ -286,7 +286,7 @@ void Replay::per_token(Work& w, Stage stage, WeightRole role, const std::optiona
             from = made->view();
         }
         const auto per_head = [&](const std::optional<std::size_t>& t, Index h) {
-            return t ? tensors_[*t][static_cast<std::size_t>(h)] : 0.0;
+            return t ? tensors_[*t][idx(h)] : 0.0;
         };
         for (Index b = 0; b < plan.batch; ++b)
             for (Index h = 0; h < heads; ++h) {

@@ -36,9 +36,9 @@ struct Replay::Work {
         made[s] = given[s] ? given[s] : make();
         if (quirks.round_all && !given[s]) made[s] = rounded_copy(*made[s]);
     }
-    const std::uint8_t* hidden_row(Index b, Index h, Index place) const {
+    const std::uint8_t* hidden_row(Index b, Index h, Index line) const {
         const auto rows = static_cast<Index>(made.rows.size());
-        return hidden.empty() ? nullptr : hidden.data() + ((b * plan.heads + h) * rows + place) * plan.keys;
+        return hidden.empty() ? nullptr : hidden.data() + ((b * plan.heads + h) * rows + line) * plan.keys;
     }
 };
 

@@ -33,8 +33,8 @@ class Contexts {
     /// The rows of a head go here.
     void set_place(Index batch, Index head, T* at) { heads_[idx(batch * plan_.heads + head)] = at; }
 
-    T* row(Index batch, Index place, Index head) const {
-        return heads_[idx(batch * plan_.heads + head)] + place * stride_;
+    T* row(Index batch, Index line, Index head) const {
+        return heads_[idx(batch * plan_.heads + head)] + line * stride_;
     }
     /// Elements from row to row.
     Index stride() const { return stride_; }

@@ -65,13 +65,13 @@ void Executor<T>::place_contexts(Sink& sink) {
     const bool side_by_side = is_read(plan_, needs_, Stage::context);
     contexts_ = std::make_unique<Contexts<T>>(plan_, findings_, side_by_side);
     contexts_in_place_ = !side_by_side && plan_.find(Stage::context)->shown && plan_.path != Path::traced &&
-                         !sink.stage_by_stage() && sink.has_places();
+                         !sink.stage_by_stage() && sink.gives_memory();
     if (!contexts_in_place_) return contexts_->take(arena_);
     const PlannedStage& stage = *plan_.find(Stage::context);
     for (const Index b : plan_.batch_shown.indices)
         for (const Index h : plan_.heads_shown.indices)
             contexts_->set_place(b, h,
-                                 static_cast<T*>(sink.place(
+                                 static_cast<T*>(sink.memory_of(
                                      emitter_.rows_of(stage, b, h, plan_.queries_shown.indices.front(), 1))));
 }
 
@@ -185,7 +185,7 @@ template <class T>
 void Executor<T>::trace(Sink& sink, const std::vector<const PlannedStage*>& shown, const Needs& needs) {
     has_traced_ = true;
     const bool in_place =
-        !sink.stage_by_stage() && sink.has_places() && plan_.keys_shown.all && !plan_.dropout;
+        !sink.stage_by_stage() && sink.gives_memory() && plan_.keys_shown.all && !plan_.dropout;
     for (const auto& group : traced_->groups(plan_.batch_shown.indices)) {
         traced_->hold(group, needs.has(Stage::context));
         std::vector<RowBlock> blocks;
@@ -217,7 +217,7 @@ void Executor<T>::trace_in_place(Sink& sink, const std::vector<const PlannedStag
         for (const PlannedStage* s : shown) {
             if (!is_traced(s->stage) || !is_shown) continue;
             w.at[idx(s->stage)] = static_cast<T*>(
-                sink.place(emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows)));
+                sink.memory_of(emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows)));
         }
         traced_->compute(block, needs, false, w);
         for (const PlannedStage* s : shown) {

@@ -30,8 +30,8 @@ void Findings::start() {
     first_nonfinite_.reset();
 }
 
-void Findings::take_first(const std::array<Index, 3>& place) {
-    if (!first_empty_ || place < *first_empty_) first_empty_ = place;
+void Findings::take_first(const std::array<Index, 3>& spot) {
+    if (!first_empty_ || spot < *first_empty_) first_empty_ = spot;
 }
 
 void Findings::empty_row(Index batch, Index head, Index query) {
@@ -56,11 +56,11 @@ void Findings::look_at(const Rows& rows) {
         const auto found = std::find_if(values.begin(), values.end(), odd);
         if (found == values.end()) return;
         const Index k = found - values.begin();
-        const Place place{{stage, rows.batch, rows.head, rows.token, rows.row_begin + k / rows.column_count(),
-                           rows.columns[idx(k % rows.column_count())]},
-                          static_cast<double>(*found),
-                          rows.stage->family};
-        if (!first_nonfinite_ || place.at < first_nonfinite_->at) first_nonfinite_ = place;
+        const Spot spot{{stage, rows.batch, rows.head, rows.token, rows.row_begin + k / rows.column_count(),
+                         rows.columns[idx(k % rows.column_count())]},
+                        static_cast<double>(*found),
+                        rows.stage->family};
+        if (!first_nonfinite_ || spot.at < first_nonfinite_->at) first_nonfinite_ = spot;
     };
     if (rows.dtype == DType::float32) {
         look(rows.values<float>());
@@ -70,8 +70,8 @@ void Findings::look_at(const Rows& rows) {
 }
 
 void Findings::merge(const Findings& other) {
-    const auto& place = other.first_nonfinite_;
-    if (place && (!first_nonfinite_ || place->at < first_nonfinite_->at)) first_nonfinite_ = place;
+    const auto& spot = other.first_nonfinite_;
+    if (spot && (!first_nonfinite_ || spot->at < first_nonfinite_->at)) first_nonfinite_ = spot;
     if (other.first_empty_) take_first(*other.first_empty_);
     empty_count_ += other.empty_count_;
     most_empty_ = std::max(most_empty_, empty_count_);
@@ -95,7 +95,7 @@ std::vector<std::string> Findings::warnings() const {
         first_empty_ && plan_.empty_rows == EmptyRows::nan && nonfinite &&
         (nonfinite->stage == Stage::weights || is_made_of(plan_, nonfinite->stage, Stage::weights));
     if (first_nonfinite_ && !asked_for) {
-        const Place& p = *first_nonfinite_;
+        const Spot& p = *first_nonfinite_;
         std::string at = "[" + std::to_string(p.at[1]);
         for (std::size_t k = 2; k < p.at.size(); ++k) {
             const bool is_axis = k == 2   ? has_heads(p.family)

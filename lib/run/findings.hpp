@@ -30,17 +30,17 @@ class Findings {
 
   private:
     const Plan& plan_;
-    void take_first(const std::array<Index, 3>& place);
+    void take_first(const std::array<Index, 3>& spot);
 
     std::vector<bool> may_be_minus_infinity_;  ///< by the place in plan.stages
     Index empty_count_ = 0, most_empty_ = 0, empty_left_out_ = 0;
     std::optional<std::array<Index, 3>> first_empty_;
-    struct Place {
+    struct Spot {
         std::array<Index, 6> at;  ///< place in plan.stages, batch, head, token (of states), row, column
         double value;
         StageShape family;
     };
-    std::optional<Place> first_nonfinite_;
+    std::optional<Spot> first_nonfinite_;
 };
 
 }  // namespace attn

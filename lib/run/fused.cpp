@@ -74,17 +74,17 @@ void Fused<T>::run(Contexts<T>& contexts, LogSums<T>& log_sums) {
 template <class T>
 auto Fused<T>::jobs_of(std::span<const KeyHead> heads) const -> std::vector<Job> {
     std::vector<Job> jobs;
-    for (std::size_t place = 0; place < heads.size(); ++place) {
+    for (std::size_t slot = 0; slot < heads.size(); ++slot) {
         const auto from = static_cast<std::ptrdiff_t>(jobs.size());
         for (const Index h : operands_.heads) {
-            if (plan_.kv_head_of(h) != heads[place].head) continue;
-            for_blocks(plan_, heads[place].batch, h, job_rows, [&](const RowBlock& block) {
+            if (plan_.kv_head_of(h) != heads[slot].head) continue;
+            for_blocks(plan_, heads[slot].batch, h, job_rows, [&](const RowBlock& block) {
                 Index cells = 0;
                 for (Index i = 0; i < block.rows; ++i) {
                     const Visible v = operands_.mask.visible(block.batch, block.query + i);
                     cells += v.to - v.from;
                 }
-                jobs.push_back({block, static_cast<Index>(place), cells});
+                jobs.push_back({block, static_cast<Index>(slot), cells});
             });
         }
         std::stable_sort(jobs.begin() + from, jobs.end(),
@@ -147,7 +147,7 @@ template <class T>
 void Fused<T>::step(const Job& job, Space& w, Index first, Index rows, Visible keys) const {
     const RowBlock& block = job.block;
     const Index stride = operands_.queries.token, width = plan_.value_dim;
-    w.packs->scores(job.place, keys.from, keys.to, operands_.queries_of(block) + first * stride, stride,
+    w.packs->scores(job.slot, keys.from, keys.to, operands_.queries_of(block) + first * stride, stride,
                     w.scores, block_keys, rows, longest_chain);
     for (Index i = 0; i < rows; ++i) {
         const Visible& v = w.visible[idx(first + i)];
@@ -159,7 +159,7 @@ void Fused<T>::step(const Job& job, Space& w, Index first, Index rows, Visible k
     T* context = w.context + first * row;
     kernel_.weigh(w.scores, block_keys, rows, keys.to - keys.from, rules_.factor(),
                   {w.max + first, w.sum + first, context, row, row});
-    w.packs->add_values(job.place, keys.from, keys.to, w.scores, block_keys, context + width, row, rows);
+    w.packs->add_values(job.slot, keys.from, keys.to, w.scores, block_keys, context + width, row, rows);
 }
 
 template <class T>
@@ -179,7 +179,7 @@ void Fused<T>::fill_uniform(const Job& job, Space& w, T* context) const {
     std::fill_n(context, parts_of_a_row * width, T{0});
     std::fill_n(w.scores, block_keys, T{1} / static_cast<T>(plan_.keys));
     for (Index k0 = 0; k0 < plan_.keys; k0 += block_keys) {
-        w.packs->add_values(job.place, k0, std::min(k0 + block_keys, plan_.keys), w.scores, block_keys,
+        w.packs->add_values(job.slot, k0, std::min(k0 + block_keys, plan_.keys), w.scores, block_keys,
                             context + width, parts_of_a_row * width, 1);
         kernel_.add_exactly(context + width, context, context + 2 * width, width);
         std::fill_n(context + width, width, T{0});

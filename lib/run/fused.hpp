@@ -26,7 +26,7 @@ class Fused {
     };
     struct Job {
         RowBlock block;
-        Index place = 0;  ///< of the keys' head among those that are packed
+        Index slot = 0;   ///< of the keys' head among those that are packed
         Index cells = 0;  ///< that are seen
     };
 

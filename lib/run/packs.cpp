@@ -33,8 +33,8 @@ void Packs<T>::hold(std::span<const KeyHead> heads, bool with_values, Pool& pool
     holds_values_ = with_values;
     const Index jobs_of_head = (blocks_ + blocks_of_a_job - 1) / blocks_of_a_job;
     pool.run(static_cast<Index>(heads.size()) * jobs_of_head, [&](Index job, int) {
-        const Index place = job / jobs_of_head, first = job % jobs_of_head * blocks_of_a_job;
-        pack(heads[idx(place)], place, first, std::min(first + blocks_of_a_job, blocks_), with_values);
+        const Index slot = job / jobs_of_head, first = job % jobs_of_head * blocks_of_a_job;
+        pack(heads[idx(slot)], slot, first, std::min(first + blocks_of_a_job, blocks_), with_values);
     });
 }
 
@@ -44,25 +44,25 @@ void Packs<T>::hold(const KeyHead& head) {
 }
 
 template <class T>
-void Packs<T>::pack(const KeyHead& head, Index place, Index first_block, Index end_block, bool with_values) {
+void Packs<T>::pack(const KeyHead& head, Index slot, Index first_block, Index end_block, bool with_values) {
     for (Index b = first_block; b < end_block; ++b) {
         for (Index k0 = b * blocking::block; k0 < std::min((b + 1) * blocking::block, plan_.keys);
              k0 += blocking::unit)
             kernel_.pack_rows(operands_.keys.row(head.batch, head.head, k0), operands_.keys.token,
                               keys_of_unit(k0), plan_.dim,
-                              keys_ + (place * blocks_ * 2 + k0 / blocking::unit) * unit_size_);
+                              keys_ + (slot * blocks_ * 2 + k0 / blocking::unit) * unit_size_);
         if (!with_values) continue;
         const Index k0 = b * blocking::block, n = std::min(blocking::block, plan_.keys - k0);
         kernel_.pack_columns(operands_.values.row(head.batch, head.head, k0), operands_.values.token,
-                             plan_.value_dim, n, values_ + (place * blocks_ + b) * block_size_);
+                             plan_.value_dim, n, values_ + (slot * blocks_ + b) * block_size_);
     }
 }
 
 template <class T>
-void Packs<T>::scores(Index place, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m,
+void Packs<T>::scores(Index slot, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m,
                       Index chain) const {
     for (Index u0 = k0 / blocking::unit * blocking::unit; u0 < k1; u0 += blocking::unit) {
-        const T* packed = keys_ + (place * blocks_ * 2 + u0 / blocking::unit) * unit_size_;
+        const T* packed = keys_ + (slot * blocks_ * 2 + u0 / blocking::unit) * unit_size_;
         const Index begin = std::max(k0, u0), end = std::min(k1, u0 + blocking::unit);
         for (Index from = 0; from < plan_.dim; from += chain)
             kernel_.multiply_packed(
@@ -73,11 +73,11 @@ void Packs<T>::scores(Index place, Index k0, Index k1, const T* a, Index lda, T*
 }
 
 template <class T>
-void Packs<T>::add_values(Index place, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
+void Packs<T>::add_values(Index slot, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
                           Index m) const {
     const Index b = k0 / blocking::block, depth = std::min(blocking::block, plan_.keys - b * blocking::block);
     kernel_.multiply_packed(
-        weights, stride, values_ + (place * blocks_ + b) * block_size_, c, ldc, m,
+        weights, stride, values_ + (slot * blocks_ + b) * block_size_, c, ldc, m,
         kernels::Part::of_depth(plan_.value_dim, depth, k0 - b * blocking::block, k1 - b * blocking::block),
         true);
 }

@@ -31,16 +31,16 @@ class Packs {
     /// Packs one head, by the caller alone.
     void hold(const KeyHead& head);
 
-    /// c[m, k1 - k0] = a[m, dim] · keysᵀ of keys k0 ... k1 - 1, k0 a multiple of 16; `place` of the head
+    /// c[m, k1 - k0] = a[m, dim] · keysᵀ of keys k0 ... k1 - 1, k0 a multiple of 16; `slot` of the head
     /// among those held.
-    void scores(Index place, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m,
+    void scores(Index slot, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m,
                 Index chain) const;
     /// c[m, value_dim] += weights[m, k1 - k0] · values of keys k0 ... k1 - 1, all of one block.
-    void add_values(Index place, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
+    void add_values(Index slot, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
                     Index m) const;
 
   private:
-    void pack(const KeyHead& head, Index place, Index first_block, Index end_block, bool with_values);
+    void pack(const KeyHead& head, Index slot, Index first_block, Index end_block, bool with_values);
     Index keys_of_unit(Index k0) const {
         return k0 + blocking::unit <= plan_.keys ? blocking::unit : plan_.keys - k0;
     }

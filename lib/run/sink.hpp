@@ -49,12 +49,12 @@ class Sink {
     /// Before the first and after the last rows of a stage; only where stage_by_stage().
     virtual void begin_stage(const Plan&, const PlannedStage&) {}
     virtual void rows(const Rows&) {}
-    /// True: rows of stages from the scores to the context are computed where `place` says and not pushed by
-    /// rows(), as long as all keys are shown; only where not stage_by_stage().
-    virtual bool has_places() const { return false; }
+    /// True: rows of stages from the scores to the context are computed where memory_of() says and not pushed
+    /// by rows(), as long as all keys are shown; only where not stage_by_stage().
+    virtual bool gives_memory() const { return false; }
     /// The memory of `rows.row_count()` dense rows of a stage; rows.data is null. Called by several threads
     /// at once.
-    virtual void* place(const Rows& /*rows*/) { return nullptr; }
+    virtual void* memory_of(const Rows& /*rows*/) { return nullptr; }
     virtual void end_stage(const PlannedStage&) {}
     /// Now and then while contexts are computed that no rows tell of: the share that is done, 0 to 1.
     virtual void working(Stage /*stage*/, double /*share*/) {}

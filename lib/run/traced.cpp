@@ -13,8 +13,6 @@ constexpr Index chain = 16, key_step = blocking::unit, sum_keys = 8 * key_step;
 
 bool is_cells(const PlannedStage& s) { return info_of(s.stage).phase == Phase::cells; }
 
-std::size_t place(Stage s) { return static_cast<std::size_t>(s); }
-
 }  // namespace
 
 template <class T>
@@ -30,8 +28,8 @@ Traced<T>::Traced(const Operands<T>& operands, const Needs& needs, const Dropout
     for (TraceSpace<T>& w : spaces_) {
         for (const PlannedStage& s : plan_.stages)
             if (is_cells(s) && needs.has(s.stage))
-                w.own[place(s.stage)] = arena.take<T>(plan_.row_block * plan_.keys);
-        w.own[place(Stage::context)] = arena.take<T>(plan_.row_block * plan_.value_dim);
+                w.own[idx(s.stage)] = arena.take<T>(plan_.row_block * plan_.keys);
+        w.own[idx(Stage::context)] = arena.take<T>(plan_.row_block * plan_.value_dim);
         w.sums = arena.take<T>(plan_.row_block * plan_.value_dim);
         w.rest = arena.take<T>(plan_.row_block * plan_.value_dim);
         w.at = w.own;
@@ -63,7 +61,7 @@ void Traced<T>::hold(const Group& group, bool with_values) {
 }
 
 template <class T>
-Index Traced<T>::place_of(const RowBlock& block) const {
+Index Traced<T>::slot_of(const RowBlock& block) const {
     const KeyHead k{block.batch, plan_.kv_head_of(block.head)};
     return std::find(held_.begin(), held_.end(), k) - held_.begin();
 }
@@ -77,28 +75,28 @@ void Traced<T>::compute(const RowBlock& block, const Needs& needs, bool marks, T
         for (Index i = 0; i < block.rows; ++i)
             operands_.mask.hide(block.batch, block.head, block.query + i, w.hidden.data() + i * keys);
     }
-    scores(block, w.at[place(Stage::scores)]);
+    scores(block, w.at[idx(Stage::scores)]);
     // The stages after the scores, as the plan orders them: each reads the one before it.
     std::vector<const PlannedStage*> rest;
     for (const PlannedStage& s : plan_.stages)
         if (is_cells(s) && needs.has(s.stage) && s.stage != Stage::scores) rest.push_back(&s);
     // Row by row, so that what a stage reads has just been written.
     for (Index i = 0; i < block.rows; ++i) {
-        const T* in = w.at[place(Stage::scores)] + i * keys;
+        const T* in = w.at[idx(Stage::scores)] + i * keys;
         for (const PlannedStage* s : rest) {
-            T* out = w.at[place(s->stage)] + i * keys;
+            T* out = w.at[idx(s->stage)] + i * keys;
             row(*s, block, i, in, out, w);
             in = out;
         }
     }
     if (w.log_sums) {
-        const T* in = w.at[place(plan_.find(Stage::lse)->reads.front())];
+        const T* in = w.at[idx(plan_.find(Stage::lse)->reads.front())];
         const double sink =
             plan_.sinks.empty() ? -std::numeric_limits<double>::infinity() : plan_.sinks[idx(block.head)];
         for (Index i = 0; i < block.rows; ++i) w.log_sums[i] = ops::log_of_sum(in + i * keys, keys, sink);
     }
     if (needs.has(Stage::context))
-        context(block, w.at[place(rest.back()->stage)], w.at[place(Stage::context)], w);
+        context(block, w.at[idx(rest.back()->stage)], w.at[idx(Stage::context)], w);
 }
 
 template <class T>
@@ -117,7 +115,7 @@ void Traced<T>::scores(const RowBlock& block, T* out) const {
         return;
     }
     if (packs_) {
-        packs_->scores(place_of(block), 0, plan_.keys, queries, stride, out, plan_.keys, block.rows, chain);
+        packs_->scores(slot_of(block), 0, plan_.keys, queries, stride, out, plan_.keys, block.rows, chain);
         return;
     }
     kernel_.dot_rows(queries, stride, operands_.keys.row(block.batch, plan_.kv_head_of(block.head), 0),
@@ -140,7 +138,7 @@ void Traced<T>::context(const RowBlock& block, const T* weights, T* out, const T
         if (plan_.has_appended()) seen.to = keys;
     }
     // Sums of sums: a long row of additions would round at the size of the whole each time.
-    const Index at = place_of(block);
+    const Index at = slot_of(block);
     std::fill_n(out, block.rows * width, T{0});
     std::fill_n(w.rest, block.rows * width, T{0});
     for (Index from = seen.from / sum_keys * sum_keys; from < seen.to; from += sum_keys) {

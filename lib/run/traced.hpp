@@ -50,7 +50,7 @@ class Traced {
     void context(const RowBlock& block, const T* weights, T* out, const TraceSpace<T>& w) const;
     void row(const PlannedStage& stage, const RowBlock& block, Index i, const T* in, T* out,
              TraceSpace<T>& w) const;
-    Index place_of(const RowBlock& block) const;
+    Index slot_of(const RowBlock& block) const;
 
     const Operands<T>& operands_;
     const Plan& plan_;

@@ -35,13 +35,15 @@ std::vector<MaskPicture> mask_pictures(const Plan& plan, Index largest) {
     std::vector<double> added(keys);
     for (Index b = 0; b < plan.batch; ++b) {
         for (Index h = 0; h < plan.heads; ++h) {
-            std::vector<std::vector<Cell>> rows;
+            std::vector<std::vector<Masked>> rows;
             for (Index i = 0; i < plan.queries; ++i) {
                 mask.hide(b, h, i, hidden.data());
                 mask.add(b, h, i, added.data());
-                std::vector<Cell>& row = rows.emplace_back(keys, Cell::visible);
+                std::vector<Masked>& row = rows.emplace_back(keys, Masked::visible);
                 for (std::size_t j = 0; j < keys; ++j)
-                    row[j] = hidden[j] != 0 ? Cell::hidden : added[j] != 0 ? Cell::added : Cell::visible;
+                    row[j] = hidden[j] != 0  ? Masked::hidden
+                             : added[j] != 0 ? Masked::added
+                                             : Masked::visible;
             }
             const auto same =
                 std::find_if(out.begin(), out.end(), [&](const auto& p) { return p.rows == rows; });

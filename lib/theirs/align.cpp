@@ -126,7 +126,7 @@ std::vector<T> moved(std::vector<T>&& theirs, const std::vector<std::size_t>& or
     std::vector<Index> at(order.size(), 0);
     Index to = 0;
     for (const T& value : theirs) {
-        out[static_cast<std::size_t>(to)] = value;
+        out[idx(to)] = value;
         for (std::size_t k = order.size(); k-- > 0;) {
             to += stride[order[k]];
             if (++at[k] < axes.lengths[order[k]]) break;
@@ -198,9 +198,6 @@ std::optional<WholeStage> own_stage(GivenArray array, Stage stage) {
     WholeStage out;
     out.stage = stage;
     Shape shape = array.shape;
-    // NDJSON has a row of all tokens.
-    if (has_one_row(info_of(stage).shape) && shape.size() == 4 && shape[2] == 1 && array.axes.empty())
-        shape.erase(shape.begin() + 2);
     out.by_column = info_of(stage).shape == StageShape::per_key &&
                     (shape.size() > 3 ||
                      std::find(array.axes.begin(), array.axes.end(), name_of(Axis::dim)) != array.axes.end());

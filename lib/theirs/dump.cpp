@@ -30,9 +30,9 @@ void collect_digits(const Value& value, std::vector<Digits>& out) {
 }
 
 /// Reads the arrays of one JSON document.
-class Reader {
+class DumpReader {
   public:
-    explicit Reader(Dump& dump) : dump_(dump) {}
+    explicit DumpReader(Dump& dump) : dump_(dump) {}
 
     void read(const Value& value, const std::string& name, const std::string& pointer) {
         if (is_list(value)) {
@@ -77,7 +77,7 @@ class Reader {
 
 void read_trace(const Value& root, Dump& dump) {
     read_about(root, dump);
-    if (const Value* stages = root.find("stages")) Reader(dump).read(*stages, {}, "/stages");
+    if (const Value* stages = root.find("stages")) DumpReader(dump).read(*stages, {}, "/stages");
 }
 
 bool is_trace(const Value& root) {
@@ -185,7 +185,7 @@ std::vector<Dump> read_dumps(const TextFile& file, PrintedDigits digits) {
                 if (is_trace(document.root))
                     read_trace(document.root, dump);
                 else
-                    Reader(dump).read(document.root, {}, {});
+                    DumpReader(dump).read(document.root, {}, {});
             } catch (Error& error) {
                 error.place.file = file.source.name;
                 locate(error, file.source, document);
@@ -196,6 +196,36 @@ std::vector<Dump> read_dumps(const TextFile& file, PrintedDigits digits) {
     settle_digits(dumps, digits);
     for (Dump& dump : dumps) dump.file = file.source.name;
     return dumps;
+}
+
+bool is_events(const JsonText& text) {
+    return !text.documents.empty() && is_event(text.documents.front().root);
+}
+
+FileTensors tensors_of(const TextFile& file) {
+    std::vector<Dump> dumps = read_dumps(file, {});
+    if (dumps.size() != 1) {
+        Error error(Exit::input, {}, "holds several documents, expected one");
+        error.place.file = file.source.name;
+        throw error;
+    }
+    FileTensors out;
+    std::vector<GivenArray>& arrays = dumps.front().arrays;
+    const std::vector<std::string>& order = dumps.front().order;
+    const auto place = [&](const GivenArray& a) { return std::find(order.begin(), order.end(), a.name); };
+    std::stable_sort(arrays.begin(), arrays.end(),
+                     [&](const GivenArray& a, const GivenArray& b) { return place(a) < place(b); });
+    for (GivenArray& a : arrays) {
+        FileTensor& t = out.tensors.emplace_back();
+        t.name = std::move(a.name);
+        t.shape = std::move(a.shape);
+        t.said = a.type;
+        t.axes = std::move(a.axes);
+        t.numbers = a.type == Element::float32 ? Numbers(std::vector<float>(a.values.begin(), a.values.end()))
+                                               : Numbers(std::move(a.values));
+    }
+    out.besides.emplace_back(beside_stages);
+    return out;
 }
 
 Dump dump_of(const TensorFile& file) {

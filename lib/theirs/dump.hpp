@@ -39,6 +39,12 @@ TextForm form_of(const TextFile& file, TextSide side);
 /// under any names, a lone array, prints, tables. \throws Error (exit 3) with its place
 std::vector<Dump> read_dumps(const TextFile& file, PrintedDigits digits);
 
+/// Whether a text is a trace of events: NDJSON.
+bool is_events(const JsonText& text);
+
+/// The arrays of one document of a text, in the order that a trace says, as tensors. \throws as read_dumps
+FileTensors tensors_of(const TextFile& file);
+
 /// The arrays of a file of tensors, in its order; what a trace says of itself (attn_calc.json) is read.
 /// \throws Error (exit 3)
 Dump dump_of(const TensorFile& file);

@@ -24,23 +24,43 @@ class Assembly {
         return rows_.emplace(spot, std::move(row)).second;
     }
 
-    /// \return false: rows are missing
-    bool finish(GivenArray& out) {
+    /// `tokens`: keys that are shown and not cached. \return false: rows are missing
+    bool finish(Index tokens, GivenArray& out) {
         std::array<std::set<Index>, 4> places;
         for (const auto& [spot, row] : rows_)
             for (std::size_t axis = 0; axis < 4; ++axis) places[axis].insert(spot[axis]);
         std::size_t product = 1;
         for (const auto& p : places) product *= p.size();
         if (product != rows_.size()) return false;
-        const bool states = places[2].size() > 1;
-        for (std::size_t axis = 0; axis < 4; ++axis)
-            if (axis != 2 || states) out.shape.push_back(static_cast<Index>(places[axis].size()));
-        out.shape.push_back(static_cast<Index>(rows_.begin()->second.size()));
+        Shape lengths;  // batch, head, key of a state, row, column
+        for (const auto& p : places) lengths.push_back(static_cast<Index>(p.size()));
+        lengths.push_back(static_cast<Index>(rows_.begin()->second.size()));
+        set_shape(lengths, tokens, out);
         for (const auto& [spot, row] : rows_) out.values.insert(out.values.end(), row.begin(), row.end());
         return true;
     }
 
   private:
+    /// The axes that the stage of that name has, as other formats say them; without one, all but a lone key.
+    /// A number for each token is a row of all tokens here, a number for each column a row for each token.
+    static void set_shape(const Shape& lengths, Index tokens, GivenArray& out) {
+        const auto stage = stage_named(out.name);
+        std::optional<StageShape> family;
+        if (stage) family = info_of(*stage).shape;
+        const bool many = lengths[3] > 1 || (tokens == 1 && lengths[4] > 1);
+        if (family == StageShape::per_key && many) family = StageShape::key_dim;
+        const bool fits = family && (has_heads(*family) || lengths[1] == 1) &&
+                          (family == StageShape::states || lengths[2] == 1) &&
+                          (!has_one_row(*family) || lengths[3] == 1);
+        out.shape = {lengths[0]};
+        if (!fits || has_heads(*family)) out.shape.push_back(lengths[1]);
+        if (fits ? family == StageShape::states : lengths[2] > 1) out.shape.push_back(lengths[2]);
+        if (!fits || !has_one_row(*family)) out.shape.push_back(lengths[3]);
+        out.shape.push_back(lengths[4]);
+        if (fits)
+            for (const Axis axis : axes_of(*family)) out.axes.emplace_back(name_of(axis));
+    }
+
     std::map<Spot, std::vector<double>> rows_;
 };
 
@@ -54,6 +74,7 @@ struct Begun {
     Dump dump;
     std::optional<Element> type;
     std::vector<std::pair<std::string, Assembly>> stages;
+    Index tokens = 0;  ///< keys that are shown and not cached, where the trace says it
     bool ended = false;
 
     Assembly& stage(const std::string& name) {
@@ -68,6 +89,16 @@ void begin(const Value& event, Begun& begun) {
     const Value* type = plan && plan->kind == Value::Kind::object ? plan->find("dtype") : nullptr;
     if (type && type->kind == Value::Kind::string) begun.type = type_named(type->text);
     read_about(event, begun.dump);
+    const Value* tokens = event.find("tokens");
+    const Value* keys = tokens && tokens->kind == Value::Kind::object ? tokens->find("key") : nullptr;
+    if (!keys || !is_list(*keys)) return;
+    // Tokens that are all called NaN or Infinity come as a row of numbers.
+    std::vector<Index> shown = counted(
+        keys->kind == Value::Kind::row ? keys->row.numbers.size() : static_cast<Index>(keys->items.size()));
+    for (const AxisPart& part : begun.dump.selection)
+        if (part.axis == name_of(Axis::key)) shown = part.indices;
+    begun.tokens =
+        std::count_if(shown.begin(), shown.end(), [&](Index k) { return k >= begun.dump.axes.cached_keys; });
 }
 
 void end(const Value& event, Begun& begun) {
@@ -134,7 +165,7 @@ void finish(const Source& source, Begun& part, bool several) {
         GivenArray& array = part.dump.arrays.emplace_back();
         array.name = name;
         array.type = part.type;
-        if (!assembly.finish(array))
+        if (!assembly.finish(part.tokens, array))
             refuse_trace(source, "lacks rows of " + name + ": it was cut, or only a part was written");
         if (!ordered) part.dump.order.push_back(name);
     }

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "lib/error.hpp"
+#include "lib/option_words.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -136,7 +137,7 @@ std::optional<Index> layer_number(std::string_view part) {
 std::string hint_for(std::string_view name, NameMap map) {
     for (const NameRow& row : rows)
         if (row.name == name)
-            return "--map " + std::string(names_of_maps[static_cast<std::size_t>(row.map)]) + " knows it";
+            return option::map + " " + std::string(names_of_maps[idx(row.map)]) + " knows it";
     std::vector<std::string_view> known;
     for (const StageInfo& s : all_stages()) known.push_back(s.name);
     for (const NameRow& row : rows)

@@ -27,8 +27,8 @@ Precision precision_of(Element type) {
     }
 }
 
-/// The place of a number among those of its type, counted from 0 outwards with its sign.
-double place_of(double value, const Precision& p) {
+/// The number of a number among those of its type, counted from 0 outwards with its sign.
+double steps_of(double value, const Precision& p) {
     if (value == 0) return 0;
     int exponent = 0;
     std::frexp(value, &exponent);  // value = f 2^exponent with 0.5 <= |f| < 1
@@ -86,7 +86,7 @@ double ulp_distance(double a, double b, Element type) {
                    more = static_cast<std::uint64_t>(std::max(i, j));
         return static_cast<double>(more - less);
     }
-    return std::abs(place_of(a, p) - place_of(b, p));
+    return std::abs(steps_of(a, p) - steps_of(b, p));
 }
 
 bool is_close(double theirs, double ours, double slack, const Tolerance& t) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "lib/input/words.hpp"
+#include "lib/option_words.hpp"
 #include "lib/plan/stage.hpp"
 #include "lib/text.hpp"
 #include "lib/theirs/printed.hpp"
@@ -91,7 +92,8 @@ struct Growing {
 
 [[noreturn]] void refuse_gap(const Source& source, std::size_t line) {
     refuse_line(source, line, "leaves numbers out (...): what is not there cannot be compared",
-                "attn-calc run -o FILE.json, or --rows and --width, show all; numpy.savetxt writes all");
+                "attn-calc run " + option::output + " FILE.json, or " + option::rows + " and " +
+                    option::width + ", show all; numpy.savetxt writes all");
 }
 
 /// A heading of a stage: its name, and the axes that are longer than 1.
@@ -198,7 +200,7 @@ class StageText {
     void body(const TextLine& line) {
         if (line.text.find(" left out") != std::string_view::npos || is_gap(line.text))
             refuse_gap(source_, line.number);
-        if (line.text.find(small_number_note) != std::string_view::npos) return;
+        if (line.text.find(small_number_note()) != std::string_view::npos) return;
         if (is_where(line.text)) {
             at_header_ = true;
         } else if (line.text.starts_with('|')) {
@@ -245,7 +247,8 @@ class StageText {
             refuse_line(source_, begun_,
                         "begins " + array.name + " of " + to_string(array.shape) + ", but has " +
                             std::to_string(found) + " numbers of it",
-                        "--top shows some of them only; -f json or -o FILE.npz hold all");
+                        option::top + " shows some of them only; " + option::format + " json or " +
+                            option::output + " FILE.npz hold all");
     }
 
     const Source& source_;

@@ -12,18 +12,18 @@ Index place_in(const AxisSelection& s, Index number) {
 
 }  // namespace
 
-Index place_of(const Plan& plan, const Rows& rows) {
+Index first_number_of(const Plan& plan, const Rows& rows) {
     const StageShape family = rows.stage->family;
     const Shape shape = plan.shown_shape(*rows.stage);
-    Index place = place_in(plan.batch_shown, rows.batch);
-    if (rows.has_head) place = place * shape[1] + place_in(plan.heads_of(family), rows.head);
-    if (family == StageShape::states) place = place * shape[2] + place_in(plan.new_keys_shown, rows.token);
+    Index at = place_in(plan.batch_shown, rows.batch);
+    if (rows.has_head) at = at * shape[1] + place_in(plan.heads_of(family), rows.head);
+    if (family == StageShape::states) at = at * shape[2] + place_in(plan.new_keys_shown, rows.token);
     if (!has_one_row(family)) {
         const bool is_token = row_kind(family) != RowKind::whole;
-        place = place * shape[shape.size() - 2] +
-                (is_token ? place_in(plan.rows_of(family), rows.row_begin) : rows.row_begin);
+        at = at * shape[shape.size() - 2] +
+             (is_token ? place_in(plan.rows_of(family), rows.row_begin) : rows.row_begin);
     }
-    return place * rows.column_count();
+    return at * rows.column_count();
 }
 
 void KeptTrace::begin(const Plan& plan) {
@@ -36,12 +36,12 @@ void KeptTrace::begin(const Plan& plan) {
                 arena_.take<char>(*element_count(plan.shown_shape(s)) * size_of(plan.dtype));
 }
 
-void* KeptTrace::place(const Rows& rows) {
-    return stages_[idx(rows.stage->stage)] + place_of(*plan_, rows) * size_of(plan_->dtype);
+void* KeptTrace::memory_of(const Rows& rows) {
+    return stages_[idx(rows.stage->stage)] + first_number_of(*plan_, rows) * size_of(plan_->dtype);
 }
 
 void KeptTrace::rows(const Rows& rows) {
-    std::memcpy(place(rows), rows.data,
+    std::memcpy(memory_of(rows), rows.data,
                 static_cast<std::size_t>(rows.row_count() * rows.column_count() * size_of(plan_->dtype)));
 }
 

@@ -11,10 +11,10 @@ namespace attn {
 class KeptTrace : public Sink {
   public:
     bool stage_by_stage() const override { return false; }
-    bool has_places() const override { return true; }
+    bool gives_memory() const override { return true; }
     void begin(const Plan& plan) override;
     void rows(const Rows& rows) override;
-    void* place(const Rows& rows) override;
+    void* memory_of(const Rows& rows) override;
 
     /// Row-major numbers of a stage as shown; null where it is not kept.
     const void* data(Stage stage) const { return stages_[idx(stage)]; }
@@ -26,6 +26,6 @@ class KeptTrace : public Sink {
 };
 
 /// Where rows begin among the shown numbers of their stage.
-Index place_of(const Plan& plan, const Rows& rows);
+Index first_number_of(const Plan& plan, const Rows& rows);
 
 }  // namespace attn

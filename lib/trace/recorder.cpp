@@ -16,7 +16,7 @@ void Recorder::begin(const Plan& plan) {
 
 void Recorder::rows(const Rows& rows) {
     Recorded& r = stages_.find(rows.stage->name)->second;
-    const Index first = place_of(*plan_, rows);
+    const Index first = first_number_of(*plan_, rows);
     for (Index i = 0; i < rows.row_count(); ++i)
         for (Index j = 0; j < rows.column_count(); ++j)
             r.values[idx(first + i * rows.column_count() + j)] = rows.at(i, j);

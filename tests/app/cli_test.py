@@ -6,20 +6,19 @@ import re
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unicodedata
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import (CSV_HEADER, SANITIZED, SOURCE, Report, environment, execute, json_values, parser_of, program_of)  # noqa: E402
+from harness import CSV_HEADER, SANITIZED, SOURCE, Program, environment, execute, json_values, run_tests  # noqa: E402
 
 GOOD = {"tokens": ["Hello", "shiny", "sun"], "embeddings": [[0.34, 0.22, 0.54], [0.53, 0.34, 0.98], [0.29, 0.54, 0.93]]}
 EMPTY_ROW = {**GOOD, "mask": {"keep": [[1, 1, 1], [0, 0, 0], [1, 1, 1]]}}
 WIDE = {"embeddings": {"init": "torch.randn", "seed": 1, "shape": [40, 30]}}
 WRONG = '{\n  "tokens": ["a"],\n  "embedings": [[1]]\n}\n'
 ERROR = r"\Aattn-calc: error: "
-COMMANDS = ("run", "check", "init", "schema", "convert", "explain", "diff", "blindspots", "probe", "view")
+COMMANDS = ("run", "check", "init", "schema", "convert", "explain", "diff", "blindspots", "probe", "view", "completion")
 COLOUR = "\x1b["
 MEMORY_LIMIT = 200  # MB, of a trace whose scores alone are 256 MB
 
@@ -29,15 +28,12 @@ def columns_of(line):
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
 
 
-class Tests:
+class Tests(Program):
     def __init__(self, program, report, folder):
-        self.program, self.report, self.folder = program, report, folder
+        super().__init__(program, report, folder)
         for name, content in (("a.json", GOOD), ("b.json", GOOD), ("warn.json", EMPTY_ROW), ("wide.json", WIDE)):
             self.write(name, json.dumps(content))
         self.write("wrong.json", WRONG)
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
 
     def write(self, name, text):
         with open(self.path(name), "w", encoding="utf-8") as file:
@@ -185,7 +181,7 @@ class Tests:
                           ["a.json", "--top", "0"], ["schema"], ["schema", "input", "trace"], ["a.json", "--zzzzzz"],
                           ["check", "a.json", "-f", "csv"], ["init", "nothing_of_the_kind"], ["a.json", "-f", "csv:x"],
                           ["a.json", "-o", "x.unknown"], ["a.json", "-o", "x"], ["schema", "input", "--rows", "1"],
-                          ["a.json", "-o", "x.json:nonsense"], ["a.json", "-f", "bmp"], ["completion", "bash"]):
+                          ["a.json", "-o", "x.json:nonsense"], ["a.json", "-f", "bmp"], ["completion", "tcsh"]):
             self.expect(f"{arguments}", self.call(*arguments), 2, "", ERROR)
         self.report.equal("nothing was written", [n for n in os.listdir(self.folder) if n.startswith("x")], [])
         self.expect("an unknown option", self.call("a.json", "--zz\x1b[31m"), 2, "", r"\A[^\x1b]*\Z")
@@ -375,17 +371,5 @@ class Tests:
                                       f"{result.megabytes} MB")
 
 
-def main():
-    options = parser_of(__doc__).parse_args()
-    program, report = program_of(options), Report(options.only)
-    for name in sorted(n for n in dir(Tests) if n.startswith("test_")):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                getattr(Tests(program, report, folder), name)()
-            except (OSError, ValueError, LookupError, TypeError) as error:
-                report.check(False, name, "no exception", repr(error))
-    return report.end()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(Tests, __doc__))

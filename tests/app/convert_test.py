@@ -95,23 +95,26 @@ class Tests:
 
     def trace(self):
         """A converted trace is the trace in another format."""
-        for example in ("multi_head", "linear_state"):
+        for example in ("multi_head", "linear", "delta"):
             document = os.path.join(SOURCE, f"data/examples/{example}.json")
-            if not os.path.exists(document):
-                continue
-            for form in (*WRITTEN, "json"):
+            for form in (*WRITTEN, "ndjson"):
                 execute([self.program, document, "-q", "-o", f"trace.{form}"], self.folder)
             with numpy.load(self.path("trace.npz")) as arrays:
                 expected = {k: arrays[k] for k in arrays.files if k != "attn_calc.json"}
             for form in ("npz", "safetensors"):
-                made = self.call("trace.json", "-o", f"d.{form}")
-                self.report.matches(f"{example}: json to {form}: what is lost", made.said, "not kept: what a trace says")
-                self.same(f"{example}: json to {form}", self.arrays(f"d.{form}"), expected, "<f4")
+                for text in ("json", "ndjson"):
+                    made = self.call(f"trace.{text}", "-o", f"d.{form}")
+                    self.report.matches(f"{example}: {text} to {form}: what is lost", made.said, "not kept: what a trace says")
+                    self.same(f"{example}: {text} to {form}", self.arrays(f"d.{form}"), expected, "<f4")
+                    self.report.equal(f"{example}: {text} to {form}: order", list(self.arrays(f"d.{form}")), list(expected))
                 self.call("trace.csv", "-q", "-o", f"e.{form}", "--dtype", "float32")
                 self.same(f"{example}: csv to {form}", self.arrays(f"e.{form}"), expected, "<f4")
             self.call("trace.json", "-q", "-o", "f.csv")
             rows = [self.values_of(name) for name in ("trace.csv", "f.csv")]
             self.report.equal(f"{example}: json to csv", rows[1], rows[0])
+        execute([self.program, document, document, "-q", "-o", "trace.ndjson"], self.folder)
+        made = self.call("trace.ndjson", "-o", "two.npz")
+        self.report.check(made.status == 3 and "trace.ndjson: holds several documents" in made.said, "two documents of events", "exit 3", made.said)
 
     def values_of(self, name):
         """The lines of a CSV trace without their tokens."""

@@ -3,6 +3,7 @@
 An option changes what is written or said, or it is refused (exit 2) with the formats that it is for. What an
 option takes is learnt from --help alone, so a new option without a value here is a failure, too.
 """
+import glob
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import Report, execute, parser_of, program_of  # noqa: E402
+from harness import SOURCE, Report, execute, parser_of, program_of  # noqa: E402
 
 # Two batch items, heads of size 1 nowhere but in the batch of one.json; a hidden row (a warning), tokens beyond
 # ASCII, infinities, more columns than 40 characters hold, numbers of many digits.
@@ -70,7 +71,7 @@ class Tests:
     def base(self, command, form):
         """A call that works, and whose result has what options act on."""
         words = {"run": ["run", "x.json"], "check": ["check", "x.json"], "explain": ["explain", "x.json"],
-                 "blindspots": ["blindspots", "one.json"], "view": ["view", "x.json"], "probe": ["probe"], "init": ["init"], "schema": ["schema", "input"],
+                 "blindspots": ["blindspots", "one.json"], "view": ["view", "x.json"], "probe": ["probe"], "init": ["init"], "schema": ["schema", "input"], "completion": ["completion", "bash"],
                  "convert": ["convert", "trace.json"], "diff": ["diff", "theirs.json", "x.json"]}[command]
         if form == "npy":
             words = words + ["--stages", "weights" if command == "convert" else "masked_scores"]
@@ -129,13 +130,30 @@ class Tests:
         self.report.check(given != plain, f"{name}: accepted", "another output, or another word", "the same")
         self.report.check(given[0] in (0, 1) or option == "--max-memory", f"{name}: accepted", "exit 0", given[2])
 
+    def test_words(self, known):
+        """Messages name options that there are: the library by lib/option_words.hpp alone."""
+        literal = re.compile(r'R"(\w*)\((.*?)\)\1"|"((?:[^"\\\n]|\\.)*)"', re.S)
+        for path in sorted(glob.glob(os.path.join(SOURCE, "app", "**", "*.cpp"), recursive=True) + glob.glob(os.path.join(SOURCE, "lib", "**", "*.?pp"), recursive=True)):
+            name = os.path.relpath(path, SOURCE)
+            with open(path, encoding="utf-8") as file:
+                text = re.sub(r"//[^\n]*", "", file.read())
+            if name == "app/completion.cpp":
+                continue  # its scripts are other languages
+            said = {w for m in literal.finditer(text) for w in re.findall(r"(?<![\w-])--[a-z][a-z-]*", m[2] or m[3] or "")}
+            self.report.check(said <= known, f"{name}: options that messages name", "some of the table", said - known)
+            if name.startswith("lib/") and name != "lib/option_words.hpp":
+                self.report.equal(f"{name}: options by their words", said, set())
+
     def test_all(self):
         self.prepare()
-        for command in ("run", "check", "init", "schema", "convert", "explain", "diff", "blindspots", "probe", "view"):
+        known = set()
+        for command in ("run", "check", "init", "schema", "convert", "explain", "diff", "blindspots", "probe", "view", "completion"):
             options = self.options(command)
+            known |= set(options)
             for form in self.formats(command):
                 for option, takes_value in options.items():
                     self.one(command, form, option, takes_value)
+        self.test_words(known)
 
 
 def main():

@@ -53,7 +53,7 @@ TEST_CASE("subcommands stand before or after options") {
     CHECK(parse({"run", "--help"}).help);
     CHECK(parse({"--help", "run"}).command_named);
     CHECK(parse({"help", "check"}).command == Command::check);
-    CHECK(refusal({"completion", "x.json"}).message == "unknown command \"completion\"");
+    CHECK(refusal({"complete", "x.json"}).message == "unknown command \"complete\"");
     CHECK(refusal({"rnu", "x.json"}).hint == "did you mean \"run\"?");
     CHECK(refusal({"xyzzy"}).code == Exit::usage);
     CHECK(refusal({"init", "--rows", "1"}).message == "attn-calc init takes no --rows");

@@ -9,12 +9,11 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import SOURCE, Report, execute, parser_of, program_of  # noqa: E402
+from harness import SOURCE, Program, execute, run_tests  # noqa: E402
 
 try:
     import jsonschema
@@ -44,17 +43,14 @@ def error_of(schema, value):
     return error and f"/{'/'.join(map(str, error.absolute_path))} {error.message[:200]}"
 
 
-class Tests:
+class Tests(Program):
     def __init__(self, program, report, folder):
-        self.program, self.report, self.folder = program, report, folder
+        super().__init__(program, report, folder)
         self.schemas = {}
         for kind in ("input", "trace"):
             text = execute([program, "schema", kind], folder).out
             jsonschema.Draft202012Validator.check_schema(json.loads(text))
             self.schemas[kind] = jsonschema.Draft202012Validator(json.loads(text))
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
 
     def call(self, document, *arguments):
         with open(self.path("x.json"), "w", encoding="utf-8") as file:
@@ -135,15 +131,10 @@ class Tests:
 
 
 def main():
-    options = parser_of(__doc__).parse_args()
-    program, report = program_of(options), Report(options.only)
     if jsonschema is None:
-        report.check(False, "jsonschema", "Debian's python3-jsonschema", "no such module")
-        return report.end()
-    for name in sorted(n for n in dir(Tests) if n.startswith("test_")):
-        with tempfile.TemporaryDirectory() as folder:
-            getattr(Tests(program, report, folder), name)()
-    return report.end()
+        print("FAIL jsonschema: expected Debian's python3-jsonschema")
+        return 1
+    return run_tests(Tests, __doc__)
 
 
 if __name__ == "__main__":

@@ -526,6 +526,19 @@ def by_column(b):
         for suffix in ("json", "ndjson", "npz", "csv"):
             for beside in (ours, "whole.json", "whole.ndjson", "whole.npz"):
                 b.diff(f"part.{suffix}", beside, "--atol", "0", "--rtol", "0", status=0)
+    # One key alone: a row of its columns is no row of all tokens.
+    one = {**document, "queries": q[:, :, :1].tolist(), "keys": k[:, :, :1].tolist(), "values": v[:, :, :1].tolist()}
+    decay, beta = -rng.random((2, 2, 1, 3)), rng.random((2, 2, 1, 3))
+    ours = b.write("my.json", {**one, "decay": decay.tolist(), "beta": beta.tolist()})
+    for suffix in ("json", "ndjson", "npz", "csv"):
+        b.run("run", ours, "-o", f"whole.{suffix}")
+    for beside in (ours, "whole.json", "whole.ndjson", "whole.npz"):
+        for suffix in ("json", "ndjson", "npz", "csv"):
+            b.diff(f"whole.{suffix}", beside, "--atol", "0", "--rtol", "0", status=0)
+        wrong = decay.copy()
+        wrong[1, 0, 0, 2] += 0.5
+        found = b.diff(b.arrays("wrong.json", {"decay": wrong}), beside, status=1)
+        b.report.equal(f"the place of one key's decay beside {beside}", stage(found, "decay")["at"], [1, 0, 0, 2])
 
 
 def unread(b):

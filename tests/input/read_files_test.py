@@ -7,12 +7,11 @@ import json
 import os
 import struct
 import sys
-import tempfile
 
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import Report, execute, parser_of, program_of  # noqa: E402
+from harness import Program, execute, run_tests  # noqa: E402
 
 REAL = ("f2", "f4", "f8")
 WHOLE = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
@@ -31,18 +30,12 @@ def safetensors(tensors, metadata=None):
     return struct.pack("<Q", len(text)) + text + data
 
 
-class Tests:
+class Tests(Program):
     def __init__(self, program, report, folder):
-        self.program, self.report, self.folder = program, report, folder
+        super().__init__(program, report, folder)
         rng = np.random.default_rng(5)
         self.real = rng.normal(size=(3, 4))
         self.whole = rng.integers(0, 100, size=(3, 4))
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def call(self, *arguments):
-        return execute([self.program, *arguments], self.folder)
 
     def read(self, reference, dtype="float64", **more):
         document = {"variant": "simplified", "embeddings": reference, "dtype": dtype, **more}
@@ -225,14 +218,5 @@ class Tests:
         self.report.equal("standard input names no files", (done.status, done.out), (3, b""))
 
 
-def main():
-    options = parser_of(__doc__).parse_args()
-    program, report = program_of(options), Report(options.only)
-    for name in sorted(n for n in dir(Tests) if n.startswith("test_")):
-        with tempfile.TemporaryDirectory() as folder:
-            getattr(Tests(program, report, folder), name)()
-    return report.end()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(Tests, __doc__))

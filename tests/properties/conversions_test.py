@@ -60,7 +60,7 @@ def check(tools, document, rng):
     tools.write("d.json", document)
     listed = cases.stages_of(tools, "d.json")
     names, stages = ",".join(listed), tools.trace("d.json", "--stages", ",".join(listed))["stages"]
-    first = rng.choice(FORMATS)
+    first = rng.choice((*FORMATS, "ndjson"))
     tools.good("run", "d.json", "-q", "--stages", names, "-o", f"c0.{first}")
     path, chain = f"c0.{first}", [first]
     dtype = rng.choice((None, None, "float16", "bfloat16", "float32"))

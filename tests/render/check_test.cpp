@@ -32,7 +32,7 @@ TEST_CASE("check: the picture of a mask follows the rule of causal, window, leng
         for (Index i = 0; i < 5; ++i)
             for (Index j = 0; j < 5; ++j) {
                 const bool seen = j <= i + offset && j >= i + offset - 2 && j < length;
-                CHECK((p.rows[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)] == Cell::visible) ==
+                CHECK((p.rows[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)] == Masked::visible) ==
                       seen);
             }
     }

@@ -1,28 +1,18 @@
 """Markdown: read with GitHub's rules for tables, every number is the JSON trace's, and tokens stay what they are."""
-import glob
 import json
 import os
 import re
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tables  # noqa: E402
-from harness import SOURCE, Report, execute, json_values, parser_of, program_of  # noqa: E402
-
-WIDE = ["--width", "10000"]
+from harness import SOURCE, Program, json_values  # noqa: E402
 
 
-class Tests:
-    def __init__(self, program, report, folder):
-        self.program, self.report, self.folder = program, report, folder
-
-    def call(self, *options):
-        return execute([self.program, *options], self.folder)
-
+class Tests(Program):
     def both(self, path, *options, form=()):
         trace = json_values(self.call(path, "-f", "json", *options).out)[0]
-        return trace, self.call(path, "-f", "md", *options, *form, *WIDE).text
+        return trace, self.call(path, "-f", "md", *options, *form, *tables.WIDE).text
 
     def example(self, path):
         """Stages, headings, formulas and numbers of one document; at most 24 rows, so nothing is left out."""
@@ -71,11 +61,11 @@ class Tests:
     def corners(self):
         """Tokens that mean something in Markdown are shown as they are."""
         for token in tables.CORNERS:
-            text = self.call(self.document(2, [token, "b"]), "-f", "md", "--stages", "scores", *WIDE).text
+            text = self.call(self.document(2, [token, "b"]), "-f", "md", "--stages", "scores", *tables.WIDE).text
             (_, header, rows), = [b for b in tables.markdown_blocks(text) if b[0] == "table"]
             self.report.equal(f"token {token!r}", [tables.plain(header[1]), tables.plain(rows[0][0])], [token, token])
         for token, visible in (("a\nb", "a\\nb"), ("\u202e", "\\u202e"), (" a", "␣a"), ("\x1b[1m", "\\x1b[1m"), ("", "")):
-            text = self.call(self.document(2, [token, "b"]), "-f", "md", "--stages", "scores", *WIDE).text
+            text = self.call(self.document(2, [token, "b"]), "-f", "md", "--stages", "scores", *tables.WIDE).text
             (_, header, _), = [b for b in tables.markdown_blocks(text) if b[0] == "table"]
             self.report.equal(f"token {token!r}", tables.plain(header[1]), visible)
         text = self.call(self.document(2, ["ü·", "b"]), "-f", "md", "--ascii").text
@@ -96,7 +86,7 @@ class Tests:
                 self.report.equal(f"cut: row {row[0]}, column {column}", cell, want)
         self.report.matches("cut: a note on rows", text, r"\n28 of 40 rows left out: --rows shows them\n")
         self.report.matches("cut: a note on columns", text, r"\n\d+ of 40 columns left out: --cols or --width shows them\n")
-        text = self.call(path, "-f", "md", "--stages", "scores", "--rows", "0:40", *WIDE).text
+        text = self.call(path, "-f", "md", "--stages", "scores", "--rows", "0:40", *tables.WIDE).text
         (_, header, rows), = [b for b in tables.markdown_blocks(text) if b[0] == "table"]
         self.report.check(len(rows) == 40 and len(header) == 41 and "left out" not in text, "asked for: all", 40, len(rows))
 
@@ -117,18 +107,5 @@ class Tests:
                               "-o out.md", "as -f md", result.said)
 
 
-def main():
-    options = parser_of(__doc__).parse_args()
-    report = Report(options.only)
-    with tempfile.TemporaryDirectory() as folder:
-        tests = Tests(program_of(options), report, folder)
-        for path in sorted(glob.glob(os.path.join(SOURCE, "data", "examples", "**", "*.json"), recursive=True)):
-            tests.example(path)
-        tests.corners()
-        tests.cuts()
-        tests.options()
-    return report.end()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tables.run(Tests, __doc__, ()))

@@ -1,7 +1,16 @@
 """Readers of Markdown and LaTeX tables for md_test.py and tex_test.py, and what a table has to hold by the JSON trace."""
+import glob
 import html
+import os
 import re
 import struct
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from harness import SOURCE, Report, parser_of, program_of  # noqa: E402
+
+WIDE = ["--width", "10000"]
 
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 CORNERS = ["a|b", "*b*", "`x`", "<b>", "[l](u)", "\\", "&amp;", "# h", "$x$", ":smile:", "@user", "~~x~~", "_i_", "--", "---",
@@ -176,3 +185,18 @@ def wrong_cell(cells, rows, write):
             if cells[i][j] != write(number) and not (cells[i][j] == "·" and float(number) == 0):
                 return "row %d, column %d: %s, expected %s" % (i, j, cells[i][j], write(number))
     return None
+
+
+def run(tests, description, *forms):
+    """The examples of data/, in each of the forms (options), then the tests of corners, cuts and options."""
+    options = parser_of(description.split("\n\n", maxsplit=1)[0]).parse_args()
+    report = Report(options.only)
+    with tempfile.TemporaryDirectory() as folder:
+        made = tests(program_of(options), report, folder)
+        for path in sorted(glob.glob(os.path.join(SOURCE, "data", "examples", "**", "*.json"), recursive=True)):
+            for form in forms:
+                made.example(path, *form)
+        made.corners()
+        made.cuts()
+        made.options()
+    return report.end()

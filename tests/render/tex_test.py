@@ -2,31 +2,21 @@
 
 Whether LaTeX takes them is tested by latex_test.py, where there is one.
 """
-import glob
 import json
 import os
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tables  # noqa: E402
-from harness import SOURCE, Report, execute, json_values, parser_of, program_of  # noqa: E402
-
-WIDE = ["--width", "10000"]
+from harness import SOURCE, Program, json_values  # noqa: E402
 
 
-class Tests:
-    def __init__(self, program, report, folder):
-        self.program, self.report, self.folder = program, report, folder
-
-    def call(self, *options):
-        return execute([self.program, *options], self.folder)
-
+class Tests(Program):
     def example(self, path, *form):
         """Stages in order and every number of one document."""
         name = " ".join([os.path.relpath(path, SOURCE), *form])
         trace = json_values(self.call(path, "-f", "json").out)[0]
-        parts = tables.latex_parts(self.call(path, "-f", "tex", *form, *WIDE).text)
+        parts = tables.latex_parts(self.call(path, "-f", "tex", *form, *tables.WIDE).text)
         self.report.equal(f"{name}: stages", [tables.latex_plain(p[1]) for p in parts if p[0] == "heading"], trace["order"])
         expected = [(s, rows) for s in trace["order"] for *_, rows in tables.matrices(trace["stages"][s])]
         found = [p for p in parts if p[0] in ("table", "matrix")]
@@ -51,7 +41,7 @@ class Tests:
 
     def corners(self):
         for token in tables.CORNERS + ["\\input{/etc/passwd}", "\\end{tabular}", "^^5cinput", "$$", "\\\\[1cm]"]:
-            text = self.call(self.document(2, tokens=[token, "b"]), "-f", "tex", "--stages", "scores", *WIDE).text
+            text = self.call(self.document(2, tokens=[token, "b"]), "-f", "tex", "--stages", "scores", *tables.WIDE).text
             table, = [p for p in tables.latex_parts(text) if p[0] == "table"]
             shown = tables.cut([token], 12)[0], tables.cut([token], 16)[0]
             self.report.equal(f"token {token!r}", (tables.latex_plain(table[1][1]), tables.latex_plain(table[2][0][0])), shown)
@@ -71,7 +61,7 @@ class Tests:
 
     def options(self):
         path = self.document(12, scale=-1e7, causal=True)
-        text = self.call(path, "-f", "tex", "--stages", "masked_scores", "--compact", *WIDE).text
+        text = self.call(path, "-f", "tex", "--stages", "masked_scores", "--compact", *tables.WIDE).text
         self.report.check("\\setcounter{MaxMatrixCols}{12}" in text, "more columns than amsmath's 10", 12, text)
         self.report.check("\\times 10^{" in text and "-\\infty" in text and "e+" not in text, "powers and infinity", "10^", text)
         result = self.call(path, path, "-f", "tex")
@@ -80,19 +70,5 @@ class Tests:
         self.report.check(result.status == 0 and os.path.exists(os.path.join(self.folder, "out.tex")), "-o out.tex", "", result.said)
 
 
-def main():
-    options = parser_of(__doc__.split("\n\n", maxsplit=1)[0]).parse_args()
-    report = Report(options.only)
-    with tempfile.TemporaryDirectory() as folder:
-        tests = Tests(program_of(options), report, folder)
-        for path in sorted(glob.glob(os.path.join(SOURCE, "data", "examples", "**", "*.json"), recursive=True)):
-            tests.example(path)
-            tests.example(path, "--compact")
-        tests.corners()
-        tests.cuts()
-        tests.options()
-    return report.end()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tables.run(Tests, __doc__, (), ("--compact",)))

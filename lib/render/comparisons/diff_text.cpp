@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "lib/option_words.hpp"
 #include "lib/render/comparisons/diff.hpp"
 #include "lib/render/plans/plan_text.hpp"
 #include "lib/render/terminal.hpp"
@@ -122,9 +123,9 @@ std::string table_of(const Comparison& c, const RenderOptions& options) {
     return text;
 }
 
-class Lines {
+class ReportLines {
   public:
-    explicit Lines(const RenderOptions& options) : options_(options) {}
+    explicit ReportLines(const RenderOptions& options) : options_(options) {}
     void add(const std::string& text, int indent = 0) {
         const std::string lead(static_cast<std::size_t>(indent), ' ');
         out_ += joined_lines({lead + harmless(text)}, options_.width, indent + 2, options_);
@@ -143,7 +144,7 @@ std::string values_text(double theirs, double ours) {
     return "theirs " + value_text(theirs) + ", ours " + value_text(ours);
 }
 
-void say_first(const Comparison& c, Lines& lines) {
+void say_first(const Comparison& c, ReportLines& lines) {
     const StageComparison& f = c.stages[*c.first];
     if (!f.fits) {
         lines.add("first difference: " + f.name + " is " + shape_text(f.their_shape) + ", ours " +
@@ -174,7 +175,7 @@ void say_first(const Comparison& c, Lines& lines) {
     if (!again.empty()) lines.add(again + ": equal again, so what differs before it does no harm there");
 }
 
-void say_causes(const CauseReport& r, Lines& lines) {
+void say_causes(const CauseReport& r, ReportLines& lines) {
     for (const Cause& cause : r.causes) {
         std::string id = cause.id;
         for (const std::string& other : cause.with) id += " and " + other;
@@ -202,7 +203,7 @@ std::string tolerance_text(const Tolerance& t) {
 
 std::string part_text(const DiffPart& part, const RenderOptions& options) {
     const Comparison& c = part.comparison;
-    Lines lines(options);
+    ReportLines lines(options);
     lines.blank();
     if (c.first) {
         say_first(c, lines);
@@ -214,7 +215,9 @@ std::string part_text(const DiffPart& part, const RenderOptions& options) {
         std::string names;
         for (const std::string& name : c.not_compared) names += (names.empty() ? "" : ", ") + name;
         lines.add("not compared: " + names);
-        lines.add("--stages chooses what is compared; --ignore-unknown takes this as no difference", 2);
+        lines.add(option::stages + " chooses what is compared; " + option::ignore_unknown +
+                      " does not count this as a difference",
+                  2);
     }
     for (const std::string& note : c.notes) lines.add("note: " + note);
     return table_of(c, options) + lines.take();
@@ -264,7 +267,7 @@ std::string diff_text(const std::vector<DiffReport>& reports, const std::vector<
     }
     int total = 0;
     std::string out = table_text(std::move(rows), options, total);
-    Lines lines(options);
+    ReportLines lines(options);
     lines.blank();
     for (const std::string& m : lacking) lines.add("missing: " + m);
     lines.add(std::to_string(items.size() - differ) + " of " + std::to_string(items.size()) + " equal" +

@@ -29,7 +29,7 @@ std::vector<std::string> title_parts(const explain::Explanation& e, const Explai
         return {title, "down to the numbers of the document"};
     }
     std::vector<std::string> parts{of("row", e.row, plan.queries)};
-    const std::string& token = plan.query_tokens[static_cast<std::size_t>(e.row)];
+    const std::string& token = plan.query_tokens[idx(e.row)];
     if (token != std::to_string(e.row)) parts[0] += ": \"" + visible(token) + "\"";
     if (plan.heads > 1) parts.push_back(of("head", e.head, plan.heads));
     if (plan.batch > 1) parts.push_back(of("batch item", e.batch, plan.batch));

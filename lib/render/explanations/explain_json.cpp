@@ -80,7 +80,7 @@ std::string explained_json(const explain::Explanation& e, const ExplainForm& for
         m.emplace_back("batch", std::to_string(e.batch));
         m.emplace_back("head", std::to_string(e.head));
         m.emplace_back("row", std::to_string(e.row));
-        m.emplace_back("token", json_string(plan.query_tokens[static_cast<std::size_t>(e.row)]));
+        m.emplace_back("token", json_string(plan.query_tokens[idx(e.row)]));
     }
     if (!form.blank.empty()) {
         std::vector<std::string> names;

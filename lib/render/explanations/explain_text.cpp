@@ -1,6 +1,7 @@
 // An explanation for people: a heading for each step, its calculations below, broken before operators.
 #include <algorithm>
 
+#include "lib/option_words.hpp"
 #include "lib/render/bytes.hpp"
 #include "lib/render/explanations/explain.hpp"
 #include "lib/render/plans/plan_text.hpp"
@@ -42,7 +43,8 @@ class TextWriter {
         for (const Step& s : e_.steps) step(s);
         if (e_.unexplained > 0)
             out_ += wrapped("and " + std::to_string(e_.unexplained) +
-                                " more numbers that are not explained here: --level full explains all",
+                                " more numbers that are not explained here: " + option::level +
+                                " full explains all",
                             0, "") +
                     "\n";
         return std::move(out_);

@@ -16,7 +16,6 @@ namespace {
 using explain::Expr;
 using Kind = Expr::Kind;
 
-constexpr double exponents_from = 1e6;
 constexpr std::size_t longest_constant = 9;
 
 /// How tightly the outermost operation of a written calculation binds.
@@ -42,12 +41,7 @@ std::optional<std::size_t> decimals_of(const std::string& text) {
 
 std::string rounded_text(double value, int precision) {
     std::string out;
-    append_fixed(out, value, precision, std::abs(value) >= exponents_from && std::isfinite(value));
-    // A number that would be all zeros says more with an exponent.
-    if (value != 0 && std::isfinite(value) && out.find_first_of("123456789") == std::string::npos) {
-        out.clear();
-        append_fixed(out, value, precision, true);
-    }
+    append_fixed(out, value, precision, has_exponent(value, precision));
     return out;
 }
 

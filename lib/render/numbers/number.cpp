@@ -69,7 +69,7 @@ constexpr auto powers_of_ten = [] {
             leading = static_cast<std::uint64_t>(five >> 64);
             more = static_cast<std::uint64_t>(five) != 0;
         }
-        table[static_cast<std::size_t>(k - lowest_power)] = leading + (more ? 1 : 0);
+        table[idx(k - lowest_power)] = leading + (more ? 1 : 0);
     }
     return table;
 }();
@@ -103,7 +103,7 @@ Decimal shortest_decimal(float value) {
     // k = floor(log10 of the gap), and 2 + the bits of 10^-k: integer approximations that hold for all q.
     const int k = (q * 1262611 - (near_below ? 524031 : 0)) >> 22;
     const int h = q + ((-k * 1741647) >> 19) + 1;
-    const std::uint64_t power = powers_of_ten[static_cast<std::size_t>(-k - lowest_power)];
+    const std::uint64_t power = powers_of_ten[idx(-k - lowest_power)];
     // Four times the value and the ends of what rounds to it, over 10^k.
     const std::uint32_t middle = to_odd(power, (4 * c) << h);
     const std::uint32_t odd = c & 1;  // the ends themselves round to an even float
@@ -132,7 +132,7 @@ char* write_decimal(char* to, bool negative, Decimal d) {
     written[7] = static_cast<char>('0' + first);
     std::memcpy(&written[8], &ascii, 8);
     const int n = first != 0 ? 9 : 8 - std::countr_zero(eight) / 8;
-    const char* const digits = &written[static_cast<std::size_t>(16 - n)];
+    const char* const digits = &written[idx(16 - n)];
     const auto copy = [](char* there, const char* from) { std::memcpy(there, from, 16); };
 
     *to = '-';
@@ -225,7 +225,7 @@ constexpr std::size_t longest_fixed = 10, most_of_fixed = 24;
 /// product is so near a half that it might, or does not fit.
 [[gnu::always_inline]] inline char* write_fixed_fast(char* to, double value, int precision) {
     if (precision < 1 || precision > 7) return nullptr;
-    const double scaled = std::abs(value) * tens[static_cast<std::size_t>(precision)];
+    const double scaled = std::abs(value) * tens[idx(precision)];
     if (!(scaled < 99999999)) return nullptr;
     const auto whole = static_cast<std::int32_t>(scaled);
     const double over = scaled - whole - 0.5;
@@ -282,6 +282,14 @@ void append_numbers(std::string& out, std::span<const float> values, std::string
 void append_numbers(std::string& out, std::span<const double> values, std::string_view between,
                     NonFinite policy) {
     append_row(out, values, between, policy);
+}
+
+bool has_exponent(double value, int precision) {
+    if (value == 0 || !std::isfinite(value)) return false;
+    if (std::abs(value) >= exponents_from) return true;
+    std::string digits;
+    append_fixed(digits, value, precision, false);
+    return digits.find_first_of("123456789") == std::string::npos;
 }
 
 void append_fixed(std::string& out, double value, int precision, bool exponent) {

@@ -29,6 +29,11 @@ void append_numbers(std::string& out, std::span<const float> values, std::string
 void append_numbers(std::string& out, std::span<const double> values, std::string_view between,
                     NonFinite policy);
 
+/// Numbers as large as this, or as small as has_exponent() says, are written with an exponent.
+constexpr double exponents_from = 1e6;
+/// Whether a number says more with an exponent: it is large, or all its `precision` digits would be 0.
+bool has_exponent(double value, int precision);
+
 /// Appends `value`, correctly rounded (half to even on its exact value), with `precision` digits after the
 /// point, plain or as 1.2345e+06. Non-finite values are inf, -inf, nan.
 void append_fixed(std::string& out, double value, int precision, bool exponent);

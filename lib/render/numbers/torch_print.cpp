@@ -177,9 +177,7 @@ std::string text_of_span(TorchType type, std::span<const T> values, Sizes shape)
     if (count(shape) != static_cast<std::int64_t>(values.size())) {
         throw std::logic_error("torch_text: the values do not fill the shape");
     }
-    return torch_text(type, shape, [values](std::int64_t k) {
-        return static_cast<double>(values[static_cast<std::size_t>(k)]);
-    });
+    return torch_text(type, shape, [values](std::int64_t k) { return static_cast<double>(values[idx(k)]); });
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace attn {
 namespace {
 
 constexpr int longest_name = 40;
-constexpr double exponents_from = 1e5;
+constexpr double cell_exponents_from = 1e5;
 
 std::string axis_place(const PictureAxis& axis, Index drawn) {
     const Index first = drawn * axis.each, last = std::min(first + axis.each, axis.whole()) - 1;
@@ -27,7 +27,7 @@ std::string cell_number(double number, const RenderOptions& options) {
     if (std::isnan(number)) return "NaN";
     std::string out;
     append_fixed(out, number, options.precision_asked ? options.precision : cell_precision,
-                 std::isfinite(number) && std::abs(number) >= exponents_from);
+                 std::isfinite(number) && std::abs(number) >= cell_exponents_from);
     return out;
 }
 

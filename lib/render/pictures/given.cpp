@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "lib/error.hpp"
+#include "lib/option_words.hpp"
 #include "lib/plan/selection.hpp"
 #include "lib/render/render.hpp"
 #include "lib/text.hpp"
@@ -190,7 +191,7 @@ class Chooser {
                 all += (all.empty() ? "" : ", ") + (a.name.empty() ? "one without a name" : visible(a.name));
             }
             const std::string near = did_you_mean(name, here);
-            fail_usage("--stages " + name + ": " + dump_.file + " holds no such array",
+            fail_usage(option::stages + " " + name + ": " + dump_.file + " holds no such array",
                        (near.empty() ? "" : near + " ") + "arrays: " + clip(all, 200));
         }
         return out;
@@ -200,9 +201,9 @@ class Chooser {
     std::vector<Index> select(std::string_view axis, Index length) const {
         const std::vector<std::string>* tokens = tokens_of(axis, length);
         if (axis == "queries" || axis == "rows")
-            return select_axis(request_.rows, length, tokens, {"--rows", "row", "rows"}).indices;
+            return select_axis(request_.rows, length, tokens, {option::rows, "row", "rows"}).indices;
         if (axis == "keys" || axis == "columns")
-            return select_axis(request_.cols, length, tokens, {"--cols", "column", "columns"}).indices;
+            return select_axis(request_.cols, length, tokens, {option::cols, "column", "columns"}).indices;
         return counted(length);
     }
 
@@ -244,7 +245,7 @@ class Chooser {
         picture.rows = axis_of(m.row_name, m.row_one, m.rows, out.rows);
         picture.columns = axis_of(m.column_name, m.column_one, m.columns, out.columns);
         if (request_.tokens && picture.rows.labels.empty() && picture.columns.labels.empty())
-            fail_usage("--tokens has " + std::to_string(request_.tokens->size()) + " tokens, but " +
+            fail_usage(option::tokens + " has " + std::to_string(request_.tokens->size()) + " tokens, but " +
                        visible(picture.name) + " has " + std::to_string(m.rows) + " rows and " +
                        std::to_string(m.columns) + " columns");
         choose_panels(m, out);
@@ -255,9 +256,9 @@ class Chooser {
     void choose_panels(const Matrices& m, GivenPicture& out) const {
         const Index batch = m.length("batch"), heads = m.length("head");
         const auto batch_shown =
-            select_axis(request_.batch, batch, nullptr, {"--batch", "batch item", "batch items"}).indices;
+            select_axis(request_.batch, batch, nullptr, {option::batch, "batch item", "batch items"}).indices;
         const auto heads_shown =
-            select_axis(request_.heads, heads, nullptr, {"--heads", "head", "heads"}).indices;
+            select_axis(request_.heads, heads, nullptr, {option::heads, "head", "heads"}).indices;
         const auto batch_numbers = numbers_of(dump_, "batch", batch),
                    head_numbers = numbers_of(dump_, "head", heads);
         const auto shows = [](const std::vector<Index>& shown, Index k) {

@@ -1,6 +1,7 @@
 // The plan alone: what a person would draw before computing anything.
 #include <algorithm>
 
+#include "lib/option_words.hpp"
 #include "lib/plan/inputs.hpp"
 #include "lib/render/bytes.hpp"
 #include "lib/render/plans/plan_json.hpp"
@@ -40,9 +41,9 @@ std::string inputs_json(const Plan& plan, int indent) {
 }
 
 /// One string for each query: a character for each key.
-std::string cells(const std::vector<Cell>& row) {
+std::string cells(const std::vector<Masked>& row) {
     std::string out;
-    for (const Cell c : row) out += c == Cell::hidden ? '.' : c == Cell::added ? '+' : '#';
+    for (const Masked c : row) out += c == Masked::hidden ? '.' : c == Masked::added ? '+' : '#';
     return out;
 }
 
@@ -75,9 +76,9 @@ void picture_text(const Plan& plan, const MaskPicture& picture, const RenderOpti
     for (std::size_t i = 0; i < picture.rows.size(); ++i) {
         const auto& row = picture.rows[i];
         std::string line = pad_right(label_of(plan.query_tokens[i], longest_label, options), label) + " ";
-        for (const Cell c : row)
-            line += space + said(c == Cell::hidden ? "·" : c == Cell::added ? "+" : "■", options);
-        if (std::find_if(row.begin(), row.end(), [](Cell c) { return c != Cell::hidden; }) == row.end())
+        for (const Masked c : row)
+            line += space + said(c == Masked::hidden ? "·" : c == Masked::added ? "+" : "■", options);
+        if (std::find_if(row.begin(), row.end(), [](Masked c) { return c != Masked::hidden; }) == row.end())
             line += said("  ← sees no key", options);
         out += line + "\n";
     }
@@ -89,7 +90,7 @@ void pictures_text(const Plan& plan, const RenderOptions& options, std::string& 
         const auto& where = pictures[k].where;
         std::string title = "mask: ■ visible, · hidden";
         const auto has_added = [](const auto& row) {
-            return std::find(row.begin(), row.end(), Cell::added) != row.end();
+            return std::find(row.begin(), row.end(), Masked::added) != row.end();
         };
         if (std::any_of(pictures[k].rows.begin(), pictures[k].rows.end(), has_added))
             title += ", + visible with a number added";
@@ -107,7 +108,7 @@ void pictures_text(const Plan& plan, const RenderOptions& options, std::string& 
     }
     if (pictures.size() > most_pictures)
         out += "and " + std::to_string(pictures.size() - most_pictures) +
-               " more masks that differ: -f json has all\n";
+               " more masks that differ: " + option::format + " json has all\n";
     if (!plan.state && plan.heads > 0 && plan.path != Path::none && !plan.masked)
         out += "\nevery query sees every key\n";
 }

@@ -14,7 +14,7 @@ std::string quoted(std::string_view s) { return json_string(s); }
 
 std::vector<std::string> cut(const std::vector<std::string>& tokens, const AxisSelection& s) {
     std::vector<std::string> out;
-    for (const Index k : s.indices) out.push_back(tokens[static_cast<std::size_t>(k)]);
+    for (const Index k : s.indices) out.push_back(tokens[idx(k)]);
     return out;
 }
 
@@ -42,48 +42,50 @@ std::string numbers(const std::vector<double>& list) {
     return out + "]";
 }
 
-/// What was asked for between the projections and the softmax, only where it was.
-void options(const Plan& plan, JsonMembers& m) {
-    if (plan.kv_heads != plan.heads)
-        m.emplace_back(
-            "kv_heads",
-            json_object({{"count", std::to_string(plan.kv_heads)},
-                         {"order", quoted(choice_name(plan.kv_interleaved ? KvHeadOrder::interleave
-                                                                          : KvHeadOrder::tile))}}));
-    if (plan.past > 0) m.emplace_back("cached_keys", std::to_string(plan.past));
-    if (plan.has_appended()) m.emplace_back("appended_keys", std::to_string(plan.keys - plan.given_keys()));
-    if (plan.qk_norm) {
-        m.emplace_back("qk_norm", json_object({{"type", quoted(choice_name(plan.qk_norm->type))},
-                                               {"eps", json_number(plan.qk_norm->eps)},
-                                               {"over", quoted(norm_over_names[plan.qk_norm->over_width])}}));
+std::string sizes(const Plan& plan) {
+    return json_object({{"batch", std::to_string(plan.batch)},
+                        {"head", std::to_string(plan.heads)},
+                        {"query", std::to_string(plan.queries)},
+                        {"key", std::to_string(plan.keys)},
+                        {"dim", std::to_string(plan.dim)},
+                        {"value_dim", std::to_string(plan.value_dim)}});
+}
+
+std::string kv_heads(const Plan& plan) {
+    const KvHeadOrder order = plan.kv_interleaved ? KvHeadOrder::interleave : KvHeadOrder::tile;
+    return json_object({{"count", std::to_string(plan.kv_heads)}, {"order", quoted(choice_name(order))}});
+}
+
+std::string qk_norm(const QkNorm& norm) {
+    return json_object({{"type", quoted(choice_name(norm.type))},
+                        {"eps", json_number(norm.eps)},
+                        {"over", quoted(norm_over_names[norm.over_width])}});
+}
+
+std::string rope(const PlannedRope& rope) {
+    JsonMembers m{{"dims", std::to_string(rope.dims)}, {"pairs", quoted(rope_pair_names[rope.interleaved])}};
+    if (!rope.cos) {
+        m.emplace_back("base", json_number(rope.base));
+        m.emplace_back("query_positions", numbers(rope.query_positions));
+        m.emplace_back("key_positions", numbers(rope.key_positions));
     }
-    if (plan.rope) {
-        JsonMembers r{{"dims", std::to_string(plan.rope->dims)},
-                      {"pairs", quoted(rope_pair_names[plan.rope->interleaved])}};
-        if (!plan.rope->cos) {
-            r.emplace_back("base", json_number(plan.rope->base));
-            r.emplace_back("query_positions", numbers(plan.rope->query_positions));
-            r.emplace_back("key_positions", numbers(plan.rope->key_positions));
-        }
-        m.emplace_back("rope", json_object(r));
-    }
-    if (plan.state) {
-        JsonMembers state{{"rule", quoted(state_rule_names[plan.state->delta])},
-                          {"causal", plan.causal ? "true" : "false"}};
-        if (plan.causal) state.emplace_back("offset", json_indices(plan.offsets));
-        if (plan.state->feature_map)
-            state.emplace_back("feature_map", quoted(choice_name(*plan.state->feature_map)));
-        state.emplace_back("normalizer", plan.state->normalizer ? "true" : "false");
-        state.emplace_back("begins", quoted(state_begin_names[plan.state->past.has_value()]));
-        m.emplace_back("state", json_object(state));
-    }
-    if (plan.softcap) m.emplace_back("softcap", json_number(*plan.softcap));
-    if (!plan.alibi.empty()) m.emplace_back("alibi", numbers(plan.alibi));
-    if (!plan.sinks.empty()) m.emplace_back("sinks", numbers(plan.sinks));
-    if (plan.gate)
-        m.emplace_back("gate", json_object({{"activation", quoted(gate_activation_names[plan.gate->silu])},
-                                            {"norm", plan.gate->norm ? quoted("rms") : "false"},
-                                            {"from", quoted(gate_source_names[plan.gate->from_queries])}}));
+    return json_object(m);
+}
+
+std::string state(const Plan& plan) {
+    JsonMembers m{{"rule", quoted(state_rule_names[plan.state->delta])},
+                  {"causal", plan.causal ? "true" : "false"}};
+    if (plan.causal) m.emplace_back("offset", json_indices(plan.offsets));
+    if (plan.state->feature_map) m.emplace_back("feature_map", quoted(choice_name(*plan.state->feature_map)));
+    m.emplace_back("normalizer", plan.state->normalizer ? "true" : "false");
+    m.emplace_back("begins", quoted(state_begin_names[plan.state->past.has_value()]));
+    return json_object(m);
+}
+
+std::string gate(const Gate& gate) {
+    return json_object({{"activation", quoted(gate_activation_names[gate.silu])},
+                        {"norm", gate.norm ? quoted(choice_name(NormType::rms)) : "false"},
+                        {"from", quoted(gate_source_names[gate.from_queries])}});
 }
 
 std::string dropout(const DropoutInput& d) {
@@ -109,25 +111,100 @@ std::string weights(const Plan& plan) {
     return json_object(m);
 }
 
+/// A member that is there where the plan has what it tells.
+std::string where(bool there, const std::string& json) { return there ? json : std::string(); }
+
+constexpr bool in_every_plan = true, in_some_plans = false;
+
+/// THE TABLE of what a plan is as JSON, in its order. "#/$defs/..." are in trace_schema.cpp and choices.cpp.
+constexpr std::array plan_table{
+    PlanMember{"inferred", in_some_plans, R"({"type": "string", "minLength": 1})",
+               [](const Plan& p) { return where(!p.inferred_because.empty(), quoted(p.inferred_because)); }},
+    PlanMember{"dtype", in_every_plan, R"({"$ref": "#/$defs/dtype"})",
+               [](const Plan& p) { return quoted(name_of(p.dtype)); }},
+    PlanMember{"sizes", in_every_plan,
+               R"({"type": "object", "properties": {"batch": {"$ref": "#/$defs/size"},
+          "head": {"$ref": "#/$defs/size"}, "query": {"$ref": "#/$defs/size"},
+          "key": {"$ref": "#/$defs/size"}, "dim": {"$ref": "#/$defs/size"},
+          "value_dim": {"$ref": "#/$defs/size"}}, "required": ["batch", "head", "query", "key", "dim",
+          "value_dim"], "additionalProperties": false})",
+               sizes},
+    PlanMember{"scale", in_every_plan, R"({"anyOf": [{"type": "number"}, {"const": "none"}]})",
+               [](const Plan& p) { return p.scaled ? json_number(p.scale) : quoted("none"); }},
+    PlanMember{"kv_heads", in_some_plans,
+               R"({"type": "object", "properties": {"count": {"$ref": "#/$defs/size"},
+          "order": {"$ref": "#/$defs/kv_head_order"}}, "required": ["count", "order"],
+          "additionalProperties": false})",
+               [](const Plan& p) { return where(p.kv_heads != p.heads, kv_heads(p)); }},
+    PlanMember{"cached_keys", in_some_plans, R"({"$ref": "#/$defs/size"})",
+               [](const Plan& p) { return where(p.past > 0, std::to_string(p.past)); }},
+    PlanMember{
+        "appended_keys", in_some_plans, R"({"$ref": "#/$defs/size"})",
+        [](const Plan& p) { return where(p.has_appended(), std::to_string(p.keys - p.given_keys())); }},
+    PlanMember{"qk_norm", in_some_plans,
+               R"({"type": "object", "properties": {"type": {"$ref": "#/$defs/norm_type"},
+          "eps": {"type": "number"}, "over": {"$ref": "#/$defs/norm_over"}}, "required": ["type", "eps",
+          "over"], "additionalProperties": false})",
+               [](const Plan& p) { return p.qk_norm ? qk_norm(*p.qk_norm) : std::string(); }},
+    PlanMember{"rope", in_some_plans,
+               R"({"type": "object", "properties": {"dims": {"$ref": "#/$defs/size"},
+          "pairs": {"$ref": "#/$defs/rope_pairs"}, "base": {"type": "number"},
+          "query_positions": {"type": "array", "items": {"type": "number"}},
+          "key_positions": {"type": "array", "items": {"type": "number"}}}, "required": ["dims", "pairs"],
+          "additionalProperties": false})",
+               [](const Plan& p) { return p.rope ? rope(*p.rope) : std::string(); }},
+    PlanMember{"state", in_some_plans,
+               R"({"type": "object", "properties": {"rule": {"$ref": "#/$defs/state_rule"},
+          "causal": {"type": "boolean"}, "offset": {"type": "array", "minItems": 1,
+          "items": {"type": "integer"}}, "feature_map": {"$ref": "#/$defs/feature_map"},
+          "normalizer": {"type": "boolean"}, "begins": {"$ref": "#/$defs/state_begin"}},
+          "required": ["rule", "causal", "normalizer", "begins"], "additionalProperties": false})",
+               [](const Plan& p) { return p.state ? state(p) : std::string(); }},
+    PlanMember{"softcap", in_some_plans, R"({"type": "number", "exclusiveMinimum": 0})",
+               [](const Plan& p) { return p.softcap ? json_number(*p.softcap) : std::string(); }},
+    PlanMember{"alibi", in_some_plans, R"({"type": "array", "items": {"type": "number"}})",
+               [](const Plan& p) { return where(!p.alibi.empty(), numbers(p.alibi)); }},
+    PlanMember{"sinks", in_some_plans, R"({"type": "array", "items": {"type": "number"}})",
+               [](const Plan& p) { return where(!p.sinks.empty(), numbers(p.sinks)); }},
+    PlanMember{"gate", in_some_plans,
+               R"({"type": "object", "properties": {"activation": {"$ref": "#/$defs/gate_activation"},
+          "norm": {"enum": ["rms", false]}, "from": {"$ref": "#/$defs/gate_source"}},
+          "required": ["activation", "norm", "from"], "additionalProperties": false})",
+               [](const Plan& p) { return p.gate ? gate(*p.gate) : std::string(); }},
+    PlanMember{"mask", in_some_plans,
+               R"({"type": "object", "properties": {"at": {"$ref": "#/$defs/mask_at"},
+          "rules": {"type": "array", "items": {"type": "string"}}, "offset": {"type": "array",
+          "minItems": 1, "items": {"type": "integer"}}}, "required": ["at", "rules"],
+          "additionalProperties": false})",
+               [](const Plan& p) { return where(p.masked, mask(p)); }},
+    PlanMember{"normalize", in_every_plan, R"({"$ref": "#/$defs/normalize"})",
+               [](const Plan& p) { return quoted(choice_name(p.normalize)); }},
+    PlanMember{"empty_rows", in_every_plan, R"({"$ref": "#/$defs/empty_rows"})",
+               [](const Plan& p) { return quoted(choice_name(p.empty_rows)); }},
+    PlanMember{"dropout", in_some_plans,
+               R"({"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1},
+          "generator": {"$ref": "#/$defs/dropout_kind"}, "seed": {"type": "integer"}}, "required": ["p",
+          "generator"], "additionalProperties": false})",
+               [](const Plan& p) { return p.dropout ? dropout(*p.dropout) : std::string(); }},
+    PlanMember{"weights", in_some_plans,
+               R"({"type": "object", "properties": {"init": {"$ref": "#/$defs/weights_init"},
+          "seed": {"type": "integer"}, "from": {"type": "string", "minLength": 1},
+          "read": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"},
+          "role": {"type": "string"}, "layout": {"type": "string"}, "shape": {"type": "array",
+          "items": {"$ref": "#/$defs/size"}}}, "required": ["name", "role", "layout", "shape"],
+          "additionalProperties": false}}}, "required": ["read"], "additionalProperties": false})",
+               [](const Plan& p) { return where(p.init || !p.weight_notes.empty(), weights(p)); }},
+};
+
 }  // namespace
+
+std::span<const PlanMember> all_plan_members() { return plan_table; }
 
 JsonMembers plan_members(const Plan& plan) {
     JsonMembers m;
-    if (!plan.inferred_because.empty()) m.emplace_back("inferred", quoted(plan.inferred_because));
-    m.emplace_back("dtype", quoted(name_of(plan.dtype)));
-    m.emplace_back("sizes", json_object({{"batch", std::to_string(plan.batch)},
-                                         {"head", std::to_string(plan.heads)},
-                                         {"query", std::to_string(plan.queries)},
-                                         {"key", std::to_string(plan.keys)},
-                                         {"dim", std::to_string(plan.dim)},
-                                         {"value_dim", std::to_string(plan.value_dim)}}));
-    m.emplace_back("scale", plan.scaled ? json_number(plan.scale) : "\"none\"");
-    options(plan, m);
-    if (plan.masked) m.emplace_back("mask", mask(plan));
-    m.emplace_back("normalize", quoted(choice_name(plan.normalize)));
-    m.emplace_back("empty_rows", quoted(choice_name(plan.empty_rows)));
-    if (plan.dropout) m.emplace_back("dropout", dropout(*plan.dropout));
-    if (plan.init || !plan.weight_notes.empty()) m.emplace_back("weights", weights(plan));
+    for (const PlanMember& member : plan_table)
+        if (std::string json = member.write(plan); !json.empty())
+            m.emplace_back(std::string(member.name), std::move(json));
     return m;
 }
 
@@ -143,7 +220,7 @@ JsonMembers plan_head(std::string_view schema, const Plan& plan, int indent) {
 }
 
 JsonMembers trace_members(const Plan& plan, int indent) {
-    JsonMembers m = plan_head("attn-calc/trace/1", plan, indent);
+    JsonMembers m = plan_head(trace_format, plan, indent);
     std::vector<std::string> order;
     for (const PlannedStage& s : plan.stages)
         if (s.shown) order.emplace_back(s.name);

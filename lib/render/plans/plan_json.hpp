@@ -1,4 +1,5 @@
 #pragma once
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -7,6 +8,18 @@
 #include "lib/render/json_text.hpp"
 
 namespace attn {
+
+/// What a trace says of itself, in the member "schema".
+constexpr std::string_view trace_format = "attn-calc/trace/1";
+
+/// A row of the table of what a plan is as JSON: writer and schema of one member.
+struct PlanMember {
+    std::string_view name;
+    bool always;                             ///< every plan has it
+    std::string_view schema;                 ///< what it may be
+    std::string (*write)(const Plan& plan);  ///< empty: this plan has none
+};
+std::span<const PlanMember> all_plan_members();
 
 /// Everything that a plan resolved. Nothing of the machine: equal documents give equal bytes anywhere.
 JsonMembers plan_members(const Plan& plan);

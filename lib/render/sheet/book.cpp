@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "lib/input/choices.hpp"
+#include "lib/option_words.hpp"
 #include "lib/text.hpp"
 
 namespace attn::sheet {
@@ -85,12 +86,13 @@ std::string Book::why_values(const PlannedStage& stage) {
         unsound_.push_back(stage.stage);
         return "NaN may be among them, with which no sheet calculates";
     }
-    if (!plan_.keys_shown.all) return "only some keys are in this file (--cols)";
+    if (!plan_.keys_shown.all) return "only some keys are in this file (" + option::cols + ")";
     for (const Stage read : stage.reads)
         if (!plan_.find(read)->shown)
-            return std::string(info_of(read).name) + " is not in this file (--stages)";
+            return std::string(info_of(read).name) + " is not in this file (" + option::stages + ")";
     const bool some = !plan_.heads_shown.all || !plan_.kv_heads_shown.all;
-    if (some && joins_heads(plan_, stage.stage)) return "only some heads are in this file (--heads)";
+    if (some && joins_heads(plan_, stage.stage))
+        return "only some heads are in this file (" + option::heads + ")";
     return {};
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 
+#include "lib/option_words.hpp"
 #include "lib/render/plans/plan_json.hpp"
 #include "lib/render/sheet/book.hpp"
 #include "lib/render/sheet/workbook.hpp"
@@ -322,6 +323,11 @@ class SheetSink : public Sink {
     std::vector<double>* now_kept_ = nullptr;
 };
 
+std::string what_is_smaller() {
+    return option::rows + ", " + option::heads + ", " + option::batch + " and " + option::stages +
+           " write less; " + option::output + " FILE.npz and " + option::output + " FILE.csv hold any size";
+}
+
 void refuse_grid(const Grid& grid) {
     const bool long_sheet = grid.lines() > most_lines;
     if (!long_sheet && grid.width() <= most_columns) return;
@@ -330,7 +336,7 @@ void refuse_grid(const Grid& grid) {
              (long_sheet ? std::to_string(grid.lines()) + " rows, of " + std::to_string(most_lines)
                          : std::to_string(grid.width()) + " columns, of " + std::to_string(most_columns)) +
              " at most",
-         "--rows, --heads, --batch and --stages write less; -o FILE.npz and -o FILE.csv hold any size");
+         what_is_smaller());
 }
 
 }  // namespace
@@ -348,7 +354,7 @@ void refuse_sheet(const Plan& plan) {
         fail("",
              "is too large for a sheet: " + std::to_string(cells) + " cells with a number or a formula, of " +
                  std::to_string(sheet::most_cells) + " that programs open without a long wait",
-             "--rows, --heads, --batch and --stages write less; -o FILE.npz and -o FILE.csv hold any size");
+             sheet::what_is_smaller());
 }
 
 }  // namespace attn

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lib/option_words.hpp"
 #include "lib/render/numbers/number.hpp"
 #include "lib/render/plans/plan_text.hpp"
 #include "lib/text.hpp"
@@ -11,7 +12,7 @@ namespace attn {
 namespace {
 
 constexpr int longest_row_label = 16, shortest_row_label = 6, longest_column_label = 12;
-constexpr double exponents_from = 1e6, exponents_below = 1e-3;
+constexpr double exponents_below = 1e-3;  ///< unless the digits were asked for
 
 /// The digits, or the mark of a number that they would make 0: only one below 1 in the last digit.
 std::string_view marked(double value, std::string_view digits, double small_below) {
@@ -80,7 +81,7 @@ void TableSink::rows(const Rows& rows) {
     Part& part = parts_.back();
     part.is_cut = row_count_ > table_rows.most && !plan_->rows_of(rows.stage->family).asked;
     if (numbers_.empty())
-        for (const Index j : kept_) numbers_.push_back(rows.columns[static_cast<std::size_t>(j)]);
+        for (const Index j : kept_) numbers_.push_back(rows.columns[idx(j)]);
     for (Index i = 0; i < rows.row_count(); ++i) {
         const Index k = part.rows_seen++;
         // Where the plan has cut the rows, only those that are shown arrive.
@@ -100,8 +101,7 @@ TableLine TableSink::line_of(const Rows& rows, Index i) const {
     const bool weights = is_weights(rows.stage->stage);
     if (weights && options_.top) {
         std::vector<std::pair<double, Index>> all;
-        for (Index j = 0; j < rows.column_count(); ++j)
-            all.emplace_back(rows.at(i, j), rows.columns[static_cast<std::size_t>(j)]);
+        for (Index j = 0; j < rows.column_count(); ++j) all.emplace_back(rows.at(i, j), rows.columns[idx(j)]);
         const auto n = std::min<std::size_t>(all.size(), static_cast<std::size_t>(*options_.top));
         // NaN goes last: an order that it is part of has to be one.
         const auto rank = [](double v) { return std::isnan(v) ? -HUGE_VAL : v; };
@@ -128,9 +128,8 @@ TableLine TableSink::line_of(const Rows& rows, Index i) const {
 
 void TableSink::end_stage(const PlannedStage& stage) {
     write_heading(stage, shape_);
-    const double below =
-        options_.precision_asked ? 0.5 * std::pow(10.0, -options_.precision) : exponents_below;
-    exponents_ = largest_ >= exponents_from || (largest_ > 0 && largest_ < below);
+    exponents_ = has_exponent(largest_, options_.precision) ||
+                 (!options_.precision_asked && largest_ > 0 && largest_ < exponents_below);
     left_out_rows_ = left_out_columns_ = 0;
     for (const Part& part : parts_) {
         write_part(stage, part);
@@ -144,19 +143,20 @@ void TableSink::end(const std::vector<std::string>&) { bytes_.flush(); }
 
 std::vector<std::string> TableSink::notes(const PlannedStage& stage) const {
     std::vector<std::string> out;
-    if (has_small_) out.emplace_back(small_number_note);
+    if (has_small_) out.emplace_back(small_number_note());
     const RowKind kind = row_kind(stage.family);
     if (left_out_rows_ > 0)
-        out.push_back(std::to_string(left_out_rows_) + " of " + std::to_string(row_count_) +
-                      " rows left out" + (cut_by_plan_ ? ", not computed" : "") +
-                      (kind == RowKind::whole     ? ""
-                       : kind == RowKind::queries ? ": --rows shows them"
-                                                  : ": --cols shows them"));
-    if (left_out_columns_ > 0)
         out.push_back(
-            std::to_string(left_out_columns_) + " of " + std::to_string(shape_.back()) +
-            " columns left out: " +
-            (has_key_columns(stage.family) ? "--cols or --width shows them" : "--width shows more"));
+            std::to_string(left_out_rows_) + " of " + std::to_string(row_count_) + " rows left out" +
+            (cut_by_plan_ ? ", not computed" : "") +
+            (kind == RowKind::whole
+                 ? ""
+                 : ": " + ((kind == RowKind::queries ? option::rows : option::cols) + " shows them")));
+    if (left_out_columns_ > 0)
+        out.push_back(std::to_string(left_out_columns_) + " of " + std::to_string(shape_.back()) +
+                      " columns left out: " +
+                      (has_key_columns(stage.family) ? option::cols + " or " + option::width + " shows them"
+                                                     : option::width + " shows more"));
     return out;
 }
 
@@ -179,9 +179,8 @@ void TableSink::top_of(const Part& part, StageTable& out) {
         std::vector<std::string>& parts = out.top.emplace_back();
         for (const auto& [weight, column] : line.top) {
             const std::string number = TableCells::text_of(weight, options_.precision, exponents_);
-            parts.push_back(label_of(plan_->key_tokens[static_cast<std::size_t>(column)],
-                                     longest_column_label, options_) +
-                            " " + number);
+            parts.push_back(label_of(plan_->key_tokens[idx(column)], longest_column_label, options_) + " " +
+                            number);
             has_small_ = has_small_ || TableCells::is_small(number);
         }
     }

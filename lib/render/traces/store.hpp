@@ -1,10 +1,15 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <string>
 
 #include "lib/input/file_tensors.hpp"
 
 namespace attn {
+
+/// The types that numbers can be converted to.
+inline constexpr std::array float_elements{Element::float16, Element::bfloat16, Element::float32,
+                                           Element::float64};
 
 /// The nearest binary16 and bfloat16, ties to even, rounded once. Too large: infinity. NaN: a quiet NaN.
 std::uint16_t to_float16(double v);

@@ -33,7 +33,7 @@ constexpr std::array<TypeNames, 13> type_names{{{"<f8", "F64"},
                                                 {"<u8", "U64"},
                                                 {"|b1", "BOOL"}}};
 
-const TypeNames& names_of(Element e) { return type_names[static_cast<std::size_t>(e)]; }
+const TypeNames& names_of(Element e) { return type_names[idx(e)]; }
 
 std::size_t rounded_up(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 

@@ -9,6 +9,7 @@
 #include <array>
 
 #include "lib/error.hpp"
+#include "lib/option_words.hpp"
 #include "lib/render/bytes.hpp"
 #include "lib/render/plans/plan_json.hpp"
 #include "lib/render/traces/tensor_layout.hpp"
@@ -37,7 +38,7 @@ class TensorSink : public Sink {
         if (!tensors_.empty()) return;
         for (const PlannedStage& s : plan.stages) {
             if (!s.shown) continue;
-            number_[static_cast<std::size_t>(s.stage)] = tensors_.size();
+            number_[idx(s.stage)] = tensors_.size();
             Shape shape = plan.shown_shape(s);
             if (squeeze_) std::erase(shape, 1);
             tensors_.push_back({std::string(s.name), std::move(shape),
@@ -64,7 +65,7 @@ class TensorSink : public Sink {
             bytes_.pass();
             return;
         }
-        const Index at = place_of(*plan_, rows) * of_number;
+        const Index at = first_number_of(*plan_, rows) * of_number;
         if (format_ == Format::npz)
             crcs_[k].add(data, tensors_[k].bytes() - at - static_cast<Index>(data.size()));
         if (pass_ == Pass::in_place) output_.write_at(layout_.parts[k].data_begin + at, data);
@@ -90,9 +91,7 @@ class TensorSink : public Sink {
   private:
     enum class Pass { in_place, rehearsal, in_order };
 
-    std::size_t number(const PlannedStage& stage) const {
-        return number_[static_cast<std::size_t>(stage.stage)];
-    }
+    std::size_t number(const PlannedStage& stage) const { return number_[idx(stage.stage)]; }
 
     void lay_out(const std::vector<std::string>& warnings) {
         const auto trace = [&](const std::vector<std::string>& told) {
@@ -140,7 +139,7 @@ void refuse_many_stages(const Plan& plan) {
         std::count_if(plan.stages.begin(), plan.stages.end(), [](const PlannedStage& s) { return s.shown; });
     if (shown != 1)
         fail_usage("the format npy holds one stage, and there are " + std::to_string(shown),
-                   "--stages NAME chooses one; npz holds several");
+                   option::stages + " NAME chooses one; npz holds several");
 }
 
 std::unique_ptr<Sink> make_tensors(Format format, Output& output, bool squeeze) {

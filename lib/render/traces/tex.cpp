@@ -40,7 +40,7 @@ class LatexSink : public TableSink {
     }
 
   private:
-    static std::string place_of(const StageTable& table) {
+    static std::string part_of(const StageTable& table) {
         std::string where;
         for (const std::string& part : table.where) where += (where.empty() ? "" : ", ") + part;
         if (table.after)
@@ -93,7 +93,7 @@ class LatexSink : public TableSink {
     }
 
     void tabular(const StageTable& table) {
-        const std::string where = place_of(table);
+        const std::string where = part_of(table);
         if (!where.empty()) bytes_.text += "\n\\medskip\\noindent " + where + "\\par\n";
         const std::size_t columns = table.columns.size() + (table.column_gap ? 1 : 0);
         bytes_.text += "\n\\smallskip\\noindent\n\\begin{tabular}{l*{" + std::to_string(columns) + "}{r}}\n";
@@ -102,7 +102,7 @@ class LatexSink : public TableSink {
     }
 
     void matrix(const PlannedStage& stage, const StageTable& table) {
-        const std::string where = place_of(table);
+        const std::string where = part_of(table);
         const std::size_t columns = table.columns.size() + (table.column_gap ? 1 : 0);
         // amsmath's own limit is 10 columns.
         bytes_.text += "\\setcounter{MaxMatrixCols}{" + std::to_string(std::max<std::size_t>(columns, 10)) +

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "lib/option_words.hpp"
 #include "lib/plan/stage.hpp"
 #include "lib/render/bytes.hpp"
 #include "lib/render/escape.hpp"
@@ -245,7 +246,7 @@ void check_tensors(Format format, const std::vector<FileTensor>& tensors) {
                    "it writes json, csv, npz, npy and safetensors");
     if (format == Format::npy && tensors.size() != 1)
         fail_usage("the format npy holds one tensor, and there are " + std::to_string(tensors.size()),
-                   "--stages NAME chooses one; npz holds several");
+                   option::stages + " NAME chooses one; npz holds several");
     for (const FileTensor& t : tensors)
         if (format == Format::csv && t.shape.size() > 4 && !is_states(t))
             fail_usage(t.name + " has " + std::to_string(t.shape.size()) + " axes, and csv holds up to 4",

@@ -12,7 +12,7 @@ std::optional<std::size_t> Resolver::place_vector(const Slots& slots, WeightRole
                                   : role == WeightRole::additive ? "[units]"
                                                                  : "[dim]",
                                   t->tensor.shape});
-    return b_.place(std::move(t->tensor));
+    return b_.add_tensor(std::move(t->tensor));
 }
 
 void Resolver::extras(NamedWeights& set) {
@@ -74,36 +74,6 @@ void Resolver::output(NamedWeights& set) {
     if (bias) place_bias(*bias, WeightRole::output, plan_.projection(WeightRole::output).d_out);
     plan_.has_output = true;
     plan_.output_dim = plan_.projection(WeightRole::output).d_out;
-}
-
-void resolve_weights(Builder& b) {
-    Resolver resolver(b);
-    const Problem& p = b.problem;
-    const Variant& v = *b.plan.variant;
-    if (b.plan.projected_given) {
-        if (p.has_weights) return resolver.given_output();
-        if (has(v.needs, WeightRole::additive))
-            fail("", "has no \"weights\": additive scores need \"v\" among them");
-        return;
-    }
-    if (v.needs == 0 && !(p.has_weights && v.takes != 0)) {
-        if (p.has_weights)
-            fail("/weights", "is given, but variant \"" + std::string(v.name) + "\" has no weights",
-                 "variant \"self_attention\" projects queries, keys and values");
-        return resolver.identity();
-    }
-    if (!p.has_weights)
-        fail("", "has no \"weights\": variant \"" + std::string(v.name) + "\" needs " +
-                     (v.is_latent()                        ? "W_query, W_DKV, W_UK, W_UV"
-                      : has(v.needs, WeightRole::additive) ? "W_query, W_key and v"
-                                                           : "W_query, W_key, W_value, or {\"init\": ...}"));
-    if (p.init && v.needs != Variant::projections)
-        fail(
-            child(p.init->pointer, "init"),
-            "draws W_query, W_key and W_value, but variant \"" + std::string(v.name) + "\" is made of others",
-            "give its weights by name");
-    if (p.init) return resolver.drawn();
-    resolver.named();
 }
 
 }  // namespace attn

@@ -23,7 +23,7 @@ void row_sums(const WholeStage& t, const std::string& name, std::vector<std::str
     double least = infinite, most = -infinite;
     for (Index r = 0; r < rows; ++r) {
         double sum = 0;
-        for (Index j = 0; j < keys; ++j) sum += t.values[static_cast<std::size_t>(r * keys + j)];
+        for (Index j = 0; j < keys; ++j) sum += t.values[idx(r * keys + j)];
         least = std::min(least, sum), most = std::max(most, sum);
     }
     if (std::abs(least - 1) < 1e-3 && std::abs(most - 1) < 1e-3) return;
@@ -36,8 +36,7 @@ void row_sums(const WholeStage& t, const std::string& name, std::vector<std::str
     for (Index p = 0; p < planes; ++p)
         for (Index j = 0; j < keys; ++j) {
             double sum = 0;
-            for (Index i = 0; i < queries; ++i)
-                sum += t.values[static_cast<std::size_t>((p * queries + i) * keys + j)];
+            for (Index i = 0; i < queries; ++i) sum += t.values[idx((p * queries + i) * keys + j)];
             off = std::max(off, std::abs(sum - 1));
         }
     if (off < 1e-3) out.push_back(name + ": columns sum to 1");
