@@ -36,8 +36,8 @@ std::string explained_text(const explain::Explanation& e, const ExplainForm& for
 std::string explained_json(const explain::Explanation& e, const ExplainForm& form);
 std::string explained_md(const explain::Explanation& e, const ExplainForm& form);
 std::string explained_tex(const explain::Explanation& e, const ExplainForm& form);
-/// One of several between its head and its foot: steps that fold, MathML, and boxes where stages are blank, which say
-/// whether what is typed rounds to the right number (page/worksheet.js).
+/// One of several between its head and its foot: steps that fold, MathML, and boxes where stages are blank,
+/// which say whether what is typed rounds to the right number (page/worksheet.js).
 std::string explained_html(const explain::Explanation& e, const ExplainForm& form);
 std::string explained_html_head(const ExplainForm& form);
 std::string explained_html_foot();
