@@ -184,7 +184,7 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
     {flag::precision,
      "-p,--precision",
      "N",
-     {{{run | explain | view, Topic::form, obeys_precision, "digits after the point (4)"}}},
+     {{{run | explain | view, Topic::form, obeys_precision, "decimals (4)"}}},
      often},
     {flag::squeeze, "--squeeze", "", {{{run, Topic::form, obeys_squeeze, "leave out axes of length 1"}}}},
     {flag::compact,

@@ -225,7 +225,7 @@ TEST_CASE("an option that could do nothing is refused") {
     const auto said = [](std::initializer_list<const char*> words) { return refusal(words).message; };
     CHECK(said({"x.json", "-f", "json", "--top", "3"}) == "--top is for text, and the output is json");
     CHECK(said({"x.json", "-f", "csv", "-o", "a.npz", "-p", "3"}) ==
-          "--precision is for text, md, tex, svg or xlsx, and the output is npz and csv");
+          "--precision is for text, md, tex, svg, xlsx or html, and the output is npz and csv");
     CHECK(parse({"x.json", "-f", "csv", "-o", "a.md", "-p", "3"}).precision == 3);
     CHECK(said({"diff", "a", "b", "--compact"}) == "--compact is for json, and the output is text");
     CHECK(said({"diff", "a", "b", "-q", "--width", "40"}) == "--width is for text, and nothing is written");
