@@ -137,15 +137,19 @@ export class Stage {
                 const less = this.page.stage(kept.minus).numbers();
                 for (let k = 0; k < count; ++k) out[k] = from[k] === less[k] ? 0 : from[k] - less[k];
             }
-            if (kept.fill) this.eachHidden((k) => { out[k] = kept.fill === 'zero' ? 0 : -Infinity; });
+            const fill = kept.fill === 'zero' ? 0 : -Infinity;
+            if (kept.fill)
+                this.eachSheet((mask, first) => {
+                    for (let k = 0; k < mask.length; ++k) if (mask[k]) out[first + k] = fill;
+                });
         } else if (kept.packed) {
             const from = this.page.block(kept.block || 0, type);
             out = type === 'float64' ? new Float64Array(count) : new Float32Array(count);
             const fill = kept.fill === 'minus' ? -Infinity : 0;
-            const hidden = this.page.hiddenBits();
             let next = 0;
-            for (let k = 0; k < count; ++k)
-                out[k] = hidden && hidden(k, this.data.shape) ? fill : from[next++];
+            this.eachSheet((mask, first) => {
+                for (let k = 0; k < mask.length; ++k) out[first + k] = mask[k] ? fill : from[next++];
+            });
         } else {
             out = this.page.block(kept.block || 0, type);
         }
@@ -153,11 +157,13 @@ export class Stage {
         return out;
     }
 
-    /** @param {(k: number) => void} f */
-    eachHidden(f) {
-        const hidden = this.page.hiddenBits();
-        const count = this.data.shape.reduce((a, n) => a * n, 1);
-        if (hidden) for (let k = 0; k < count; ++k) if (hidden(k, this.data.shape)) f(k);
+    /** Calls f for each matrix: its mask, and where its numbers begin. @param {(mask: Uint8Array, first: number) => void} f */
+    eachSheet(f) {
+        for (let b = 0; b < this.batches; ++b)
+            for (let h = 0; h < this.heads; ++h) {
+                const mask = this.page.mask(b, h);
+                if (mask) f(mask, this.offset({b, h, t: 0, r: 0, c: 0}));
+            }
     }
 
     /** The range of the scale. */
@@ -198,29 +204,25 @@ export class Page {
         return numbers[flat];
     }
 
-    /** Whether element `k` of a stage of queries x keys is hidden. The bits may be those of one head for all.
-     * @returns {((k: number, shape: number[]) => boolean) | null} */
-    hiddenBits() {
+    /** The mask of a matrix, a byte for each cell, 1 where it hides; null: there is none. All heads, or all batch items, may
+     * have the same. @param {number} b @param {number} h @returns {Uint8Array | null} */
+    mask(b, h) {
         const hidden = this.data.hidden;
         if (!hidden) return null;
-        if (!this.bits) this.bits = bytesOf(textOf('block' + hidden.block));
-        const bits = this.bits, [batches, heads, rows, columns] = hidden.shape, cells = rows * columns;
-        return (k, shape) => {
-            const cell = k % cells, sheet = (k - cell) / cells;
-            const of = (batches === 1 ? 0 : Math.floor(sheet / shape[1])) * heads + (heads === 1 ? 0 : sheet % shape[1]);
-            const bit = of * cells + cell;
-            return (bits[bit >> 3] >> (bit & 7) & 1) === 1;
-        };
+        const [batches, heads, rows, columns] = hidden.shape, cells = rows * columns;
+        if (!this.bits) {
+            const bits = bytesOf(textOf('block' + hidden.block));
+            this.bits = new Uint8Array(batches * heads * cells);
+            for (let k = 0; k < this.bits.length; ++k) this.bits[k] = bits[k >> 3] >> (k & 7) & 1;
+        }
+        const of = ((batches === 1 ? 0 : b) * heads + (heads === 1 ? 0 : h)) * cells;
+        return this.bits.subarray(of, of + cells);
     }
 
     /** @param {number} b @param {number} h @param {number} r @param {number} c */
     isHidden(b, h, r, c) {
-        const hidden = this.data.hidden;
-        if (!hidden) return false;
-        if (!this.bits) this.bits = bytesOf(textOf('block' + hidden.block));
-        const [batches, heads, rows, columns] = hidden.shape;
-        const bit = (((batches === 1 ? 0 : b) * heads + (heads === 1 ? 0 : h)) * rows + r) * columns + c;
-        return (this.bits[bit >> 3] >> (bit & 7) & 1) === 1;
+        const mask = this.mask(b, h), hidden = this.data.hidden;
+        return mask !== null && hidden !== null && mask[r * hidden.shape[3] + c] === 1;
     }
 }
 

@@ -68,15 +68,15 @@ export class Painter {
         const image = context.createImageData(w, l);
         const numbers = stage.numbers();
         const first = stage.offset({b, h, t, r: 0, c: 0});
-        const hidden = stage.data.masked ? this.page.hiddenBits() : null;
+        const mask = stage.data.masked ? this.page.mask(b, h) : null;
         for (let y = 0; y < l; ++y)
             for (let x = 0; x < w; ++x) {
                 let largest = NaN;
                 for (let r = Math.floor(y * rows / l); r < Math.floor((y + 1) * rows / l); ++r)
                     for (let c = Math.floor(x * columns / w); c < Math.floor((x + 1) * columns / w); ++c) {
-                        const k = first + r * columns + c;
-                        if (hidden && hidden(k, stage.data.shape)) continue;
-                        const v = numbers[k];
+                        const k = r * columns + c;
+                        if (mask && mask[k]) continue;
+                        const v = numbers[first + k];
                         if (!Number.isFinite(v)) continue;
                         if (!(Math.abs(v) <= Math.abs(largest))) largest = v;
                     }
@@ -138,7 +138,7 @@ export function drawMatrix(painter, canvas, stage, at, layout, view) {
     const r0 = Math.max(0, Math.floor(view.y / height)), r1 = Math.min(rows, Math.ceil((view.y + view.height - top) / height));
     const numbers = stage.numbers();
     const first = stage.offset({...at, r: 0, c: 0});
-    const hidden = stage.data.masked ? painter.page.hiddenBits() : null;
+    const mask = stage.data.masked ? painter.page.mask(at.b, at.h) : null;
     context.save();
     context.beginPath();
     context.rect(left, top, view.width - left, view.height - top);
@@ -151,7 +151,7 @@ export function drawMatrix(painter, canvas, stage, at, layout, view) {
     context.textAlign = 'center';
     context.textBaseline = 'middle';
     const gap = width >= 8 && height >= 8 ? 1 : 0;
-    if (!gap && !view.seen) drawSmall(painter, context, stage, first, hidden, layout, view, ratio);
+    if (!gap && !view.seen) drawSmall(painter, context, stage, first, mask, layout, view, ratio);
     for (let r = gap || view.seen ? r0 : r1; r < r1; ++r)
         for (let c = c0; c < c1; ++c) {
             const k = first + r * columns + c;
@@ -160,10 +160,10 @@ export function drawMatrix(painter, canvas, stage, at, layout, view) {
                 continue;
             }
             const v = numbers[k];
-            const mask = hidden !== null && hidden(k, stage.data.shape);
-            if (mask || !Number.isFinite(v)) {
+            const isHidden = mask !== null && mask[k - first] === 1;
+            if (isHidden || !Number.isFinite(v)) {
                 hatched(context, x(c), y(r), width - gap, height - gap, painter.hatch || '#888');
-                if (!mask && figures) {
+                if (!isHidden && figures) {
                     context.fillStyle = painter.text || '#000';
                     context.fillText(rounded(v, digits), x(c) + width / 2, y(r) + height / 2);
                 }
@@ -189,9 +189,8 @@ export function drawMatrix(painter, canvas, stage, at, layout, view) {
 }
 
 /** Many small cells at once, pixel by pixel. @param {Painter} painter @param {CanvasRenderingContext2D} context
- * @param {import('./data.js').Stage} stage @param {number} first @param {((k: number, shape: number[]) => boolean) | null} hidden
- * @param {Layout} layout @param {{x: number, y: number, width: number, height: number}} view @param {number} ratio */
-function drawSmall(painter, context, stage, first, hidden, layout, view, ratio) {
+ * @param {import('./data.js').Stage} stage @param {number} first @param {Uint8Array | null} mask @param {Layout} layout @param {{x: number, y: number, width: number, height: number}} view @param {number} ratio */
+function drawSmall(painter, context, stage, first, mask, layout, view, ratio) {
     const {left, top, width, height} = layout, columns = stage.columns, rows = stage.rows, numbers = stage.numbers();
     const w = Math.floor(Math.min(view.width - left, columns * width - view.x) * ratio);
     const h = Math.floor(Math.min(view.height - top, rows * height - view.y) * ratio);
@@ -210,8 +209,8 @@ function drawSmall(painter, context, stage, first, hidden, layout, view, ratio) 
                 const c = Math.floor((x / ratio + view.x) / width);
                 if (c !== last) {
                     last = c;
-                    const k = first + r * columns + c, v = numbers[k];
-                    if (!Number.isFinite(v) || (hidden && hidden(k, stage.data.shape))) {
+                    const k = r * columns + c, v = numbers[first + k];
+                    if (!Number.isFinite(v) || (mask && mask[k])) {
                         colour = grey;
                     } else {
                         rgba.set(painter.colour(stage, v));

@@ -64,6 +64,8 @@ class View {
         /** The stage and sheet that the panes show. */ this.shown = '';
         this.pending = 0;
         this.address = 0;
+        this.resting = 0;
+        /** Small pictures that have been drawn. @type {Map<string, HTMLCanvasElement>} */ this.minis = new Map();
         this.digits = this.page.data.precision;
         this.scroll = element('scroll');
         this.canvas = /** @type {HTMLCanvasElement} */ (element('matrix'));
@@ -381,7 +383,11 @@ class View {
         if (element('said').textContent !== said) element('said').textContent = said;
         element('step-all').hidden = !this.stepping;
         this.told();
-        this.sentence();
+        // Many words take their time: they wait until the pointer rests.
+        clearTimeout(this.resting);
+        const weights = this.page.byName.get(this.page.data.sentence);
+        if (weights && weights.rows + weights.columns > 100) this.resting = window.setTimeout(() => this.sentence(), 80);
+        else this.sentence();
         // How long it took, for those who look.
         if (!document.documentElement.dataset.shown) document.documentElement.dataset.shown = String(Math.round(performance.now()));
     }
@@ -471,7 +477,9 @@ class View {
                 e.addEventListener('focus', () => this.look(h));
                 e.addEventListener('blur', () => this.look(null));
                 pane.append(e);
-                this.painter.thumbnail(canvas, s, this.at.b, h, this.at.t, 132, 132);
+                // After the matrix itself has been drawn.
+                const {b, t} = this.at;
+                setTimeout(() => this.painter.thumbnail(canvas, s, b, h, t, 132, 132), 0);
             }
         }
         pane.querySelectorAll('button').forEach((e, h) => e.setAttribute('aria-pressed', String(h === this.at.h)));
@@ -560,8 +568,14 @@ class View {
      * @param {import('./data.js').Stage} stage @param {import('./data.js').Place[]} places */
     mini(canvas, stage, places) {
         const p = places[0];
-        const small = document.createElement('canvas');
-        this.painter.thumbnail(small, stage, p.b, p.h, p.t, 160, 96);
+        const name = [stage.name, p.b, p.h, p.t, this.painter.ground].join('/');
+        let small = this.minis.get(name);
+        if (!small) {
+            small = document.createElement('canvas');
+            this.painter.thumbnail(small, stage, p.b, p.h, p.t, 160, 96);
+            if (this.minis.size > 60) this.minis.clear();
+            this.minis.set(name, small);
+        }
         const scale = Math.max(1, Math.min(14, Math.floor(Math.min(160 / small.width, 96 / small.height))));
         canvas.width = small.width * scale + 2;
         canvas.height = small.height * scale + 2;
