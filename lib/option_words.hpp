@@ -2,8 +2,6 @@
 #include <string>
 #include <string_view>
 
-#include "lib/option_words.hpp"
-
 namespace attn {
 
 /// What an option is called, for messages: "--rows" + " shows them".

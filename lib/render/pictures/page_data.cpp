@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "lib/error.hpp"
+#include "lib/option_words.hpp"
 #include "lib/render/base64.hpp"
 #include "lib/render/json_text.hpp"
 #include "lib/text.hpp"
@@ -44,7 +45,7 @@ void refuse_large_page(const std::string& file, double bytes) {
     Error error(Exit::input, "",
                 "as one page of HTML would be " + std::to_string(static_cast<Index>(std::ceil(bytes / 1e6))) +
                     " MB or more, and 64 are the most",
-                "--stages weights, --heads 0 or --rows 0:64 show less");
+                option::stages + " weights, " + option::heads + " 0 or " + option::rows + " 0:64 show less");
     error.place.file = file;
     throw error;
 }
