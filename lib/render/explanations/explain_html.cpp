@@ -105,9 +105,8 @@ class MathPen {
     MathText leaf(const Expr& e) const {
         const Stage* stage = e.cell ? &e.cell->stage : e.hidden_with ? &*e.hidden_with : nullptr;
         const bool blank = stage && n_.is_blank(*stage) && !n_.solution;
-        const MathText shown =
-            blank ? MathText{"<mtext class=\"blank\">____</mtext>"}
-                  : number_math(shown_number(e.value, e.given, e.given && e.place.empty(), n_));
+        MathText shown = blank ? MathText{"<mtext class=\"blank\">____</mtext>"}
+                               : number_math(shown_number(e.value, e.given, e.given && e.place.empty(), n_));
         if (e.more == 0) return shown;
         return {element("munder", math_row(math_operator("…") + shown.text + math_operator("…")) +
                                       element("mtext", std::to_string(e.more) + " more"))};

@@ -12,7 +12,10 @@ constexpr double most_page_bytes = 64e6;
 /// What of a page is not numbers: code, first picture, labels.
 constexpr double other_page_bytes = 0.5e6;
 
-constexpr double base64_bytes(Index bytes) { return static_cast<double>((bytes + 2) / 3 * 4); }
+constexpr double base64_bytes(Index bytes) {
+    const Index groups = (bytes + 2) / 3;
+    return static_cast<double>(4 * groups);
+}
 
 /// \throws Error (exit 3)
 [[noreturn]] void refuse_large_page(const std::string& file, double bytes);

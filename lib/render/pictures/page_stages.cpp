@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "lib/render/json_text.hpp"
 #include "lib/text.hpp"
@@ -24,7 +26,8 @@ const std::vector<T>& numbers_in(const Picture& p) {
 
 template <class T>
 bool same_bits(T a, T b) {
-    return std::memcmp(&a, &b, sizeof(T)) == 0;
+    using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+    return std::bit_cast<Bits>(a) == std::bit_cast<Bits>(b);
 }
 
 /// What stands in all hidden cells: "zero", "minus"; "" where it is not one of these.
