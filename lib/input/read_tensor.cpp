@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "lib/input/choices.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
