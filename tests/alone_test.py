@@ -2,7 +2,7 @@
 not seen. Those that the build compiles alone anyway are not tried again.
 
 What each file uses of the standard library is read from its text, by the table below. Then a third of the files, drawn anew each
-time, is compiled with the standard headers compiled before; all of them with --all (two minutes of two processors).
+time, is compiled with the standard headers compiled before; all of them with --all.
 
     alone_test.py [--all] [--seed N]
 """
