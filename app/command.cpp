@@ -55,7 +55,8 @@ constexpr std::array<CommandRow, 11> command_rows{{
      .examples = R"(  attn-calc run x.json                          every stage as text
   attn-calc run x.json --stages                 which stages are there
   attn-calc run x.json --stages weights --rows 0:2
-  attn-calc run x.json -o trace.json -o weights.dat:csv)",
+  attn-calc run x.json -o trace.json -o weights.dat:csv
+  attn-calc run --model DIR --layer 3 --block hidden.npy)",
      .traces = true,
      .waits = true,
      .several = true,
@@ -74,13 +75,15 @@ constexpr std::array<CommandRow, 11> command_rows{{
      .obey = done<check_command>},
     {.command = Command::init,
      .name = "init",
-     .summary = "list the built-in examples, or write one",
+     .summary = "list the built-in examples, or write one; write a model's layer",
      .usage = "[OPTIONS] [EXAMPLE]",
      .examples = R"(  attn-calc init                         the examples, one by one
   attn-calc init multi_head              write multi_head.json
   attn-calc init multi_head -o my.json   write it under another name
   attn-calc init models/llama3           settings of a released model
-  attn-calc init multi_head -o - | attn-calc)",
+  attn-calc init multi_head -o - | attn-calc
+  attn-calc init --model DIR --layer 3 --block hidden.npy -o layer.json
+                                         a layer of a model's folder)",
      .words = example_names,
      .obey = done<init_command>},
     {.command = Command::schema,
@@ -100,7 +103,8 @@ constexpr std::array<CommandRow, 11> command_rows{{
   attn-calc convert weights.npz -o small.safetensors --dtype bfloat16
   attn-calc convert trace.npz --stages weights -o weights.npy)",
      .about = R"(IN is a trace in JSON, NDJSON or CSV, a JSON object of nested arrays or of
-{"shape": [...], "data": [...]}, or .npz, .npy, .safetensors, by its suffix.
+{"shape": [...], "data": [...]}, or by its suffix .npz, .npy, .safetensors,
+.gguf, or .pt, .pth, .bin (torch.save).
 Names and shapes stay; what is lost is said on standard error.)",
      .writes = convert_formats,
      .waits = true,
@@ -126,7 +130,8 @@ Names and shapes stay; what is lost is said on standard error.)",
   attn-calc diff output.csv my.json           one array: the last stage
   attn-calc diff hooks.json my.json --map tlens
   attn-calc diff theirs.json my.json -q       exit status alone: 0 equal, 1 not
-  attn-calc diff THEIRS/ OURS/ -f json        folders, paired by file name)",
+  attn-calc diff THEIRS/ OURS/ -f json        folders, paired by file name
+  attn-calc diff theirs.npz --model DIR --layer 3 --block hidden.npy)",
      .about = R"(THEIRS: a trace of attn-calc in any format, a JSON object of nested arrays by
 the names of stages, one array, a printed tensor, or rows of numbers.
 OURS: a trace, or an input document, which is computed: then the mistake that
@@ -171,9 +176,10 @@ output. What an option makes the same is said on standard error.)",
   attn-calc view x.json -o x.html               every stage, as a page
   attn-calc view theirs.npy --tokens The,cat,sat   somebody else's weights)",
      .about = R"(FILE is a document, a trace, or any numbers that diff reads: .npy, .npz,
-.safetensors, JSON, CSV, a printed tensor. Weights have the scale 0 to 1, all
-else a scale that is symmetric around 0. Without a colour of its own (--color,
-NO_COLOR) a cell has a shade. run -f svg draws all stages side by side.)",
+.safetensors, .gguf, .pt, JSON, CSV, a printed tensor. Weights have the scale 0
+to 1, all else a scale that is symmetric around 0. Without a colour of its own
+(--color, NO_COLOR) a cell has a shade. run -f svg draws all stages side by
+side.)",
      .writes = view_formats,
      .waits = true,
      .several = true,

@@ -39,8 +39,15 @@ enum Id {
     layer,
     ignore_unknown,
     dtype,
+    model,
+    stack,
+    as_type,
+    embeddings,
+    block,
+    key_embeddings,
     weights,
     prefix,
+    root,
     threads,
     kernel_set,
     max_memory,
@@ -91,7 +98,7 @@ struct FlagRow {
     constexpr std::string_view long_name() const { return names.substr(names.find("--")); }
     constexpr std::string_view short_name() const { return names.substr(0, names.find("--") == 0 ? 0 : 2); }
     bool takes_list() const { return value == "A,B"; }
-    bool takes_file() const { return value == "FILE"; }
+    bool takes_file() const { return value == "FILE" || value == "DIR"; }
     /// "-f, --format F"
     std::string shown() const;
     /// What it is in a command; null: the command does not take it.

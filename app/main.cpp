@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <span>
@@ -9,6 +10,7 @@
 #include "app/command.hpp"
 #include "app/diagnostics.hpp"
 #include "app/help.hpp"
+#include "app/model_source.hpp"
 #include "app/output.hpp"
 #include "app/source.hpp"
 #include "lib/kernels/dispatch.hpp"
@@ -43,6 +45,14 @@ void choose_kernels(const Options& options) {
     }
 }
 
+/// Each layer for itself, once all of them have been read.
+Exit obey_by_layer(const CommandRow& command, const Options& options, const Diagnostics& diagnostics) {
+    Exit status = Exit::ok;
+    for (const ModelLayer& layer : model_layers(options, diagnostics))
+        status = std::max(status, command.obey(layer.options, diagnostics));
+    return status;
+}
+
 Exit obey(const Options& options, const Diagnostics& diagnostics) {
     choose_kernels(options);
     const CommandRow& command = row_of(options.command);
@@ -51,6 +61,8 @@ Exit obey(const Options& options, const Diagnostics& diagnostics) {
         print_version(options);
     } else if (options.help || (waits && would_wait(options))) {
         print_text(options.command_named ? help_of(options.command) : main_help());
+    } else if (writes_by_layer(options)) {
+        return obey_by_layer(command, options, diagnostics);
     } else {
         return command.obey(options, diagnostics);
     }

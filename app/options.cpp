@@ -10,6 +10,7 @@
 
 #include "app/flags.hpp"
 #include "app/option_values.hpp"
+#include "app/parsed.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/kernels/dispatch.hpp"
 #include "lib/render/traces/store.hpp"
@@ -63,15 +64,6 @@ Prepared prepared(std::span<const char* const> arguments) {
     }
     return out;
 }
-
-struct Parsed {
-    std::array<std::vector<std::string>, id_count> values;
-    std::array<std::int64_t, id_count> counts{};
-    std::vector<std::string> words;  ///< no options
-    std::size_t after_dashes = 0;    ///< how many of them stand after --
-    bool list_stages = false;
-    bool given(flag::Id id) const { return counts[id] != 0 || !values[id].empty(); }
-};
 
 Parsed parse_words(std::span<const char* const> arguments) {
     const auto dashes = std::find(arguments.begin(), arguments.end(), std::string_view("--"));
@@ -160,17 +152,6 @@ void read_outputs(const Parsed& parsed, Options& options) {
         fail_usage("-o: " + std::string(name_of(options.command)) + " writes one file");
 }
 
-/// The value of an option: a whole number.
-int integer(const Parsed& parsed, flag::Id id, int least, int most) {
-    return integer_value(row_of(id).long_name(), parsed.values[id].back(), least, most);
-}
-
-/// Which of the words that an option knows was given.
-std::size_t choice(const Parsed& parsed, flag::Id id, Command command) {
-    const FlagRow& f = row_of(id);
-    return choice_value(f.long_name(), parsed.values[id].back(), words_of(f, command));
-}
-
 ExplainOptions explain_options(const Parsed& parsed) {
     ExplainOptions o;
     const auto last = [&](flag::Id id) { return parsed.values[id].empty() ? "" : parsed.values[id].back(); };
@@ -200,7 +181,7 @@ DiffAsk read_diff(const Parsed& parsed) {
     if (given(digits)) ask.digits = last(digits) == "full" ? 0 : integer(parsed, digits, 1, 17);
     if (given(layout)) ask.compare.layout = static_cast<Layout>(choice(parsed, layout, Command::diff));
     ask.compare.ignore_unknown = parsed.counts[ignore_unknown] != 0;
-    if (given(layer)) ask.layer = integer(parsed, layer, 0, 1'000'000);
+    if (given(layer) && last(layer) != all_layers) ask.layer = integer(parsed, layer, 0, 1'000'000);
     for (const std::string& text : parsed.values[stages]) append_stages(text, ask.compare.only);
     for (const std::string& name : ask.compare.only)
         if (!stage_named(name)) fail_usage("--stages: unknown stage \"" + name + "\"", stage_hint(name));
@@ -272,6 +253,7 @@ Options convert(const Parsed& parsed, Options options) {
     if (given(cols)) options.request.cols = last(cols);
     if (given(weights)) options.weights = last(weights);
     if (given(prefix)) options.prefix = last(prefix);
+    read_model_options(parsed, options);
     for (const std::string& text : parsed.values[stages]) append_stages(text, options.request.stages);
     options.list_stages = parsed.list_stages;
     if (options.command == Command::diff) options.diff = read_diff(parsed);
@@ -334,7 +316,10 @@ void refuse_idle_flags(const Parsed& parsed, const Options& options) {
                     [](const std::string& word) { return names_tensor_file(word); }))
         refuse_where(parsed, command, "a file of tensors is listed",
                      [](flag::Id, Topic topic) { return topic == Topic::what || topic == Topic::work; });
-    if (command == Command::init)
+    if (command == Command::init && options.model)
+        refuse_where(parsed, command, "a document is written",
+                     [](flag::Id id, Topic) { return id == width; });
+    if (command == Command::init && !options.model)
         refuse_where(parsed, command,
                      parsed.words.empty() ? "the examples are listed" : "the example is written as it is",
                      [&](flag::Id id, Topic) { return id == (parsed.words.empty() ? output : width); });
@@ -345,6 +330,15 @@ void refuse_idle_flags(const Parsed& parsed, const Options& options) {
 }
 
 }  // namespace
+
+int integer(const Parsed& parsed, flag::Id id, int least, int most) {
+    return integer_value(row_of(id).long_name(), parsed.values[id].back(), least, most);
+}
+
+std::size_t choice(const Parsed& parsed, flag::Id id, Command command) {
+    const FlagRow& f = row_of(id);
+    return choice_value(f.long_name(), parsed.values[id].back(), words_of(f, command));
+}
 
 std::vector<Target> targets_of(const Options& options) {
     std::vector<Target> targets = options.targets;

@@ -47,6 +47,14 @@ struct DiffAsk {
     std::optional<Index> layer;
 };
 
+/// A layer of a model's folder, in place of a document.
+struct ModelOptions {
+    std::string folder;
+    Index layer = 0;
+    bool all = false;       ///< every layer, one after another
+    std::string stack, as;  ///< empty: not given
+};
+
 /// A command line as plain data: checked for form, nothing opened, no name of the input resolved.
 struct Options {
     Command command = Command::run;
@@ -57,6 +65,9 @@ struct Options {
     std::vector<Target> targets;     ///< -o
     bool list_stages = false;
     std::optional<std::string> weights, prefix;  ///< a file of weights; which names of it
+    std::optional<ModelOptions> model;
+    std::optional<std::string> embeddings, block, key_embeddings;  ///< files in place of a document's keys
+    std::vector<std::string> roots;  ///< folders that documents may name files of
     Request request;
     std::optional<Element> element;  ///< convert: --dtype
     DiffAsk diff;
@@ -76,6 +87,13 @@ struct Options {
     /// The format of standard output.
     Format standard_format() const { return format.value_or(writes_of(command).front().format); }
 };
+
+/// The value of --layer that means every one.
+inline constexpr std::string_view all_layers = "all";
+/// The options of a run of one layer: its number in place of {layer} in names of files.
+Options options_of_layer(const Options& options, Index layer);
+/// Whether each layer is written to files of its own.
+bool writes_by_layer(const Options& options);
 
 /// What -o and -f ask for: files, and standard output where no file is named or -f is given as well (but for
 /// `diff -q`). Each has a format: without one it is the first that the command writes.

@@ -21,8 +21,6 @@ constexpr std::array<Variable, 5> variables{
      {"COLUMNS", "columns of a line, unless --width says otherwise"},
      {"ATTN_CALC_KERNELS", "as --kernels, which goes before it"}}};
 
-std::string code(std::string_view text) { return "`" + replaced(text, "|", "\\|") + "`"; }
-
 /// A text without the line breaks of a screen.
 std::string flowing(std::string_view text) { return replaced(text, "\n", " "); }
 
@@ -34,6 +32,8 @@ std::string roff(std::string_view text) {
 }
 
 }  // namespace
+
+std::string markdown_code(std::string_view text) { return "`" + replaced(text, "|", "\\|") + "`"; }
 
 std::string commands_page() {
     std::string out = R"(# Commands and options
@@ -47,7 +47,7 @@ A call without a command is `run`. An option that could do nothing is refused.
 | --- | --- |
 )";
     for (const CommandRow& c : all_commands())
-        out += "| " + code(c.name) + " | " + markdown_text(c.summary) + " |\n";
+        out += "| " + markdown_code(c.name) + " | " + markdown_text(c.summary) + " |\n";
     out += "\n## Every option, by command\n\n| option |";
     std::string rule = "| --- |";
     for (const CommandRow& c : all_commands()) {
@@ -56,7 +56,7 @@ A call without a command is `run`. An option that could do nothing is refused.
     }
     out += "\n" + rule + "\n";
     for (const FlagRow& f : all_flags()) {
-        out += "| " + code(f.shown()) + " |";
+        out += "| " + markdown_code(f.shown()) + " |";
         for (const CommandRow& c : all_commands()) out += f.use(c.command) ? " • |" : " |";
         out += "\n";
     }
@@ -68,13 +68,15 @@ A call without a command is `run`. An option that could do nothing is refused.
         out += "\n| option | what it does |\n| --- | --- |\n";
         for (const HelpTopic& topic : topics_of(c.command))
             for (const FlagRow* f : topic.flags)
-                out += "| " + code(f->shown()) + " | " + markdown_text(text_of(*f, c.command)) + " |\n";
+                out +=
+                    "| " + markdown_code(f->shown()) + " | " + markdown_text(text_of(*f, c.command)) + " |\n";
     }
     out += "\n## Exit status\n\n| status | meaning |\n| --- | --- |\n";
     for (const ExitRow& e : all_exits())
         out += "| " + std::to_string(static_cast<int>(e.code)) + " | " + markdown_text(e.text) + " |\n";
     out += "\n## Environment\n\n| variable | what it does |\n| --- | --- |\n";
-    for (const Variable& v : variables) out += "| " + code(v.name) + " | " + markdown_text(v.text) + " |\n";
+    for (const Variable& v : variables)
+        out += "| " + markdown_code(v.name) + " | " + markdown_text(v.text) + " |\n";
     return out;
 }
 

@@ -1,10 +1,17 @@
 #pragma once
 #include <string>
+#include <string_view>
 
 namespace attn {
 
 /// docs/commands.md: what each command is for, and every option by command.
 std::string commands_page();
+
+/// Code in a table of Markdown.
+std::string markdown_code(std::string_view text);
+
+/// The table of docs/models.md: each row of lib/models.
+std::string architectures_page();
 
 /// attn-calc.1, for man: the same as roff (groff_man(7)).
 std::string manual_page();

@@ -37,18 +37,20 @@ constexpr std::string_view schema_definitions =
     "labels": {"type": "array", "items": {"type": "string"}},
     "places": {"anyOf": [{"type": "array", "minItems": 1, "items": {"type": "number"}},
       {"$ref": "#/$defs/file"}]},
+    "item_places": {"anyOf": [{"$ref": "#/$defs/places"}, {"$ref": "#/$defs/numbers2"}]},
     "per_head": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/flat_numbers"},
       {"$ref": "#/$defs/file"}]},
     "flat_numbers": {"type": "object", "properties": {"shape": {"$ref": "#/$defs/shape"},
       "data": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/file"}]}, "comment": true},
       "required": ["shape", "data"], "patternProperties": {"^[$_]": true}, "additionalProperties": false},
     "drawn": {"anyOf": [{"type": "object", "properties": {"init": {"$ref": "#/$defs/drawn_numbers"},
-      "seed": {"$ref": "#/$defs/seed"}, "shape": {"$ref": "#/$defs/shape"}, "comment": true},
-      "required": ["init", "seed", "shape"], "patternProperties": {"^[$_]": true},
+      "seed": {"$ref": "#/$defs/seed"}, "dtype": {"$ref": "#/$defs/drawn_dtype"},
+      "shape": {"$ref": "#/$defs/shape"}, "comment": true}, "required": ["init", "shape"], "patternProperties": {"^[$_]": true},
       "additionalProperties": false}, {"type": "object",
       "properties": {"init": {"const": {table}}, "seed": {"$ref": "#/$defs/seed"},
+      "dtype": {"$ref": "#/$defs/drawn_dtype"},
       "num_embeddings": {"$ref": "#/$defs/size"}, "dim": {"$ref": "#/$defs/size"},
-      "ids": {"$ref": "#/$defs/counts"}, "comment": true}, "required": ["init", "seed", "num_embeddings",
+      "ids": {"$ref": "#/$defs/counts"}, "comment": true}, "required": ["init", "num_embeddings",
       "dim", "ids"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]},
     "object_tensor": {"anyOf": [{"$ref": "#/$defs/flat_numbers"}, {"$ref": "#/$defs/drawn"},
       {"$ref": "#/$defs/file"}]},
@@ -66,8 +68,10 @@ constexpr std::string_view schema_definitions =
       "comment": true}, "required": ["shape", "data"], "patternProperties": {"^[$_]": true},
       "additionalProperties": false}, {"$ref": "#/$defs/file"}]},
     "drawn_weights": {"type": "object", "properties": {"init": {"$ref": "#/$defs/weights_init"},
-      "seed": {"$ref": "#/$defs/seed"}, "d_out": {"$ref": "#/$defs/size"}, "bias": {"type": "boolean"},
-      "out_proj": {"type": "boolean"}, "comment": true}, "required": ["init", "seed"],
+      "seed": {"$ref": "#/$defs/seed"}, "dtype": {"$ref": "#/$defs/drawn_dtype"},
+      "d_out": {"$ref": "#/$defs/size"}, "bias": {"type": "boolean"}, "add_bias_kv": {"type": "boolean"},
+      "out_proj": {"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/size"}]}, "comment": true},
+      "required": ["init"],
       "anyOf": [{"properties": {"init": {"const": {multihead}}}},
       {"required": ["d_out"]}], "patternProperties": {"^[$_]": true}, "additionalProperties": false},
     "file": {"type": "object", "properties": {"file": {"type": "string", "minLength": 1},
@@ -78,8 +82,16 @@ constexpr std::string_view schema_definitions =
       {"$ref": "#/$defs/file"}]},
     "counts": {"anyOf": [{"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/count"}},
       {"$ref": "#/$defs/file"}]},
+    "blocks": {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 2, "maxItems": 2,
+      "items": {"$ref": "#/$defs/count"}}},
+    "token_blocks": {"anyOf": [{"$ref": "#/$defs/blocks"}, {"type": "array", "minItems": 1,
+      "items": {"anyOf": [{"$ref": "#/$defs/blocks"}, {"type": "array", "maxItems": 0}]}},
+      {"$ref": "#/$defs/file"}]},
+    "packed_order": {"enum": ["qkv", "qvk", "kqv", "kvq", "vqk", "vkq"]},
     "weights_of_file": {"type": "object", "properties": {"file": {"type": "string", "minLength": 1},
-      "prefix": {"type": "string"}, "weight_layout": {"$ref": "#/$defs/weight_layout"}, "comment": true},
+      "prefix": {"type": "string"}, "weight_layout": {"$ref": "#/$defs/weight_layout"},
+      "packed": {"$ref": "#/$defs/packed_layout"}, "order": {"$ref": "#/$defs/packed_order"},
+      "packed_blocks": {"$ref": "#/$defs/size"}, "names": {"$ref": "#/$defs/weight_aliases"}, "comment": true},
       "required": ["file"], "patternProperties": {"^[$_]": true}, "additionalProperties": false})json";
 
 /// LISTS1 to LISTS4: lists of `of`, of such lists, ...
@@ -117,18 +129,25 @@ std::string masks() {
 
 /// The weights by name, behind the definitions that they need: one for each count of axes.
 std::string named_weights() {
-    std::string forms, names;
+    std::string forms, names, aliases;
     for (const WeightName& n : all_weight_names()) {
         const auto [least, most] = weight_axes(n);
         const std::string form = "weight" + std::to_string(least) + std::to_string(most);
         if (forms.find(form) == std::string::npos) forms += tensor(form, least, most);
+        aliases += ", " + json_string(n.name);
         names += "\n      " + json_string(n.name) + R"json(: {"$ref": "#/$defs/)json" + form + "\"},";
     }
     return forms + R"json(,
     "named_weights": {"type": "object", "properties": {)json" +
            names + R"json(
-      "weight_layout": {"$ref": "#/$defs/weight_layout"}, "prefix": {"const": ""}, "comment": true},
-      "patternProperties": {"^[$_]": true}, "additionalProperties": false})json";
+      "weight_layout": {"$ref": "#/$defs/weight_layout"}, "prefix": {"const": ""},
+      "packed": {"$ref": "#/$defs/packed_layout"}, "order": {"$ref": "#/$defs/packed_order"},
+      "packed_blocks": {"$ref": "#/$defs/size"}, "comment": true},
+      "patternProperties": {"^[$_]": true, "^[qk]_layernorm[.]norms[.][0-9]+[.]weight$": {"$ref": "#/$defs/weight11"}},
+      "additionalProperties": false},
+    "weight_aliases": {"type": "object", "propertyNames": {"anyOf": [{"pattern": "^[$_]"}, {"enum": ["comment")json" +
+           aliases + R"json(]}]},
+      "additionalProperties": {"type": "string"}})json";
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "app/examples.hpp"
+#include "app/model_source.hpp"
 #include "app/terminal.hpp"
 #include "lib/error.hpp"
 #include "lib/input/file_references.hpp"
@@ -170,13 +171,17 @@ std::size_t most_source_bytes(const Request& request) {
 Plan plan_document(const Source& source, Document document, const Options& options, const Request& request) {
     try {
         if (const auto foreign = foreign_object(document.root)) fail("", foreign->what, foreign->hint);
-        FileReferences files(folder_of(source.name));
+        FileReferences files(options.model ? std::nullopt : folder_of(source.name));
+        for (const std::string& root : options.roots) files.trust_folder(root);
+        if (options.model) files.trust_folder(options.model->folder);
+        put_inputs(document.root, options, files);
         use_weights(document.root, options, files);
         return make_plan(read_problem(document.root), request);
     } catch (Error& error) {
         if (error.code == Exit::input && error.place.file.empty()) {
             error.place.file = source.name;
-            locate(error, source, document);
+            // The text of a model's document is nowhere to be looked at.
+            if (!options.model) locate(error, source, document);
         }
         throw;
     }
@@ -204,11 +209,18 @@ Source read_source(const std::string& name, std::size_t most_bytes, Reads reads)
     return {source.name, read_all(file, source.name, most_bytes, reads)};
 }
 
-std::vector<PlannedDocument> plan_all(const Options& options) {
+std::vector<PlannedDocument> plan_all(const Options& options, const Diagnostics& diagnostics) {
     for (const std::string& name : options.request.stages)
         if (const std::string hint = hint_by_maps(name); !hint.empty() && !stage_named(name))
             fail_usage("--stages " + name + ": there is no such stage", hint);
     std::vector<PlannedDocument> planned;
+    if (options.model) {
+        for (const ModelLayer& layer : model_layers(options, diagnostics))
+            for (Document& document : parse_documents(layer.source, {options.request.dtype, false}))
+                planned.push_back({layer.source.name, plan_document(layer.source, std::move(document),
+                                                                    layer.options, options.request)});
+        return planned;
+    }
     for (const std::string& name : file_names(options)) {
         const Source source = read_source(name, most_source_bytes(options.request), Reads::documents);
         std::vector<Document> documents = parse_documents(source, {options.request.dtype, false});
@@ -221,6 +233,7 @@ std::vector<PlannedDocument> plan_all(const Options& options) {
 }
 
 bool would_wait(const Options& options) {
+    if (options.model && options.command != Command::diff) return false;
     const bool reads = options.words.empty() ||
                        std::find(options.words.begin(), options.words.end(), "-") != options.words.end();
     return reads && is_terminal(STDIN_FILENO);

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "app/diagnostics.hpp"
 #include "app/options.hpp"
 #include "lib/input/value.hpp"
 #include "lib/plan/plan.hpp"
@@ -24,7 +25,7 @@ Source read_source(const std::string& name, std::size_t most_bytes, Reads reads 
 
 /// Reads, parses and plans every document of every file named (none: standard input), so that nothing is
 /// written before everything has been accepted. \throws Error with its place.
-std::vector<PlannedDocument> plan_all(const Options& options);
+std::vector<PlannedDocument> plan_all(const Options& options, const Diagnostics& diagnostics);
 
 /// The most bytes that a file may have which is read whole.
 std::size_t most_source_bytes(const Request& request);

@@ -26,7 +26,8 @@ namespace option {
 inline constexpr OptionWord stages{"--stages"}, batch{"--batch"}, heads{"--heads"}, rows{"--rows"},
     cols{"--cols"}, cell{"--cell"}, tokens{"--tokens"}, level{"--level"}, digits{"--digits"}, map{"--map"},
     layout{"--layout"}, ignore_unknown{"--ignore-unknown"}, max_memory{"--max-memory"}, top{"--top"},
-    nonfinite{"--nonfinite"}, width{"--width"}, format{"-f"}, output{"-o"}, precision{"-p"};
+    nonfinite{"--nonfinite"}, width{"--width"}, format{"-f"}, output{"-o"}, precision{"-p"}, root{"--root"},
+    model{"--model"}, layer{"--layer"}, stack{"--stack"}, as_type{"--as"}, embeddings{"--embeddings"};
 }  // namespace option
 
 }  // namespace attn

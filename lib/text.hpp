@@ -1,4 +1,5 @@
 #pragma once
+#include <concepts>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -44,6 +45,12 @@ std::string shown(std::string_view name);
 
 /// The text with `by` wherever `mark` stands in it.
 std::string replaced(std::string_view text, std::string_view mark, std::string_view by);
+
+/// A number of things in words: "1 head", "2 heads".
+template <std::integral Count>
+std::string how_many(Count n, std::string_view one, std::string_view many) {
+    return std::to_string(n).append(" ").append(n == 1 ? one : many);
+}
 
 /// A number with so many significant digits, as printf's %g; NaN, inf, -inf.
 std::string significant(double value, int digits);

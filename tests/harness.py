@@ -63,7 +63,8 @@ class Outcome(NamedTuple):
 def environment(**changes):
     plain = {k: v for k, v in os.environ.items()
              if k not in ("NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "COLUMNS", "ATTN_CALC_KERNELS")}
-    return {**plain, **changes}
+    # Looking for leaks doubles the time of a small run: tests/hostile/run.py, the fuzz targets and attn-tests do it.
+    return {**plain, **({"ASAN_OPTIONS": "detect_leaks=0"} if SANITIZED else {}), **changes}
 
 
 def execute(command, folder, stdin=None, seconds=60.0, env=None, stdout=None):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-ROOMS = ["", "input", "random", "plan", "kernels", "run", "trace", "explain", "theirs", "replay", "mistakes", "diff", "render"]  # of lib/, left to right; "" is lib/*.hpp
+ROOMS = ["", "input", "models", "random", "plan", "kernels", "run", "trace", "explain", "theirs", "replay", "mistakes", "diff", "render"]  # of lib/, left to right; "" is lib/*.hpp
 HEAVY = {  # header's first part: files of app/ and lib/ that may include it
     "CLI": r"app/options\.cpp",
     "nlohmann": r"lib/input/json\.cpp",
@@ -20,7 +20,7 @@ HEAVY = {  # header's first part: files of app/ and lib/ that may include it
 }
 DOORS = {"lib/tensor.hpp": r"lib/run/.*"}  # own headers that pull in a heavy one: who may include them
 TOP = {"CMakeLists.txt", "CMakePresets.json", "app", "lib", "tests", "data", "docs", "README.md", "LICENSE",
-       "CHANGELOG.md", "CONTRIBUTING.md"}
+       "CHANGELOG.md", "CONTRIBUTING.md", "findings"}
 LONGEST = 450
 SPOKEN_PATH = re.compile(r"(?<![\w.])/(?:work|home|root|Users)/\w")
 

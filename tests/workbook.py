@@ -274,8 +274,9 @@ FUNCTIONS = {
     "SUM": of_numbers(math.fsum), "MAX": of_numbers(lambda v: max(v, default=0)), "MIN": of_numbers(lambda v: min(v, default=0)),
     "COUNT": lambda *a: float(len(numbers(a)[0])), "ISNUMBER": lambda v: each(is_number, v), "SUMPRODUCT": sum_product,
     "SUMSQ": of_numbers(lambda v: math.fsum(x * x for x in v)), "DEVSQ": of_numbers(spread),
-    "AVERAGE": of_numbers(lambda v: math.fsum(v) / len(v)), "EXP": arithmetic(math.exp), "LN": arithmetic(math.log),
-    "SQRT": arithmetic(math.sqrt), "TANH": arithmetic(math.tanh), "COS": arithmetic(math.cos), "SIN": arithmetic(math.sin),
+    "AVERAGE": of_numbers(lambda v: math.fsum(v) / len(v)), "EXP": arithmetic(math.exp), "LN": arithmetic(math.log), "ABS": arithmetic(abs),
+    "OR": lambda *a: FAULT if every(*a) is FAULT else any(v for x in a for row in matrix(x) for v in row),
+    "INT": arithmetic(lambda v: float(math.floor(v))), "SQRT": arithmetic(math.sqrt), "TANH": arithmetic(math.tanh), "COS": arithmetic(math.cos), "SIN": arithmetic(math.sin),
 }
 PRECEDENCE = {"=": 1, "<>": 1, "<": 1, "<=": 1, ">": 1, ">=": 1, "+": 2, "-": 2, "*": 3, "/": 3, "^": 4}
 OPERATORS = {

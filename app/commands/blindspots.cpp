@@ -28,7 +28,7 @@ std::string report(const std::vector<PlannedDocument>& documents, const std::vec
 }  // namespace
 
 void blindspots_command(const Options& options, const Diagnostics& diagnostics) {
-    const std::vector<PlannedDocument> documents = plan_all(options);
+    const std::vector<PlannedDocument> documents = plan_all(options, diagnostics);
     std::vector<Blindspots> found;
     for (const PlannedDocument& document : documents) found.push_back(blindspots_of(document.plan));
     const int width = options.width.value_or(std::min(columns_of(STDOUT_FILENO), 100));

@@ -6,7 +6,7 @@ namespace attn {
 
 void check_command(const Options& options, const Diagnostics& diagnostics) {
     if (list_tensor_files(options)) return;
-    const std::vector<PlannedDocument> documents = plan_all(options);
+    const std::vector<PlannedDocument> documents = plan_all(options, diagnostics);
     std::vector<Destination> destinations = open_destinations(options, documents);
     std::vector<std::vector<std::string>> warnings(documents.size());
     for (std::size_t k = 0; k < documents.size(); ++k) {

@@ -7,13 +7,15 @@
 
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
+#include "app/commands/diff_reports.hpp"
+#include "app/model_source.hpp"
 #include "lib/diff/cut.hpp"
 #include "lib/diff/explained.hpp"
 #include "lib/diff/ours.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/mistakes/causes.hpp"
+#include "lib/mistakes/code/code_lines.hpp"
 #include "lib/plan/selection.hpp"
-#include "lib/render/comparisons/diff_pictures.hpp"
 #include "lib/replay/replayed.hpp"
 #include "lib/text.hpp"
 #include "lib/theirs/dump.hpp"
@@ -101,6 +103,17 @@ constexpr std::array<CutFlag, 4> cut_flags{
 /// Our side as layers: documents to compute, or layers of a trace.
 class OurSide {
   public:
+    /// The layers of a model's folder.
+    OurSide(std::vector<ModelLayer> layers, const Options& options)
+        : options_(options), draws_(draws(options)), models_(std::move(layers)) {
+        side_.file = options.model->folder;
+        side_.input = true;
+        for (const ModelLayer& layer : models_) {
+            std::vector<Document> documents = parse_documents(layer.source, {options.request.dtype, false});
+            side_.text.documents.push_back(std::move(documents.front()));
+        }
+    }
+
     OurSide(const std::string& name, const Options& options) : options_(options), draws_(draws(options)) {
         open_side(side_, name, TextSide::ours, options);
         if (side_.input) return;
@@ -115,10 +128,12 @@ class OurSide {
     const Side& side() const { return side_; }
     std::size_t size() const { return side_.input ? side_.text.documents.size() : layers_.size(); }
     std::optional<Index> number(std::size_t k) const {
+        if (!models_.empty()) return models_[k].options.model->layer;
         if (side_.input) return size() > 1 ? std::optional<Index>(static_cast<Index>(k)) : std::nullopt;
         return layers_[k].number;
     }
     std::string name(std::size_t k) const {
+        if (!models_.empty()) return "layer " + std::to_string(models_[k].options.model->layer);
         if (side_.input) return "document " + std::to_string(k);
         return layers_[k].name.empty() ? "the only one" : layers_[k].name;
     }
@@ -146,6 +161,7 @@ class OurSide {
         const Selection& said = theirs.dump->selection;
         const Plan planned = plan(k, wanted(theirs, order_of(whole)),
                                   said.empty() ? selection_by_places(theirs, whole) : said);
+        const CodeSystem* code = code_system_of(options_.diff.map, theirs, whole);
         std::vector<std::string> warnings;
         Ours ours = computed(planned, warnings);
         for (const std::string& warning : warnings) diagnostics.warning(side_.file, warning);
@@ -159,6 +175,7 @@ class OurSide {
         } else {
             judge_errors(part.comparison, ours, replayer(whole));
             part.causes = find_causes(whole, part.comparison.theirs, part.comparison.tolerance);
+            say_where(part.causes, code, whole);
             mark_explained(part.comparison, part.causes);
         }
         if (draws_) part.ours = std::move(ours.stages);
@@ -224,6 +241,8 @@ class OurSide {
             for (const CutFlag& flag : cut_flags)
                 if (flag.axis == part.axis && !(request.*flag.text))
                     request.*flag.text = comma_list(part.indices);
+        if (!models_.empty())
+            return plan_document(models_[k].source, side_.text.documents[k], models_[k].options, request);
         return plan_document(side_.text.source, side_.text.documents[k], options_, request);
     }
 
@@ -236,7 +255,7 @@ class OurSide {
     /// Those that theirs has; all but the ones on request where an array has no name. Weights may turn out to
     /// be a mean over heads: of the last ones.
     static std::vector<std::string> wanted(const Layer& theirs, const std::vector<Stage>& order) {
-        const auto are_weights = [](Stage s) { return info_of(s).phase == Phase::cells && is_weights(s); };
+        const auto are_weights = [](Stage s) { return has_heads(info_of(s).shape) && is_weights(s); };
         bool weights = std::any_of(theirs.left_out.begin(), theirs.left_out.end(),
                                    [](const LeftOut& l) { return l.name == "mean_weights"; });
         for (const NamedArray& a : theirs.arrays) {
@@ -259,6 +278,7 @@ class OurSide {
 
     const Options& options_;
     bool draws_;  ///< pictures are made of our numbers
+    std::vector<ModelLayer> models_;
     Side side_;
     std::vector<Layer> layers_;
     std::vector<std::optional<Ours>> numbers_;
@@ -298,10 +318,14 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
     if (side.input)
         refuse(side.file, "is an input, and nothing in it is computed: THEIRS are somebody's numbers",
                "attn-calc diff THEIRS OURS: the input stands last; attn-calc run -o writes a trace");
-    OurSide ours(our_name, options);
+    OurSide ours =
+        options.model ? OurSide(model_layers(options, diagnostics), options) : OurSide(our_name, options);
     if (ours.size() == 0) refuse(ours.file(), "holds no numbers that have the name of a stage");
     std::vector<Layer> theirs = understand(side.dumps, options.diff.map, ours.order(0));
-    if (const auto& layer = options.diff.layer) {
+    // A model's layer beside numbers that say no layer: they are of that one.
+    const bool numbered =
+        std::any_of(theirs.begin(), theirs.end(), [](const Layer& l) { return l.number.has_value(); });
+    if (const auto& layer = options.diff.layer; layer && (numbered || !options.model)) {
         const auto other = [&](const Layer& l) { return l.number != *layer; };
         theirs.erase(std::remove_if(theirs.begin(), theirs.end(), other), theirs.end());
         if (theirs.empty()) refuse(side.file, "has no layer " + std::to_string(*layer));
@@ -350,15 +374,6 @@ std::map<std::string, std::string> files_of(const std::string& folder) {
     return files;
 }
 
-struct Reports {
-    std::vector<DiffReport> reports;
-    std::vector<std::string> missing;
-    bool equal() const {
-        return missing.empty() &&
-               std::all_of(reports.begin(), reports.end(), [](const DiffReport& r) { return r.equal(); });
-    }
-};
-
 /// Files of the same name; else of the same name up to the suffix.
 Reports compare_folders(const Options& options, const Diagnostics& diagnostics) {
     const auto theirs = files_of(options.words[0]);
@@ -384,42 +399,21 @@ Reports compare_folders(const Options& options, const Diagnostics& diagnostics) 
     return out;
 }
 
-/// Where nothing else is printed: a difference that is one of names is told all the same.
-void tell_not_compared(const Options& options, const Reports& out, const Diagnostics& diagnostics) {
-    for (const DiffReport& report : out.reports)
-        for (const DiffPart& part : report.parts) {
-            std::string names;
-            for (const std::string& name : part.comparison.not_compared)
-                names += (names.empty() ? "" : ", ") + name;
-            if (names.empty()) continue;
-            Error error(
-                Exit::difference, {}, "has names that are not compared: " + clip(names, 200),
-                "--stages NAMES compares these only; --ignore-unknown does not count it as a difference");
-            error.place.file = report.name.empty() ? options.words[0] : report.name;
-            diagnostics.error(error);
-        }
-}
-
-void write_reports(const Options& options, const Reports& out) {
-    write_targets(targets_of(options), [&](const Target& t, Output& output) {
-        const RenderOptions form = render_form(options, t.path == "-");
-        if (*t.format == Format::svg) return write_diff_svg(out.reports, out.missing, output, form);
-        if (*t.format == Format::html) return write_diff_html(out.reports, out.missing, output, form);
-        output.write(*t.format == Format::json ? diff_json(out.reports, out.missing, form)
-                                               : diff_text(out.reports, out.missing, form));
-    });
-}
-
 }  // namespace
 
 Exit diff_command(const Options& options, const Diagnostics& diagnostics) {
-    if (options.words.size() != 2)
+    if (options.model && options.words.size() != 1)
+        fail_usage("attn-calc diff --model compares one file with a model's layer",
+                   "attn-calc diff theirs.npz --model DIR --layer 3 --embeddings hidden.npy");
+    if (!options.model && options.words.size() != 2)
         fail_usage("attn-calc diff compares two: found " + std::to_string(options.words.size()),
                    "attn-calc diff theirs.json my.json");
-    if (options.words[0] == "-" && options.words[1] == "-")
+    if (!options.model && options.words[0] == "-" && options.words[1] == "-")
         fail_usage("standard input (-) can be read only once");
     Reports out;
-    if (is_folder(options.words[0]) && is_folder(options.words[1])) {
+    if (options.model) {
+        out.reports.push_back(compare_files(options.words[0], {}, {}, options, diagnostics));
+    } else if (is_folder(options.words[0]) && is_folder(options.words[1])) {
         out = compare_folders(options, diagnostics);
     } else {
         out.reports.push_back(compare_files(options.words[0], options.words[1], {}, options, diagnostics));

@@ -114,7 +114,7 @@ void explain_command(const Options& options, const Diagnostics& diagnostics) {
         reading.request.rows = options.explain.row;
         reading.request.rows_flag = "--row";
     }
-    std::vector<PlannedDocument> documents = plan_all(reading);
+    std::vector<PlannedDocument> documents = plan_all(reading, diagnostics);
     std::vector<Task> tasks;
     for (PlannedDocument& d : documents) tasks.push_back(task_of(d, options, options.explain.level));
 

@@ -17,9 +17,9 @@ namespace {
 std::unique_ptr<TensorFile> opened(const std::string& path) {
     return of_file(path, [&] {
         auto file = open_tensor_file(path);
-        // Also what only shows when an array is taken: its checksum.
+        // Also what only shows when an array is taken: its checksum. Blocks have none.
         for (std::size_t k = 0; k < file->tensors().size(); ++k)
-            if (file->tensors()[k].unread.empty()) file->take(k);
+            if (file->tensors()[k].unread.empty() && file->tensors()[k].packed.empty()) file->take(k);
         return file;
     });
 }
@@ -32,6 +32,7 @@ void list_json(const std::string& path, const TensorFile& file, bool compact, st
         if (file.format() != "npy") m.emplace_back("name", json_string(t.name));
         m.emplace_back("shape", json_indices(t.shape));
         m.emplace_back("dtype", json_string(t.type()));
+        if (!t.packed.empty()) m.emplace_back("stored", json_string(t.packed));
         tensors += (tensors.empty() ? "" : ",") + std::string(compact ? " " : "\n    ") + json_object(m);
     }
     out += json_object({{"schema", "\"attn-calc/tensors/1\""},
@@ -66,7 +67,8 @@ void list_text(const std::string& path, const TensorFile& file, const RenderOpti
     };
     if (!tensors.empty()) row("name", "shape", "dtype");
     for (const StoredTensor& t : tensors)
-        row(t.name.empty() ? "-" : visible(t.name), to_string(t.shape), clip(visible(t.type()), longest));
+        row(t.name.empty() ? "-" : visible(t.name), to_string(t.shape),
+            clip(visible(t.type()), longest) + (t.packed.empty() ? "" : " from " + t.packed));
     constexpr std::size_t most = 8;
     std::vector<std::string> parts;
     const std::vector<std::string> prefixes = weight_prefixes(file);

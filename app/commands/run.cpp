@@ -47,7 +47,7 @@ bool writes_tables_only(const Options& options) {
 void run_command(const Options& asked, const Diagnostics& diagnostics) {
     Options options = asked;
     if (writes_tables_only(options)) options.request.cut_rows = table_rows;
-    const std::vector<PlannedDocument> documents = plan_all(options);
+    const std::vector<PlannedDocument> documents = plan_all(options, diagnostics);
     if (options.list_stages) return list_stages(documents);
     std::vector<Destination> destinations = open_destinations(options, documents);
     for (std::size_t k = 0; k < documents.size(); ++k) {

@@ -3,6 +3,7 @@
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
 #include "app/commands/compute.hpp"
+#include "app/model_source.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/render/pictures/given.hpp"
 #include "lib/render/pictures/page.hpp"
@@ -29,34 +30,48 @@ std::unique_ptr<Sink> picture_sink(Format format, Output& output, const RenderOp
 }
 
 /// The weights; a page of HTML has room for every stage, as long as it fits.
-Plan plan_view(const TextFile& file, Document& document, const Options& options,
+Plan plan_view(const Source& source, Document& document, const Options& options,
                const Diagnostics& diagnostics) {
     Request request = options.request;
     const std::vector<Target> targets = targets_of(options);
     request.for_pictures =
         std::any_of(targets.begin(), targets.end(), [](const Target& t) { return t.format != Format::html; });
     if (!request.for_pictures) {
-        Plan plan = plan_document(file.source, document, options, request);
+        Plan plan = plan_document(source, document, options, request);
         if (!request.stages.empty() || least_page_bytes(plan) <= most_page_bytes) return plan;
         diagnostics.note(
-            file.source.name +
+            source.name +
             ": all stages are too much for one page; it has the weights, --stages chooses others");
         request.for_pictures = true;
     }
-    return plan_document(file.source, std::move(document), options, request);
+    return plan_document(source, std::move(document), options, request);
 }
 
-void view_documents(TextFile& file, const Options& options, const Diagnostics& diagnostics) {
-    read_as_input(file);
-    std::vector<PlannedDocument> documents;
-    for (Document& document : file.documents)
-        documents.push_back({file.source.name, plan_view(file, document, options, diagnostics)});
+void view_planned(const std::vector<PlannedDocument>& documents, const Options& options,
+                  const Diagnostics& diagnostics) {
     std::vector<Destination> destinations = open_destinations(options, documents);
     for (std::size_t k = 0; k < documents.size(); ++k) {
         turn_to(destinations, documents, k);
         compute(destinations, documents[k], options, diagnostics, picture_sink);
     }
     commit_all(destinations);
+}
+
+void view_documents(TextFile& file, const Options& options, const Diagnostics& diagnostics) {
+    read_as_input(file);
+    std::vector<PlannedDocument> documents;
+    for (Document& document : file.documents)
+        documents.push_back({file.source.name, plan_view(file.source, document, options, diagnostics)});
+    view_planned(documents, options, diagnostics);
+}
+
+void view_layers(const Options& options, const Diagnostics& diagnostics) {
+    std::vector<PlannedDocument> documents;
+    for (const ModelLayer& layer : model_layers(options, diagnostics))
+        for (Document& document : parse_documents(layer.source, {options.request.dtype, false}))
+            documents.push_back(
+                {layer.source.name, plan_view(layer.source, document, layer.options, diagnostics)});
+    view_planned(documents, options, diagnostics);
 }
 
 void view_numbers(const std::vector<Dump>& dumps, const Options& options, const Diagnostics& diagnostics) {
@@ -91,6 +106,7 @@ void view_command(const Options& options, const Diagnostics& diagnostics) {
     if (options.words.size() > 1)
         fail_usage("attn-calc view draws one file: found " + std::to_string(options.words.size()),
                    "attn-calc view x.json");
+    if (options.model) return view_layers(options, diagnostics);
     const std::string name = options.words.empty() ? "-" : options.words.front();
     if (names_tensor_file(name)) {
         std::vector<Dump> dumps;

@@ -171,7 +171,7 @@ void read_as_ours(GivenArray& array, const Ours& ours) {
     narrow(array.values);
 }
 
-bool are_weights(Stage stage) { return info_of(stage).phase == Phase::cells && is_weights(stage); }
+bool are_weights(Stage stage) { return has_heads(info_of(stage).shape) && is_weights(stage); }
 
 /// The mean over heads of our last weights, as [batch, 1, query, key]: what nn.MultiheadAttention returns.
 std::optional<WholeStage> mean_of_weights(const Ours& ours) {
@@ -290,13 +290,13 @@ class Comparer {
         c.shape = shape_by_axes(mine);
         c.axes = names_by_axes(mine.family());
         const Layout layout = options_.layout != Layout::unknown ? options_.layout : a.layout;
-        if (!fits(*a.array, mine, ours_.heads, layout)) {
+        if (!fits(*a.array, mine, ours_.joined_heads(), layout)) {
             if (are_weights(a.stage) && averaged(*a.array, c.name)) return;
             c.fits = false;
             return push(std::move(c));
         }
-        auto aligned = align(std::move(*a.array), mine, ours_.heads, layout);
-        const bool square = info_of(a.stage).shape == StageShape::query_key;
+        auto aligned = align(std::move(*a.array), mine, ours_.joined_heads(), layout);
+        const bool square = has_all_keys(info_of(a.stage).shape) && has_heads(info_of(a.stage).shape);
         measure(c, {aligned->stage.values, mine.values, aligned->stage.half_unit}, square, out_.tolerance);
         if (!aligned->said.empty())
             out_.notes.push_back(c.name + ": theirs " + to_string(c.their_shape) + " " + aligned->said);

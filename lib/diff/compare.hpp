@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string>
@@ -16,7 +17,9 @@ struct Ours {
     StageSet stages;
     std::vector<Stage> order;  ///< in the order of the calculation
     Element type = Element::float32;
-    Index heads = 1;
+    Index heads = 1;  ///< of queries: half heads where there are such
+    /// Those whose contexts stand side by side.
+    Index joined_heads() const { return axes.pairing ? std::max<Index>(heads / 2, 1) : heads; }
     bool decimals =
         false;  ///< of a text that does not say its type: they read back in that of the other side
     std::vector<const GivenArray*> others;  ///< of a file: arrays that no stage is called by

@@ -17,7 +17,7 @@ const List* find_axis(const Selection& selection, std::string_view axis) {
 }
 
 /// How the numbers of one axis of a stage come from those of a selection's axis.
-enum class Counted { as_said, kv_heads, new_keys };
+enum class Counted { as_said, kv_heads, grouped_heads, paired_heads, paired_kv_heads, new_keys };
 
 struct StageAxis {
     const char* name = nullptr;  ///< of the selection's axis; null: it is never cut
@@ -25,11 +25,18 @@ struct StageAxis {
 };
 
 /// The axes batch, head, row, column of a stage.
-std::array<StageAxis, 4> axes_of_selection(StageShape family) {
+std::array<StageAxis, 4> axes_of_selection(Stage stage, StageShape family, const TraceAxes& how) {
+    const bool source = info_of(stage).phase == Phase::source;
     std::array<StageAxis, 4> out;
     out[0] = {"batch"};
     if (has_heads(family) && family != StageShape::shared_keys)
-        out[1] = {"head", has_kv_heads(family) ? Counted::kv_heads : Counted::as_said};
+        out[1] = {"head",
+                  how.pairing && source && is_values(stage) ? Counted::paired_kv_heads
+                  : how.pairing && !source && (family == StageShape::query_dim || has_paired_heads(family))
+                      ? Counted::paired_heads
+                  : has_grouped_heads(family) ? Counted::grouped_heads
+                  : has_kv_heads(family)      ? Counted::kv_heads
+                                              : Counted::as_said};
     switch (row_kind(family)) {
         case RowKind::queries:
             out[2] = {"query"};
@@ -66,6 +73,13 @@ List numbers_left(const List& selected, Counted counted, Index heads, const Trac
         } else if (counted == Counted::kv_heads) {
             const Index group = std::max<Index>(heads / std::max<Index>(length, 1), 1);
             out.push_back(axes.kv_interleaved ? k / group : k % std::max<Index>(length, 1));
+        } else if (counted == Counted::paired_heads || counted == Counted::paired_kv_heads) {
+            const bool kv = counted == Counted::paired_kv_heads;
+            const Index halves = 2 * std::max<Index>(length, 1), group = std::max<Index>(heads / halves, 1);
+            const Index half = !kv ? k : axes.kv_interleaved ? k / group : k % halves;
+            out.push_back(axes.pairing == Pairing::halves ? half % (halves / 2) : half / 2);
+        } else if (counted == Counted::grouped_heads) {
+            out.push_back(k / std::max<Index>(heads / std::max<Index>(length, 1), 1));
         } else if (k >= axes.cached_keys && k - axes.cached_keys < length) {
             out.push_back(k - axes.cached_keys);
         }
@@ -107,7 +121,7 @@ WholeStage taken(const WholeStage& stage, const std::array<List, 4>& places) {
 /// `wanted` of each axis: the numbers to keep; nothing: all.
 std::optional<WholeStage> cut_by(const WholeStage& stage, const Ours& ours,
                                  const std::array<std::optional<List>, 4>& wanted) {
-    const auto axes = axes_of_selection(stage.family());
+    const auto axes = axes_of_selection(stage.stage, stage.family(), ours.axes);
     std::array<List, 4> places;
     bool whole = true;
     for (std::size_t a = 0; a < 4; ++a) {
@@ -132,16 +146,26 @@ std::optional<WholeStage> cut_by(const WholeStage& stage, const Ours& ours,
     return taken(stage, places);
 }
 
+/// `state_rows`: of `states`, whose rows are those of each token's state, one state after another; 0: not
+/// known.
 std::array<std::optional<List>, 4> wanted_of(const WholeStage& stage, const Ours& ours,
-                                             const Selection& selection, const TraceAxes& how) {
+                                             const Selection& selection, const TraceAxes& how,
+                                             Index state_rows) {
     std::array<std::optional<List>, 4> wanted;
-    const auto axes = axes_of_selection(stage.family());
+    const auto axes = axes_of_selection(stage.stage, stage.family(), how);
     for (std::size_t a = 0; a < 4; ++a) {
         const List* part = axes[a].name ? find_axis(selection, axes[a].name) : nullptr;
         if (!part) continue;
         const List* have = find_axis(ours.selection, axes[a].name);
         if (have && *have == *part) continue;  // ours is that part already
         wanted[a] = numbers_left(*part, axes[a].counted, ours.heads, how, stage.shape[a]);
+    }
+    const List *keys = find_axis(selection, "key"), *have = find_axis(ours.selection, "key");
+    if (stage.family() == StageShape::states && state_rows > 0 && keys && !have) {
+        wanted[2].emplace();
+        for (const Index t :
+             numbers_left(*keys, Counted::new_keys, ours.heads, how, stage.shape[2] / state_rows))
+            for (Index r = 0; r < state_rows; ++r) wanted[2]->push_back(t * state_rows + r);
     }
     return wanted;
 }
@@ -151,7 +175,8 @@ std::array<std::optional<List>, 4> wanted_of(const WholeStage& stage, const Ours
 std::optional<WholeStage> cut_alike(const WholeStage& stage, const Ours& ours, const GivenArray& theirs,
                                     const Dump& dump) {
     std::array<std::optional<List>, 4> wanted =
-        wanted_of(stage, ours, dump.selection, ours.axes.known ? ours.axes : dump.axes);
+        wanted_of(stage, ours, dump.selection, ours.axes.known ? ours.axes : dump.axes,
+                  theirs.shape.size() == 5 ? theirs.shape[3] : 0);
     const bool placed = std::any_of(theirs.places.begin(), theirs.places.end(),
                                     [](const List& places) { return !places.empty(); });
     for (std::size_t a = 0; placed && a < 4; ++a)
@@ -160,8 +185,11 @@ std::optional<WholeStage> cut_alike(const WholeStage& stage, const Ours& ours, c
 }
 
 void cut(Ours& ours, const Selection& selection) {
+    Index state_rows = 0;
+    for (const WholeStage& stage : ours.stages)
+        if (stage.stage == Stage::state) state_rows = stage.shape[2];
     for (WholeStage& stage : ours.stages)
-        if (auto part = cut_by(stage, ours, wanted_of(stage, ours, selection, ours.axes)))
+        if (auto part = cut_by(stage, ours, wanted_of(stage, ours, selection, ours.axes, state_rows)))
             stage = std::move(*part);
     if (const List* heads = find_axis(selection, "head")) ours.heads = static_cast<Index>(heads->size());
     for (const AxisPart& part : selection)
@@ -179,7 +207,9 @@ Selection selection_by_places(const Layer& theirs, const Plan& plan) {
     for (const NamedArray& a : theirs.arrays) {
         if (a.array->name.empty()) continue;
         const StageShape family = info_of(a.stage).shape;
-        const auto of_stage = axes_of_selection(family);
+        TraceAxes how;
+        if (plan.differential) how.pairing = plan.differential->pairing;
+        const auto of_stage = axes_of_selection(a.stage, family, how);
         for (std::size_t k = 0; k < 4; ++k) {
             const List& places = places_on(*a.array, family, k);
             if (places.empty() || !of_stage[k].name || of_stage[k].counted != Counted::as_said) continue;

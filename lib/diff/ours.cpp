@@ -39,7 +39,8 @@ Ours computed(const Plan& plan, std::vector<std::string>& warnings) {
             ours.stages.push_back(std::move(*stage));
     }
     ours.selection = selection_of(plan);
-    ours.axes = {true, plan.kv_interleaved, plan.past};
+    ours.axes = {true, plan.kv_interleaved, plan.past, plan.heads,
+                 plan.differential ? std::optional(plan.differential->pairing) : std::nullopt};
     sort(ours.stages);
     return ours;
 }
@@ -82,6 +83,7 @@ Ours traced(const Layer& layer) {
     if (layer.dump) {
         ours.selection = layer.dump->selection;
         ours.axes = layer.dump->axes;
+        ours.heads = std::max(ours.heads, ours.axes.heads);
     }
     return ours;
 }

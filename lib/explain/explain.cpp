@@ -1,7 +1,6 @@
 #include "lib/explain/explain.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <numeric>
 #include <set>
@@ -10,7 +9,6 @@
 #include "lib/explain/writer.hpp"
 #include "lib/option_words.hpp"
 #include "lib/run/run.hpp"
-#include "lib/text.hpp"
 
 namespace attn::explain {
 namespace {
@@ -23,11 +21,19 @@ constexpr std::size_t most_cell_lines = 240;
 std::vector<const PlannedStage*> in_order_of_making(const Plan& plan) {
     std::vector<const PlannedStage*> out;
     for (const PlannedStage& s : plan.stages) {
-        if (s.stage == Stage::latent || s.stage == Stage::states) continue;
-        const Stage before = s.stage == Stage::keys ? Stage::latent : Stage::states;
-        const PlannedStage* moved =
-            s.stage == Stage::keys || s.stage == Stage::context ? plan.find(before) : nullptr;
-        if (moved) out.push_back(moved);
+        const auto made_for = [&](Stage reader) -> std::vector<Stage> {
+            if (reader == Stage::queries) return {Stage::query_latent, Stage::normed_query_latent};
+            if (reader == Stage::keys) return {Stage::latent, Stage::normed_latent};
+            if (reader == Stage::context) return {Stage::states};
+            return {};
+        };
+        const auto is_of = [&](Stage reader) {
+            const std::vector<Stage> list = made_for(reader);
+            return std::find(list.begin(), list.end(), s.stage) != list.end();
+        };
+        if (is_of(Stage::queries) || is_of(Stage::keys) || is_of(Stage::context)) continue;
+        for (const Stage before : made_for(s.stage))
+            if (const PlannedStage* moved = plan.find(before)) out.push_back(moved);
         out.push_back(&s);
     }
     return out;
@@ -43,8 +49,14 @@ std::vector<Index> counted_from(Index first, Index n) {
 void show_all(Plan& plan, Index row) {
     for (PlannedStage& s : plan.stages) s.shown = true;
     plan.queries_shown.asked = true;
-    plan.queries_shown.indices = {row};
-    plan.queries_shown.all = plan.queries == 1;
+    plan.queries_shown.indices.clear();
+    // A convolution reads the tokens before, too.
+    for (Index i = plan.conv ? std::max(Index{0}, row + 1 - plan.conv->taps) : row; i <= row; ++i)
+        plan.queries_shown.indices.push_back(i);
+    plan.queries_shown.all = static_cast<Index>(plan.queries_shown.indices.size()) == plan.queries;
+    // Keys are made of all tokens.
+    plan.embeddings_shown.indices = counted_from(0, plan.queries);
+    plan.embeddings_shown.all = true;
 }
 
 /// Every number of these rows is taken over as it is.
@@ -80,8 +92,15 @@ class Story {
         switch (stage.family) {
             case StageShape::query_dim:
             case StageShape::query_key:
-                rows.push_back(own(head));
+                for (const Index of : halves_of(head)) rows.push_back(own(of));
                 break;
+            case StageShape::grouped_queries:
+            case StageShape::paired_queries:
+            case StageShape::paired_cells:
+                rows.push_back(own(plan_.head_in(stage.family, head)));
+                break;
+            case StageShape::embedded:
+            case StageShape::merged_queries:
             case StageShape::merged:
             case StageShape::merged_cells:
                 rows.push_back(own(0));
@@ -105,17 +124,23 @@ class Story {
                 }
                 break;
             case StageShape::key_dim:
+            case StageShape::grouped_keys:
             case StageShape::all_key_dim:
+            case StageShape::paired_keys:
+            case StageShape::paired_all_keys:
             case StageShape::shared_keys:
             case StageShape::merged_keys: {
                 const bool all = full || copies(plan_, stage.stage);
                 const Index n = stage.shape[stage.shape.size() - 2];
-                const bool shared =
-                    stage.family == StageShape::shared_keys || stage.family == StageShape::merged_keys;
-                const Index of = shared ? 0 : kv;
-                const Index example = example_key(n, row, stage.family == StageShape::all_key_dim, t);
-                for (Index j = 0; j < n; ++j)
-                    if (all || j == example) rows.push_back(Cell{stage.stage, b, of, j, 0, 0});
+                const Index example = example_key(n, row, row_kind(stage.family) == RowKind::all_keys, t);
+                std::vector<Index> heads;
+                for (const Index half : halves_of(head)) {
+                    const Index of = plan_.head_in(stage.family, half);
+                    if (heads.empty() || heads.front() != of) heads.push_back(of);
+                }
+                for (const Index of : heads)
+                    for (Index j = 0; j < n; ++j)
+                        if (all || j == example) rows.push_back(Cell{stage.stage, b, of, j, 0, 0});
                 if (!all && n > 1) rest = alike(n - 1, "keys");
                 break;
             }
@@ -179,6 +204,13 @@ class Story {
     }
 
   private:
+    /// The heads of queries that stand behind a head of contexts: one, or its two halves.
+    std::vector<Index> halves_of(Index head) const {
+        if (!plan_.differential) return {head};
+        const Index of = plan_.context_head_of(head), heads = plan_.context_heads();
+        return {plan_.differential->half_of(of, false, heads), plan_.differential->half_of(of, true, heads)};
+    }
+
     static std::string alike(Index n, const std::string& what) {
         if (n <= 0) return "";
         const std::string others = n == 1 ? what.substr(0, what.size() - 1) : std::to_string(n) + " " + what;
@@ -192,9 +224,12 @@ class Story {
         std::string key;
         if (stage.family == StageShape::states)
             key = w_.key_label(row.token);
-        else if (kind == RowKind::new_keys || kind == RowKind::all_keys)
+        else if (kind == RowKind::new_keys || kind == RowKind::all_keys ||
+                 stage.family == StageShape::embedded)
             key = w_.row_label(row);
-        if (!out_.cell || !has_heads(stage.family) || stage.shape[1] == 1) return key;
+        // Of one row, both halves of a head are told.
+        if ((!out_.cell && !plan_.differential) || !has_heads(stage.family) || stage.shape[1] == 1)
+            return key;
         return "head " + std::to_string(row.head) + (key.empty() ? "" : ", " + key);
     }
 
@@ -220,18 +255,33 @@ void explain_stage(Writer& w, const RowOf& row, Columns columns) {
         case Stage::keys:
         case Stage::values:
             return explain_projection(w, row, columns);
+        case Stage::query_latent:
         case Stage::latent:
             return explain_latent(w, row, columns);
+        case Stage::convolved_queries:
+        case Stage::convolved_keys:
+        case Stage::convolved_values:
+            return explain_convolved(w, row, columns);
+        case Stage::normed_embeddings:
+        case Stage::normed_key_embeddings:
         case Stage::normed_queries:
         case Stage::normed_keys:
+        case Stage::normed_values:
+        case Stage::normed_query_latent:
+        case Stage::normed_latent:
+        case Stage::normed_context:
+        case Stage::normed_concat:
             return explain_norm(w, row, columns);
         case Stage::rope_keys:
             return explain_rope_keys(w, row, columns);
         case Stage::rotated_queries:
         case Stage::rotated_keys:
             return explain_rotation(w, row, columns);
+        case Stage::tempered_queries:
+            return explain_tempered(w, row, columns);
         case Stage::mapped_queries:
         case Stage::mapped_keys:
+        case Stage::mapped_values:
             return explain_feature_map(w, row, columns);
         case Stage::decay:
         case Stage::beta:
@@ -253,14 +303,14 @@ void explain_stage(Writer& w, const RowOf& row, Columns columns) {
             return explain_renormalized(w, row, columns);
         case Stage::dropped_weights:
             return explain_dropped(w, row, columns);
+        case Stage::differential_weights:
+            return explain_differential(w, row, columns);
         case Stage::context:
             return explain_context(w, row, columns);
         case Stage::state:
             return explain_state(w, row, columns);
         case Stage::states:
             return explain_states(w, row, columns);
-        case Stage::normed_context:
-            return explain_normed_context(w, row, columns);
         case Stage::gated_context:
             return explain_gated(w, row, columns);
         case Stage::concat:
@@ -290,7 +340,7 @@ Explanation explain_row(Plan& plan, Index row, const Request& request) {
     }
     // A norm over the width looks at all heads.
     std::optional<Index> kv_head = plan.kv_head_of(request.head);
-    if (plan.qk_norm && plan.qk_norm->over_width) kv_head.reset();
+    if (plan.differential || (plan.query_norm && plan.query_norm->over_width)) kv_head.reset();
     Values values(plan, tokens, kv_head);
     out.warnings = run(plan, values);
     Story story(plan, Writer(plan, values, request.level), out);
@@ -357,70 +407,6 @@ Explanation explain_cell(Plan& plan, const Cell& cell, const Request& request) {
         lines += out.steps.back().lines.size();
     }
     return out;
-}
-
-Cell cell_named(const Plan& plan, std::string_view text, Index batch, Index head) {
-    const auto refuse = [&](const std::string& why, std::string hint = {}) {
-        fail_usage(option::cell + " " + harmless(text) + ": " + why, std::move(hint));
-    };
-    const std::size_t open = std::min(text.find('['), text.size());
-    const std::string_view name = text.substr(0, open);
-    const PlannedStage* stage = nullptr;
-    std::vector<std::string_view> names;
-    for (const PlannedStage& s : plan.stages) {
-        names.push_back(s.name);
-        if (s.name == name) stage = &s;
-    }
-    if (!stage)
-        refuse(stage_named(name) ? "this input has no such stage" : "there is no such stage",
-               did_you_mean(name, names));
-    std::vector<Index> numbers;
-    const char* at = text.data() + open;
-    const char* end = text.data() + text.size();
-    bool right = at != end && end[-1] == ']';
-    while (right && at != end && *at != ']') {
-        Index n = 0;
-        const auto [stop, error] = std::from_chars(at + 1, end, n);
-        right = error == std::errc{} && n >= 0 && stop != end && *stop == (stop + 1 == end ? ']' : ',');
-        numbers.push_back(n);
-        at = stop;
-    }
-    const auto axes = axes_of(stage->family);
-    std::size_t free = 0;  // batch and head may be left out
-    for (const Axis a : axes) free += a == Axis::batch || a == Axis::head;
-    if (!right || (numbers.size() != axes.size() && numbers.size() != axes.size() - free)) {
-        std::string own;
-        for (std::size_t k = free; k < axes.size(); ++k)
-            own += (k > free ? "," : "") + std::string(name_of(axes[k]));
-        refuse("expected " + std::string(name) + "[" + own + "], numbers counted from 0",
-               free ? "with batch" + std::string(free > 1 ? " and head" : "") +
-                          " in front where there are several"
-                    : "");
-    }
-    Cell cell{stage->stage, batch, 0, 0, 0, 0};
-    if (has_heads(stage->family)) {
-        cell.head = has_kv_heads(stage->family) ? plan.kv_head_of(head) : head;
-        if (stage->shape[1] == 1) cell.head = 0;
-    }
-    const std::size_t skipped = axes.size() - numbers.size();
-    for (std::size_t k = skipped; k < axes.size(); ++k) {
-        const Index n = numbers[k - skipped];
-        if (n >= stage->shape[k])
-            refuse("there is no " + std::string(name_of(axes[k])) + " " + std::to_string(n),
-                   std::string(name) + " is " + to_string(stage->shape));
-        if (axes[k] == Axis::batch) {
-            cell.batch = n;
-        } else if (axes[k] == Axis::head) {
-            cell.head = n;
-        } else if (k + 1 == axes.size()) {
-            cell.column = n;
-        } else if (stage->family == StageShape::states && axes[k] == Axis::key) {
-            cell.token = n;
-        } else {
-            cell.row = n;
-        }
-    }
-    return cell;
 }
 
 }  // namespace attn::explain

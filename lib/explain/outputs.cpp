@@ -5,13 +5,11 @@
 #include "lib/explain/writer.hpp"
 
 namespace attn::explain {
-namespace {}  // namespace
-
 void explain_context(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     if (plan.state) return explain_state_context(w, row, columns);
     const Stage weights = w.read_by(Stage::context);
-    const Index kv = plan.kv_head_of(row.head);
+    const Index kv = plan.values_of(row.head);
     // Keys without weight carry nothing, and there may be many.
     std::vector<Index> keys;
     for (Index j = 0; j < plan.keys; ++j)
@@ -23,6 +21,7 @@ void explain_context(Writer& w, const RowOf& row, Columns columns) {
     if (plan.normalize == Normalize::sigmoid || plan.dropout)
         w.why(left_out > 0 ? "the sum of the values times these weights; keys of weight 0 are left out"
                            : "the sum of the values times these weights");
+    if (plan.differential) w.why("the sum of the values times these weights");
     w.each(columns, "columns", [&](Index d) {
         w.result(cell_of(row, d), column_label(d), w.sum_of(static_cast<Index>(keys.size()), [&](Index k) {
             const Index j = keys[idx(k)];
@@ -32,34 +31,39 @@ void explain_context(Writer& w, const RowOf& row, Columns columns) {
     });
 }
 
-void explain_normed_context(Writer& w, const RowOf& row, Columns columns) {
-    const auto x = [&](Index d) { return w.at(Stage::context, row.batch, row.head, row.row, d); };
-    w.why("the context of each head at one size, before the gate");
-    const NormParts parts = explain_moments(w, {NormType::rms, w.plan.context_eps, w.plan.value_dim, x});
-    w.each(columns, "columns", [&](Index d) {
-        Expr e = quotient(x(d), parts.root);
-        if (w.plan.context_norm) e = product({std::move(e), w.tensor(*w.plan.context_norm, d)});
-        w.result(cell_of(row, d), column_label(d), std::move(e));
-    });
-}
-
 void explain_gated(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     const Gate& gate = *plan.gate;
     const Stage from = w.read_by(row.stage);
-    w.why(gate.silu ? "each number passes as far as its gate opens: g / (1 + e^-g)"
-                    : "each number passes as far as its gate opens: 0 closed, 1 open");
+    w.why(gate.activation == GateActivation::sigmoid
+              ? "each number passes as far as its gate opens: 0 closed, 1 open"
+          : gate.activation == GateActivation::silu
+              ? "each number passes as far as its gate opens: g / (1 + e^-g)"
+              : "each number passes as far as its gate opens: ln(1 + e^g)");
+    if (plan.gate_by_head) w.why("the whole head passes as far as its one gate opens");
     const WeightRole role = gate.from_queries ? WeightRole::query : WeightRole::gate;
+    const auto gate_at = [&](const std::string& name, Index o) {
+        return w.between(name, name, w.projected(role, o, [&](Index i) {
+            return w.embedding(*plan.query_input, row.batch, row.row, i);
+        }));
+    };
+    std::optional<Expr> of_head;
+    if (plan.gate_by_head) of_head = gate_at("gate", row.head);
     w.each(columns, "columns", [&](Index d) {
         const Index o = gate.from_queries ? row.head * 2 * plan.query_dim + plan.query_dim + d
                                           : row.head * plan.value_dim + d;
-        const std::string name = "gate " + column_label(d);
-        const Expr g = w.between(name, name, w.projected(role, o, [&](Index i) {
-            return w.input(*plan.query_input, row.batch, 0, 1, row.row, i);
-        }));
-        const Expr open = sum({constant(1), function(Expr::Kind::exp, negative(g))});
+        const Expr g = of_head ? *of_head : gate_at("gate " + column_label(d), o);
         Expr x = w.at(from, row.batch, row.head, row.row, d);
-        if (gate.silu) x = product({std::move(x), g});
+        if (gate.activation == GateActivation::softplus) {
+            // For a large g e^g is no number, and ln(1 + e^g) is g.
+            Expr open = g.value > 30
+                            ? g
+                            : function(Expr::Kind::log, sum({constant(1), function(Expr::Kind::exp, g)}));
+            w.result(cell_of(row, d), column_label(d), product({std::move(x), std::move(open)}));
+            return;
+        }
+        const Expr open = sum({constant(1), function(Expr::Kind::exp, negative(g))});
+        if (gate.activation == GateActivation::silu) x = product({std::move(x), g});
         w.result(cell_of(row, d), column_label(d), quotient(std::move(x), open));
     });
 }

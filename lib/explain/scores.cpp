@@ -63,9 +63,13 @@ void explain_capped(Writer& w, const RowOf& row, Columns columns) {
 void explain_biased(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     const Index diagonal = row.row + plan.offsets[idx(row.batch)];
-    w.why(plan.alibi.empty() ? "a number for each pair of places"
-                             : "the farther a key, the lower its score: slope · (place of the query - place "
-                               "of the key)");
+    const bool by_bucket = plan.position_bias && plan.position_bias->buckets;
+    w.why(plan.alibi.empty() && by_bucket
+              ? "a number for the distance from the query to the key: that of its bucket"
+          : plan.alibi.empty()
+              ? "a number for each pair of places"
+              : "the farther a key, the lower its score: slope · (place of the query - place "
+                "of the key)");
     w.each(columns, "keys", [&](Index key) {
         std::vector<Expr> parts{previous(w, row, key)};
         const bool appended = key >= plan.given_keys();
@@ -79,7 +83,7 @@ void explain_biased(Writer& w, const RowOf& row, Columns columns) {
         }
         if (plan.position_bias && !appended)
             parts.push_back(
-                w.tensor(*plan.position_bias, (row.head * plan.queries + row.row) * plan.given_keys() + key));
+                w.tensor(plan.position_bias->tensor, plan.bias_number(row.batch, row.head, row.row, key)));
         w.result(cell_of(row, key), w.key_label(key), sum(std::move(parts)),
                  appended ? "appended: no bias" : "");
     });
@@ -121,8 +125,10 @@ void explain_scores(Writer& w, const RowOf& row, Columns columns) {
     }
 }
 
-/// Mirrors the order of Mask in lib/run: causal, window, lengths, then the rules of single cells.
-std::string rule_of(const Writer& w, const RowOf& row, Index key) {
+namespace {
+
+/// What causal, window and chunk say of a pair that no prefix and no block shows; empty: it is visible.
+std::string hidden_by_place(const Writer& w, const RowOf& row, Index key) {
     const Plan& plan = w.plan;
     const Index offset = plan.offsets[idx(row.batch)], diagonal = row.row + offset;
     const auto n = [](Index k) { return std::to_string(k); };
@@ -134,6 +140,23 @@ std::string rule_of(const Writer& w, const RowOf& row, Index key) {
         return "window: key " + n(key) + " < query " + place + " - " + n(*plan.window->left);
     if (plan.window && plan.window->right && key > diagonal + *plan.window->right)
         return "window: key " + n(key) + " > query " + place + " + " + n(*plan.window->right);
+    if (plan.chunk && floor_of(key, *plan.chunk) != floor_of(diagonal, *plan.chunk))
+        return "chunk: key " + n(key) + " is in chunk " + n(floor_of(key, *plan.chunk)) + ", query " + place +
+               " in chunk " + n(floor_of(diagonal, *plan.chunk));
+    return {};
+}
+
+}  // namespace
+
+/// Mirrors Mask in lib/run: causal, window, chunk, unless a prefix or a block shows the pair; lengths, then
+/// the rules of single cells.
+std::string rule_of(const Writer& w, const RowOf& row, Index key) {
+    const Plan& plan = w.plan;
+    const auto n = [](Index k) { return std::to_string(k); };
+    if (!plan.shows_anyway(row.batch, row.row, key)) {
+        std::string why = hidden_by_place(w, row, key);
+        if (!why.empty()) return why;
+    }
     if (plan.key_lengths) {
         const Index length = (*plan.key_lengths)[idx(row.batch)];
         if (key >= length) return "key " + n(key) + " is past the key length " + n(length);

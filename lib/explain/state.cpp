@@ -35,7 +35,8 @@ double key_sum(const Writer& w, Index batch, Index kv, Index token, Index row) {
     double z = 0;
     for (Index t = 0; t <= token; ++t) {
         const std::optional<Expr> g = decay_of(w, batch, kv, t, row);
-        z = z * (g ? std::exp(g->value) : 1) + w.at(w.key_stage(), batch, kv, t, row).value;
+        z = z * (g ? std::exp(g->value) : 1) +
+            w.at(w.key_stage(), batch, kv / w.plan.head_group, t, row).value;
     }
     return z;
 }
@@ -52,6 +53,10 @@ void explain_per_key(Writer& w, const RowOf& row, Columns columns) {
     const Index width = !by_column ? 1 : is_decay ? plan.dim : plan.value_dim;
     w.why(is_decay ? "the log of the share of the old state that stays: e^0 keeps all of it"
                    : "how much of the correction is written: 0 nothing, 1 all of it");
+    const auto times_factor = [&](bool decays, Expr e) {
+        if (decays || state.beta_factor == 1) return e;
+        return product({constant(state.beta_factor), std::move(e)});
+    };
     w.each(columns, by_column ? "columns" : "tokens", [&](Index c) {
         const Index token = by_column ? row.row : c, column = by_column ? c : 0;
         Cell cell = row;
@@ -59,19 +64,19 @@ void explain_per_key(Writer& w, const RowOf& row, Columns columns) {
         const std::string label = by_column ? "d" + std::to_string(c) : w.key_label(c);
         const std::string group = by_column ? w.row_label(row) : "";
         if (given) {
-            const bool shared = plan.tensors[*given].shape[1] == 1;
-            const Index of = shared ? row.batch : row.batch * plan.kv_heads + row.head;
-            w.result(cell, label, w.tensor(*given, (of * plan.new_keys + token) * width + column)).group =
-                group;
+            Expr rate = w.tensor(*given, plan.rate_number(*given, row.batch, row.head, token, column));
+            w.result(cell, label, times_factor(is_decay, std::move(rate))).group = group;
             return;
         }
         const std::string name = "x of " + label;
         Expr x = w.between(name, name, w.projected(role, row.head * width + column, [&](Index i) {
-            return w.input(*plan.key_input, row.batch, 0, 1, token, i);
+            return w.embedding(*plan.key_input, row.batch, token, i);
         }));
         if (!is_decay) {
-            w.result(cell, label,
-                     quotient(constant(1), sum({constant(1), function(Expr::Kind::exp, negative(x))})))
+            w.result(
+                 cell, label,
+                 times_factor(is_decay, quotient(constant(1),
+                                                 sum({constant(1), function(Expr::Kind::exp, negative(x))}))))
                 .group = group;
             return;
         }
@@ -92,7 +97,7 @@ void explain_states(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     const PlannedState& state = *plan.state;
     const Index b = row.batch, kv = row.head, t = row.token, i = row.row;
-    const auto key = [&](Index d) { return w.at(w.key_stage(), b, kv, t, d); };
+    const auto key = [&](Index d) { return w.at(w.key_stage(), b, kv / w.plan.head_group, t, d); };
     const auto value = [&](Index j) { return w.at(w.value_stage(), b, kv, t, j); };
     const std::string label = "S after " + w.key_label(t);
     w.why(state.delta ? "the state forgets, then what it would answer to this key is moved towards the value"
@@ -142,7 +147,9 @@ void explain_state(Writer& w, const RowOf& row, Columns columns) {
 void explain_state_context(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     const Index b = row.batch, kv = plan.kv_head_of(row.head), t = state_token(plan, b, row.row);
-    const auto query = [&](Index d) { return w.at(w.query_stage(), b, row.head, row.row, d); };
+    const auto query = [&](Index d) {
+        return w.at(w.query_stage(), b, row.head / w.plan.head_group, row.row, d);
+    };
     w.why(t < 0 ? "the query reads the state before the first token"
                 : "the query reads the state after " + w.key_label(t));
     std::optional<Expr> divisor;
@@ -156,13 +163,14 @@ void explain_state_context(Writer& w, const RowOf& row, Columns columns) {
                 Expr old = number(key_sum(w, b, kv, t - 1, d));
                 old.place = w.scoped(name + " before");
                 old.hidden_with = Stage::context;
-                sums.push_back(w.between(
-                    name, name,
-                    sum({decayed(w, b, kv, t, d, std::move(old)), w.at(w.key_stage(), b, kv, t, d)}),
-                    "the sum of keys, decayed like the state"));
+                sums.push_back(w.between(name, name,
+                                         sum({decayed(w, b, kv, t, d, std::move(old)),
+                                              w.at(w.key_stage(), b, kv / plan.head_group, t, d)}),
+                                         "the sum of keys, decayed like the state"));
             } else {
-                sums.push_back(w.between(
-                    name, name, w.sum_of(t + 1, [&](Index s) { return w.at(w.key_stage(), b, kv, s, d); })));
+                sums.push_back(w.between(name, name, w.sum_of(t + 1, [&](Index s) {
+                    return w.at(w.key_stage(), b, kv / plan.head_group, s, d);
+                })));
             }
         }
         divisor = w.between("divisor", "divisor", w.sum_of(plan.dim, [&](Index d) {

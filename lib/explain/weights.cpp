@@ -174,6 +174,33 @@ void explain_dropped(Writer& w, const RowOf& row, Columns columns) {
     });
 }
 
+void explain_differential(Writer& w, const RowOf& row, Columns columns) {
+    const Plan& plan = w.plan;
+    const PlannedDifferential& pairs = *plan.differential;
+    w.why("what both halves of the head look at cancels; weights may be below 0");
+    Expr lambda;
+    if (pairs.lambda) {
+        lambda = constant(*pairs.lambda);
+        lambda.place = "lambda";
+    } else {
+        const auto power_of = [&](std::size_t first) {
+            return function(Expr::Kind::exp, w.sum_of(pairs.width, [&](Index k) {
+                return product({w.tensor(pairs.vectors[first], k), w.tensor(pairs.vectors[first + 1], k)});
+            }));
+        };
+        Expr init = constant(pairs.init);
+        init.place = "lambda_init";
+        lambda = w.between("lambda", "lambda", sum({difference(power_of(0), power_of(2)), std::move(init)}));
+    }
+    w.each(columns, "keys", [&](Index key) {
+        const auto half = [&](bool second) {
+            return w.at(w.read_by(row.stage), row.batch,
+                        pairs.half_of(row.head, second, plan.context_heads()), row.row, key);
+        };
+        w.result(cell_of(row, key), w.key_label(key), difference(half(false), product({lambda, half(true)})));
+    });
+}
+
 void explain_lse(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     w.why("what the softmax divides by, as a logarithm: fused kernels return it");
@@ -205,7 +232,7 @@ void explain_lse(Writer& w, const RowOf& row, Columns columns) {
 }
 
 void explain_mean_weights(Writer& w, const RowOf& row, Columns columns) {
-    const Index heads = w.plan.heads;
+    const Index heads = w.plan.context_heads();
     w.why("one picture of all heads, as nn.MultiheadAttention returns it");
     w.each(columns, "keys", [&](Index key) {
         w.result(cell_of(row, key), w.key_label(key),

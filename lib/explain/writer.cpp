@@ -101,8 +101,9 @@ Expr Writer::at(const Cell& cell) const {
                      : cell.stage == Stage::keys   ? !plan.projects(WeightRole::key)
                      : cell.stage == Stage::values ? !plan.projects(WeightRole::value)
                      : cell.stage == Stage::decay  ? plan.state->decay.has_value()
-                     : cell.stage == Stage::beta   ? plan.state->beta.has_value()
-                                                   : false;
+                     : cell.stage == Stage::beta
+                         ? plan.state->beta.has_value() && plan.state->beta_factor == 1
+                         : false;
     e.given = raw;
     return e;
 }

@@ -47,6 +47,11 @@ class Writer {
     std::optional<Expr> bias(WeightRole role, Index o) const;
     /// Number [batch, head, token, column] of an input with so many heads.
     Expr input(std::size_t tensor, Index batch, Index head, Index heads, Index token, Index column) const;
+    /// Of embeddings, normed where the plan says so.
+    Expr embedding(std::size_t tensor, Index batch, Index token, Index column) const {
+        if (const auto stage = plan.normed_input(tensor)) return at(*stage, batch, 0, token, column);
+        return input(tensor, batch, 0, 1, token, column);
+    }
     /// x · W + b: `of(i)` is column i of x.
     Expr projected(WeightRole role, Index o, const std::function<Expr(Index)>& of) const;
     /// term(0) + ... + term(n - 1), shortened in the middle.
@@ -111,8 +116,10 @@ void explain_stage(Writer& w, const RowOf& row, Columns columns);
 void explain_projection(Writer& w, const RowOf& row, Columns columns);
 void explain_latent(Writer& w, const RowOf& row, Columns columns);
 void explain_norm(Writer& w, const RowOf& row, Columns columns);
+void explain_tempered(Writer& w, const RowOf& row, Columns columns);
 void explain_rope_keys(Writer& w, const RowOf& row, Columns columns);
 void explain_rotation(Writer& w, const RowOf& row, Columns columns);
+void explain_convolved(Writer& w, const RowOf& row, Columns columns);
 void explain_feature_map(Writer& w, const RowOf& row, Columns columns);
 void explain_joined(Writer& w, const RowOf& row, Columns columns);
 /// x / sqrt(mean x² + eps) and its kin; `x(k)` is number k of `n`, `wanted(k)` those of the columns.
@@ -137,6 +144,7 @@ void explain_weights(Writer& w, const RowOf& row, Columns columns);
 void explain_masked_weights(Writer& w, const RowOf& row, Columns columns);
 void explain_renormalized(Writer& w, const RowOf& row, Columns columns);
 void explain_dropped(Writer& w, const RowOf& row, Columns columns);
+void explain_differential(Writer& w, const RowOf& row, Columns columns);
 void explain_lse(Writer& w, const RowOf& row, Columns columns);
 void explain_mean_weights(Writer& w, const RowOf& row, Columns columns);
 /// The rule that hides a key, or a word on why it is seen.
@@ -150,7 +158,6 @@ void explain_state_context(Writer& w, const RowOf& row, Columns columns);
 
 // outputs.cpp
 void explain_context(Writer& w, const RowOf& row, Columns columns);
-void explain_normed_context(Writer& w, const RowOf& row, Columns columns);
 void explain_gated(Writer& w, const RowOf& row, Columns columns);
 void explain_concat(Writer& w, const RowOf& row, Columns columns);
 void explain_head_outputs(Writer& w, const RowOf& row, Columns columns);

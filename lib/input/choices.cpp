@@ -15,7 +15,10 @@ std::vector<std::pair<std::string_view, std::vector<std::string_view>>> choice_d
     generators.pop_back();
     std::vector<std::string_view> numbers = listed(drawn_tensor_names);  // the last is a table
     numbers.pop_back();
+    std::vector<std::string_view> scalings = listed(choice_names<RopeScalingType>());
+    for (const auto& [word, type] : rope_scaling_words) scalings.push_back(word);
     return {{"drawn_numbers", std::move(numbers)},
+            {"drawn_dtype", {choice_name(DType::float32), choice_name(DType::float64)}},
             {"norm_type", listed(choice_names<NormType>())},
             {"norm_over", listed(norm_over_names)},
             {"feature_map", listed(choice_names<FeatureMap>())},
@@ -26,11 +29,16 @@ std::vector<std::pair<std::string_view, std::vector<std::string_view>>> choice_d
             {"dropout_kind", listed(choice_names<DropoutKind>())},
             {"weights_init", listed(choice_names<WeightsInit::Kind>())},
             {"kv_head_order", listed(choice_names<KvHeadOrder>())},
+            {"pairing", listed(choice_names<Pairing>())},
             {"dtype", listed(choice_names<DType>())},
             {"rope_pairs", listed(rope_pair_names)},
-            {"gate_activation", listed(gate_activation_names)},
+            {"rope_tables", listed(rope_table_names)},
+            {"rope_scaling", std::move(scalings)},
+            {"gate_activation", listed(choice_names<GateActivation>())},
+            {"conv_activation", listed(conv_activation_names)},
             {"gate_source", listed(gate_source_names)},
             {"weight_layout", listed(weight_layout_names)},
+            {"packed_layout", listed(choice_names<PackedLayout>())},
             {"causal_corner", listed(causal_corner_names)},
             {"state_rule", listed(state_rule_names)},
             {"state_begin", listed(state_begin_names)}};

@@ -28,11 +28,41 @@ struct Choices<NormType> {
     static constexpr std::array<Choice<NormType>, 3> table{
         {{NormType::rms, "rms"}, {NormType::layer, "layer"}, {NormType::l2, "l2"}}};
 };
+/// The first changes nothing.
+template <>
+struct Choices<RopeScalingType> {
+    using Type = RopeScalingType;
+    static constexpr std::array<Choice<Type>, 7> table{{{Type::none, "default"},
+                                                        {Type::linear, "linear"},
+                                                        {Type::dynamic, "dynamic"},
+                                                        {Type::llama3, "llama3"},
+                                                        {Type::yarn, "yarn"},
+                                                        {Type::longrope, "longrope"},
+                                                        {Type::proportional, "proportional"}}};
+};
+/// Other words of config.json: of Phi 3, and of models whose text has one position a token.
+inline constexpr std::array<std::pair<std::string_view, RopeScalingType>, 2> rope_scaling_words{
+    {{"su", RopeScalingType::longrope}, {"mrope", RopeScalingType::none}}};
 template <>
 struct Choices<FeatureMap> {
-    static constexpr std::array<Choice<FeatureMap>, 3> table{{{FeatureMap::elu1, "elu1", "elu + 1"},
+    static constexpr std::array<Choice<FeatureMap>, 4> table{{{FeatureMap::elu1, "elu1", "elu + 1"},
                                                               {FeatureMap::relu, "relu"},
+                                                              {FeatureMap::silu, "silu"},
                                                               {FeatureMap::identity, "identity"}}};
+};
+template <>
+struct Choices<PackedLayout> {
+    static constexpr std::array<Choice<PackedLayout>, 3> table{
+        {{PackedLayout::stacked, "stacked", "one after another"},
+         {PackedLayout::heads, "heads", "head by head"},
+         {PackedLayout::groups, "groups", "group by group"}}};
+};
+template <>
+struct Choices<GateActivation> {
+    static constexpr std::array<Choice<GateActivation>, 3> table{
+        {{GateActivation::sigmoid, "sigmoid", "a sigmoid"},
+         {GateActivation::silu, "silu"},
+         {GateActivation::softplus, "softplus"}}};
 };
 template <>
 struct Choices<MaskAt> {
@@ -74,6 +104,12 @@ struct Choices<KvHeadOrder> {
         {{KvHeadOrder::interleave, "interleave"}, {KvHeadOrder::tile, "tile"}}};
 };
 template <>
+struct Choices<Pairing> {
+    static constexpr std::array<Choice<Pairing>, 2> table{
+        {{Pairing::interleaved, "interleaved", "2h and 2h + 1"},
+         {Pairing::halves, "halves", "h and h + heads"}}};
+};
+template <>
 struct Choices<DType> {
     static constexpr std::array<Choice<DType>, 2> table{
         {{DType::float32, name_of(DType::float32)}, {DType::float64, name_of(DType::float64)}}};
@@ -85,11 +121,13 @@ constexpr bool choices_are_in_order() {
         if (static_cast<std::size_t>(Choices<E>::table[k].value) != k) return false;
     return true;
 }
-static_assert(choices_are_in_order<NormType>() && choices_are_in_order<FeatureMap>() &&
-              choices_are_in_order<MaskAt>() && choices_are_in_order<Normalize>() &&
-              choices_are_in_order<EmptyRows>() && choices_are_in_order<MaskKind>() &&
-              choices_are_in_order<DropoutKind>() && choices_are_in_order<WeightsInit::Kind>() &&
-              choices_are_in_order<KvHeadOrder>() && choices_are_in_order<DType>());
+static_assert(choices_are_in_order<NormType>() && choices_are_in_order<RopeScalingType>() &&
+              choices_are_in_order<FeatureMap>() && choices_are_in_order<GateActivation>() &&
+              choices_are_in_order<PackedLayout>() && choices_are_in_order<MaskAt>() &&
+              choices_are_in_order<Normalize>() && choices_are_in_order<EmptyRows>() &&
+              choices_are_in_order<MaskKind>() && choices_are_in_order<DropoutKind>() &&
+              choices_are_in_order<WeightsInit::Kind>() && choices_are_in_order<KvHeadOrder>() &&
+              choices_are_in_order<Pairing>() && choices_are_in_order<DType>());
 
 /// What a choice is called in documents and traces.
 template <class E>
@@ -115,10 +153,11 @@ inline constexpr std::array<std::string_view, 3> drawn_tensor_names{"torch.rand"
 
 /// Choices between two, which are kept as a bool: the names of false and of true.
 using TwoNames = std::array<std::string_view, 2>;
-inline constexpr TwoNames rope_pair_names{"half", "interleaved"}, norm_over_names{"head", "width"},
-    gate_activation_names{"sigmoid", "silu"}, gate_source_names{"weights", "queries"},
-    weight_layout_names{"in_out", "out_in"}, causal_corner_names{"top_left", "bottom_right"},
-    state_rule_names{"sum", "delta"}, state_begin_names{"zeros", "past_state"};
+inline constexpr TwoNames rope_pair_names{"half", "interleaved"}, rope_table_names{"pairs", "columns"},
+    norm_over_names{"head", "width"}, gate_source_names{"weights", "queries"},
+    weight_layout_names{"in_out", "out_in"}, conv_activation_names{"none", "silu"},
+    causal_corner_names{"top_left", "bottom_right"}, state_rule_names{"sum", "delta"},
+    state_begin_names{"zeros", "past_state"};
 
 /// The sets of names that a JSON Schema refers to as "#/$defs/NAME": each list above.
 std::vector<std::pair<std::string_view, std::vector<std::string_view>>> choice_definitions();

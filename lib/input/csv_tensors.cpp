@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <unordered_map>
 
 #include "lib/input/file_tensors.hpp"
 #include "lib/input/words.hpp"
@@ -111,7 +112,8 @@ std::optional<std::vector<Column>> columns_of(const CsvLines& lines) {
 struct CsvCells {
     std::string name;
     std::optional<Index> document;
-    std::array<std::vector<Index>, csv_axes> places;  ///< empty: the axis is not there
+    std::array<std::vector<Index>, csv_axes> places;               ///< empty: the axis is not there
+    std::array<std::unordered_map<Index, std::string>, 2> tokens;  ///< of rows and columns
     std::vector<double> values;
     std::vector<std::int64_t> lines;
 };
@@ -154,6 +156,11 @@ void read_line(const CsvLines& lines, const std::array<std::string, column_count
                          " where the first line of this stage has " + (had ? "one" : "none"));
         if (!empty) out.places[a].push_back(read_place(lines, text));
     }
+    for (std::size_t a = 0; a < out.tokens.size(); ++a) {
+        const std::vector<Index>& places = out.places[csv_axes - out.tokens.size() + a];
+        const std::string& token = cell[idx(Column::row_token) + a];
+        if (!token.empty() && !places.empty()) out.tokens[a].try_emplace(places.back(), token);
+    }
     read_value(lines, cell[idx(Column::value)], out);
 }
 
@@ -185,6 +192,10 @@ FileTensor finished(const CsvLines& lines, CsvCells&& cells) {
                 place[k] * all.size() +
                 static_cast<std::size_t>(std::lower_bound(all.begin(), all.end(), numbers[k]) - all.begin());
     }
+    for (std::size_t a = 0; a < out.tokens.size(); ++a)
+        for (const Index p : out.places[csv_axes - out.tokens.size() + a])
+            if (const auto found = cells.tokens[a].find(p); found != cells.tokens[a].end())
+                out.tokens[a].push_back(std::move(found->second));
     const auto whole = element_count(out.shape);
     constexpr std::size_t none = SIZE_MAX;
     std::vector<std::size_t> seen(

@@ -6,10 +6,13 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "lib/error.hpp"
+#include "lib/input/head_norms.hpp"
 #include "lib/input/read_tensor.hpp"
 #include "lib/input/weight_names.hpp"
+#include "lib/option_words.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -19,6 +22,12 @@ namespace {
 std::optional<std::string> real_path(const std::string& path) {
     const std::unique_ptr<char, decltype(&std::free)> found(realpath(path.c_str(), nullptr), &std::free);
     return found ? std::optional<std::string>(found.get()) : std::nullopt;
+}
+
+/// The same without looking at the disk: absolute, without "." and "..".
+std::string absolute_path(const std::string& path) {
+    std::error_code ignored;
+    return std::filesystem::absolute(path, ignored).lexically_normal().string();
 }
 
 /// An array, with what each rule of a tensor asks of its elements found in one pass.
@@ -120,7 +129,7 @@ void FileReferences::resolve(Value& root) {
 
 /// `path`: where the file is, `said`: what it is called in the plan.
 Value FileReferences::pick_weights(const TensorFile& file, const std::string& path, const std::string& said,
-                                   std::string_view prefix) const {
+                                   std::string_view prefix, const std::set<std::string>& aliases) const {
     Value out;
     out.kind = Value::Kind::object;
     std::vector<std::string> left, unread;
@@ -129,7 +138,7 @@ Value FileReferences::pick_weights(const TensorFile& file, const std::string& pa
         const StoredTensor& t = file.tensors()[k];
         if (!t.name.starts_with(prefix)) continue;
         const std::string name = t.name.substr(prefix.size());
-        if (weight_named(name)) {
+        if (weight_named(name) || head_norm_named(name) || aliases.contains(name)) {
             out.members.push_back({name, as_value(t, file.take(k), said + ": " + t.name)});
         } else if (prefix.empty() || is_mask_or_table(name, t.shape)) {
             left.push_back(name);
@@ -150,7 +159,7 @@ Value FileReferences::pick_weights(const TensorFile& file, const std::string& pa
 }
 
 Value FileReferences::weights_of_file(const std::string& path, std::string_view prefix) const {
-    return of_file(path, [&] { return pick_weights(*open_tensor_file(path), path, path, prefix); });
+    return of_file(path, [&] { return pick_weights(*open_tensor_file(path), path, path, prefix, {}); });
 }
 
 void FileReferences::resolve(Value& value, const std::string& pointer) {
@@ -171,26 +180,53 @@ void FileReferences::resolve(Value& value, const std::string& pointer) {
         if (!is_ignored(name)) resolve(member, child(pointer, name));
 }
 
+void FileReferences::trust_folder(const std::string& folder) {
+    const auto real = real_path(folder);
+    if (!real) fail_usage(option::root + " " + visible(folder) + ": " + std::strerror(errno));
+    for (std::string path : {absolute_path(folder), *real}) {
+        if (path.back() != '/') path += '/';
+        roots_.push_back(std::move(path));
+    }
+}
+
+void FileReferences::trust_file(const std::string& path) { known_files_.insert(absolute_path(path)); }
+
+std::string FileReferences::place_of(const std::string& name) const {
+    return name.front() == '/' ? name : folder_.value_or(".") + "/" + name;
+}
+
+bool FileReferences::is_trusted(const std::string& place) const {
+    const std::string path = absolute_path(place);
+    return known_files_.contains(path) ||
+           std::any_of(roots_.begin(), roots_.end(),
+                       [&](const std::string& root) { return path.starts_with(root); });
+}
+
 const TensorFile& FileReferences::open(const Value& reference, const std::string& pointer) {
     const std::string at = child(pointer, "file");
     const std::string& name = read_string(*reference.find("file"), at, "the name of a file");
     const std::string said = "is " + shown(name) + ", ";
-    if (!folder_)
-        fail(at, said + "but a document from standard input names no files", "give the document as a file");
     if (name.empty() || name.find('\0') != std::string::npos)
         fail(at, said + "which is not the name of a file");
-    if (name.front() == '/')
-        fail(at, said + "an absolute path: files stand in the document's folder, or below it");
-    const auto folder = real_path(*folder_), path = real_path(*folder_ + "/" + name);
+    const bool is_absolute = name.front() == '/',
+               trusted = (folder_ || is_absolute) && is_trusted(place_of(name));
+    const std::string hint = option::root + " DIR allows files below another folder";
+    if (!folder_ && !trusted)
+        fail(at, said + "but a document from standard input names no files",
+             "give the document as a file; " + hint);
+    if (is_absolute && !trusted)
+        fail(at, said + "an absolute path: files stand in the document's folder, or below it", hint);
+    const auto folder = folder_ ? real_path(*folder_) : std::nullopt, path = real_path(place_of(name));
     if (!path) fail(at, said + "which cannot be read: " + std::strerror(errno));
     const std::string inside = folder.value_or("") == "/" ? "/" : folder.value_or("") + "/";
-    if (!folder || !path->starts_with(inside)) fail(at, said + "which leads out of the document's folder");
+    if (!trusted && !is_trusted(*path) && (!folder || !path->starts_with(inside)))
+        fail(at, said + "which leads out of the document's folder", hint);
     auto& file = files_[*path];
     if (file) return *file;
     try {
         // What a link is called does not matter, but what it leads to.
-        file = open_tensor_file(names_tensor_file(*path) || !names_tensor_file(name) ? *path
-                                                                                     : *folder_ + "/" + name);
+        file =
+            open_tensor_file(names_tensor_file(*path) || !names_tensor_file(name) ? *path : place_of(name));
     } catch (Error& error) {
         if (error.code != Exit::input) throw;
         fail(at, said + "which " + error.message, error.hint);
@@ -205,7 +241,7 @@ Value FileReferences::tensor(const Value& reference, const std::string& pointer)
     const std::size_t k = find_named(file, reference.find("name"), pointer);
     const StoredTensor& t = file.tensors()[k];
     const std::string& path = reference.find("file")->text;
-    if (const auto real = real_path(*folder_ + "/" + path)) referred_.emplace(*real, t.name);
+    if (const auto real = real_path(place_of(path))) referred_.emplace(*real, t.name);
     try {
         return as_value(t, file.take(k), path + (t.name.empty() ? "" : ": " + t.name));
     } catch (Error& error) {
@@ -215,16 +251,25 @@ Value FileReferences::tensor(const Value& reference, const std::string& pointer)
 }
 
 Value FileReferences::weights(const Value& reference, const std::string& pointer) {
-    static constexpr std::array<std::string_view, 3> names{"file", "prefix", "weight_layout"};
+    std::vector<std::string_view> names(weight_settings().begin(), weight_settings().end());
+    names.emplace_back("file");
     check_members(reference, pointer, names);
     const TensorFile& file = open(reference, pointer);
-    const Value *prefix = reference.find("prefix"), *layout = reference.find("weight_layout");
+    const Value *prefix = reference.find("prefix"), *renamed = reference.find("names");
+    std::set<std::string> aliases;
+    if (renamed)
+        for (auto& [ours, theirs] : read_weight_aliases(*renamed, child(pointer, "names")))
+            aliases.insert(theirs);
     try {
         const std::string& said = reference.find("file")->text;
         Value out = pick_weights(
-            file, *folder_ + "/" + said, said,
-            prefix ? read_string(*prefix, child(pointer, "prefix"), "a prefix of names") : std::string());
-        if (layout) out.members.push_back({"weight_layout", *layout});
+            file, place_of(said), said,
+            prefix ? read_string(*prefix, child(pointer, "prefix"), "a prefix of names") : std::string(),
+            aliases);
+        // Names of the file stand below no prefix any more.
+        for (const std::string_view setting : weight_settings())
+            if (const Value* v = reference.find(setting); v && setting != "prefix")
+                out.members.push_back({std::string(setting), *v});
         return out;
     } catch (Error& error) {
         if (error.code != Exit::input || !error.pointer.empty()) throw;

@@ -19,6 +19,12 @@ class FileReferences {
     /// `folder`: of the document; nothing for standard input, which names no files.
     explicit FileReferences(std::optional<std::string> folder) : folder_(std::move(folder)) {}
 
+    /// Files below this folder may be named too, by paths that are absolute or lead out of the document's
+    /// folder; links in it are followed. \throws Error (exit 2) where there is none
+    void trust_folder(const std::string& folder);
+    /// This file may be named, wherever it is: the command line says so.
+    void trust_file(const std::string& path);
+
     /// \throws Error (exit 3) with the pointer of the reference: a path that is absolute or leads out of the
     /// folder, links followed; a file that is wrong; a name that is not in it.
     void resolve(Value& root);
@@ -36,10 +42,15 @@ class FileReferences {
     Value tensor(const Value& reference, const std::string& pointer);
     Value weights(const Value& reference, const std::string& pointer);
     const TensorFile& open(const Value& reference, const std::string& pointer);
+    /// Where a file is that a document names.
+    std::string place_of(const std::string& name) const;
+    bool is_trusted(const std::string& place) const;
     Value pick_weights(const TensorFile& file, const std::string& path, const std::string& said,
-                       std::string_view prefix) const;
+                       std::string_view prefix, const std::set<std::string>& aliases) const;
 
     std::optional<std::string> folder_;
+    std::vector<std::string> roots_;     ///< absolute, with the last slash: as given, and without links
+    std::set<std::string> known_files_;  ///< absolute
     std::map<std::string, std::unique_ptr<TensorFile>> files_;
     Names referred_;  ///< tensors that keys of the document name
 };

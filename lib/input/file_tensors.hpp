@@ -21,6 +21,8 @@ struct FileTensor {
     /// CSV: the numbers of the axes batch, head, row, column in ascending order; empty: there is no such
     /// axis.
     std::array<std::vector<Index>, 4> places{};
+    /// CSV: the tokens of the places of rows and of columns; empty: it has none.
+    std::array<std::vector<std::string>, 2> tokens{};
     std::optional<Index> document{};  ///< CSV: where it has that column
 
     Element element() const { return numbers.element(); }

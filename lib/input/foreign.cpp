@@ -2,6 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
+
+#include "lib/input/numbers.hpp"
 
 namespace attn {
 namespace {
@@ -23,9 +26,9 @@ constexpr std::array magics{
     Magic{"\x93NUMPY", "is an npy file, not a document", tensors_hint},
     Magic{std::string_view("PK\x03\x04", 4),
           "is a zip archive (an npz file, or a .pt of torch.save), not a document", tensors_hint},
-    Magic{"GGUF", "is a GGUF file, not a document", not_read_hint},
-    Magic{std::string_view("\x80\x02", 2), "is a pickle (torch.save of old), which is never read",
-          not_read_hint},
+    Magic{"GGUF", "is a GGUF file, not a document", tensors_hint},
+    Magic{std::string_view("\x80\x02", 2), "is a pickle (torch.save before 1.6), not a document",
+          tensors_hint},
     Magic{"\x89HDF", "is an HDF5 file, not a document", not_read_hint},
     Magic{"stage,batch,head,", "is a trace as CSV, not a document", trace_hint},
     Magic{"document,stage,batch,", "is a trace as CSV, not a document", trace_hint},
@@ -34,8 +37,7 @@ constexpr std::array magics{
 /// 8 bytes of length, the lowest first, and JSON.
 bool is_safetensors(std::string_view text) {
     if (text.size() < 10 || text[8] != '{') return false;
-    std::uint64_t length = 0;
-    for (std::size_t k = 8; k-- > 0;) length = length << 8 | static_cast<unsigned char>(text[k]);
+    const std::uint64_t length = little_endian(std::as_bytes(std::span(text)).first(8));
     return length >= 2 && length <= 100'000'000;
 }
 

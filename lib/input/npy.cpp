@@ -208,9 +208,7 @@ std::shared_ptr<std::vector<std::byte>> transposed(const Shape& shape, std::size
 std::size_t npy_header_size(std::span<const std::byte> bytes) {
     if (bytes.size() < 12) return 0;
     const std::size_t n = length_bytes(bytes);
-    std::size_t length = 0;
-    for (std::size_t k = n; k-- > 0;) length = length << 8 | static_cast<std::size_t>(bytes[8 + k]);
-    return 8 + n + length;
+    return 8 + n + static_cast<std::size_t>(little_endian(bytes.subspan(8, n)));
 }
 
 NpyHeader read_npy_header(std::span<const std::byte> bytes, std::size_t total) {

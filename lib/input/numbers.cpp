@@ -141,6 +141,12 @@ template void Numbers::copy(std::span<double>, Index) const;
 template const float* Numbers::in_place() const;
 template const double* Numbers::in_place() const;
 
+std::uint64_t little_endian(std::span<const std::byte> bytes) {
+    std::uint64_t out = 0;
+    for (std::size_t k = bytes.size(); k-- > 0;) out = out << 8U | std::to_integer<std::uint64_t>(bytes[k]);
+    return out;
+}
+
 float from_float16(std::uint16_t bits) {
     const bool negative = (bits & 0x8000U) != 0;
     const unsigned exponent = (bits >> 10U) & 31U, fraction = bits & 1023U;

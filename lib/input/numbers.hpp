@@ -67,6 +67,9 @@ class Numbers {
     bool swapped_ = false, is_mapped_ = false;
 };
 
+/// At most 8 bytes as an unsigned number, the lowest first.
+std::uint64_t little_endian(std::span<const std::byte> bytes);
+
 /// Widened exactly: IEEE 754 binary16, and the upper half of a binary32.
 float from_float16(std::uint16_t bits);
 float from_bfloat16(std::uint16_t bits);

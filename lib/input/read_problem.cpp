@@ -152,8 +152,9 @@ DropoutInput read_dropout(const Value& value, const std::string& pointer) {
             {1, 4, Elements::yes_no, "1 to 4 axes, aligned from the right with [batch, head, query, key]"});
         return d;
     }
-    d.seed =
-        read_seed(need(value, pointer, "seed", "a mask that is drawn needs a seed"), child(pointer, "seed"));
+    const Value* seed = value.find("seed");
+    d.shared = !seed;
+    if (seed) d.seed = read_seed(*seed, child(pointer, "seed"));
     if (const Value* v = value.find("generator"))
         d.kind = static_cast<DropoutKind>(
             read_choice(*v, child(pointer, "generator"),
@@ -172,7 +173,8 @@ struct Key {
     void (*read)(const Value&, const std::string& pointer, Problem&);
 };
 
-/// THE TABLE of keys of a document.
+/// THE TABLE of keys of a document. (One row more turns clang-format to another indent of all of them.)
+// clang-format off
 constexpr std::array keys_table{
     Key{"variant", R"({"$ref": "#/$defs/variant"})",
         [](const Value& v, const std::string& at, Problem& p) {
@@ -207,7 +209,7 @@ constexpr std::array keys_table{
             p.values = read_tensor(v, at, projected_rule);
         }},
     Key{"weights",
-        R"({"anyOf": [{"$ref": "#/$defs/drawn_weights"}, {"$ref": "#/$defs/weights_of_file"}, {"type": "object", "properties": {"prefix": {"type": "string", "minLength": 1}}, "required": ["prefix"]}, {"$ref": "#/$defs/named_weights"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/named_weights"}}]})",
+        R"({"anyOf": [{"$ref": "#/$defs/drawn_weights"}, {"$ref": "#/$defs/weights_of_file"}, {"type": "object", "properties": {"prefix": {"type": "string", "minLength": 1}}, "required": ["prefix"]}, {"type": "object", "properties": {"names": {"$ref": "#/$defs/weight_aliases"}}, "required": ["names"]}, {"$ref": "#/$defs/named_weights"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/named_weights"}}]})",
         [](const Value& v, const std::string& at, Problem& p) { read_weights(v, at, p); }},
     Key{"num_heads", R"({"type": "integer", "minimum": 1})",
         [](const Value& v, const std::string& at, Problem& p) {
@@ -216,6 +218,10 @@ constexpr std::array keys_table{
     Key{"num_kv_heads", R"({"type": "integer", "minimum": 1})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.num_kv_heads = read_integer(v, at, 1, "a number of heads of keys and values");
+        }},
+    Key{"num_value_heads", R"({"type": "integer", "minimum": 1})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.num_value_heads = read_integer(v, at, 1, "a number of heads of values");
         }},
     Key{"kv_head_order", R"({"$ref": "#/$defs/kv_head_order"})",
         [](const Value& v, const std::string& at, Problem& p) {
@@ -275,29 +281,72 @@ constexpr std::array keys_table{
         [](const Value& v, const std::string& at, Problem& p) {
             p.feature_map = read_enum<FeatureMap>(v, at);
         }},
+    Key{"conv",
+        R"({"type": "object", "properties": {"activation": {"$ref": "#/$defs/conv_activation"}, "comment": true}, "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        [](const Value& v, const std::string& at, Problem& p) { p.conv = read_conv(v, at); }},
+    Key{"past_conv", R"({"$ref": "#/$defs/embeddings"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.past_conv = read_tensor(v, at, {2, 3, Elements::finite, "[batch, width, taps - 1]"});
+        }},
+    Key{"map_values", R"({"type": "boolean"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.map_values = read_boolean(v, at, "true or false");
+        }},
+    Key{"beta_factor", R"({"type": "number"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.beta_factor = read_number(v, at, "a factor of beta");
+        }},
     Key{"normalizer", R"({"type": "boolean"})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.normalizer = read_boolean(v, at, "true or false");
         }},
     Key{"rope",
-        R"({"type": "object", "properties": {"base": {"type": "number", "exclusiveMinimum": 0}, "pairs": {"$ref": "#/$defs/rope_pairs"}, "dims": {"type": "integer", "minimum": 2}, "positions": {"$ref": "#/$defs/places"}, "query_positions": {"$ref": "#/$defs/places"}, "key_positions": {"$ref": "#/$defs/places"}, "cos": {"$ref": "#/$defs/embeddings"}, "sin": {"$ref": "#/$defs/embeddings"}, "comment": true}, "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        R"({"type": "object", "properties": {"base": {"type": "number", "exclusiveMinimum": 0}, "pairs": {"$ref": "#/$defs/rope_pairs"}, "dims": {"type": "integer", "minimum": 2}, "reverse": {"type": "boolean"}, "positions": {"$ref": "#/$defs/item_places"}, "query_positions": {"$ref": "#/$defs/item_places"}, "key_positions": {"$ref": "#/$defs/item_places"}, "scaling": {"type": "object", "properties": {"type": {"$ref": "#/$defs/rope_scaling"}, "rope_type": {"$ref": "#/$defs/rope_scaling"}, "factor": {"type": "number", "exclusiveMinimum": 0}, "attention_factor": {"type": "number", "exclusiveMinimum": 0}, "max_position_embeddings": {"type": "number", "exclusiveMinimum": 0}, "original_max_position_embeddings": {"type": "number", "exclusiveMinimum": 0}, "beta_fast": {"type": "number", "exclusiveMinimum": 0}, "beta_slow": {"type": "number", "exclusiveMinimum": 0}, "truncate": {"type": "boolean"}, "mscale": {"type": "number"}, "mscale_all_dim": {"type": "number"}, "low_freq_factor": {"type": "number", "exclusiveMinimum": 0}, "high_freq_factor": {"type": "number", "exclusiveMinimum": 0}, "partial_rotary_factor": {"type": "number", "exclusiveMinimum": 0}, "short_factor": {"$ref": "#/$defs/places"}, "long_factor": {"$ref": "#/$defs/places"}, "comment": true}, "anyOf": [{"required": ["type"]}, {"required": ["rope_type"]}], "patternProperties": {"^[$_]": true}, "additionalProperties": false}, "cos": {"$ref": "#/$defs/embeddings"}, "sin": {"$ref": "#/$defs/embeddings"}, "comment": true}, "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
         [](const Value& v, const std::string& at, Problem& p) { p.rope = read_rope(v, at); }},
     Key{"alibi", R"({"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/per_head"}]})",
         [](const Value& v, const std::string& at, Problem& p) { p.alibi = read_alibi(v, at); }},
-    Key{"position_bias", R"({"anyOf": [{"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/object_tensor"}]})",
+    Key{"position_bias",
+        R"({"anyOf": [{"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/numbers4"}, {"$ref": "#/$defs/object_tensor"}, {"type": "object", "properties": {"buckets": {"anyOf": [{"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/object_tensor"}]}, "max_distance": {"$ref": "#/$defs/size"}, "bidirectional": {"type": "boolean"}, "comment": true}, "required": ["buckets"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]})",
         [](const Value& v, const std::string& at, Problem& p) {
-            p.position_bias = read_tensor(v, at, {3, 3, Elements::finite, "a bias [head, query, key]"});
+            p.position_bias = read_position_bias(v, at);
+        }},
+    Key{"embeddings_norm",
+        R"({"type": "object", "properties": {"type": {"enum": ["rms", "layer"]}, "eps": {"type": "number", "minimum": 0}, "plus_one": {"type": "boolean"}, "keys": {"type": "boolean"}, "weight": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/object_tensor"}]}, "bias": {"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/object_tensor"}]}, "comment": true}, "required": ["type"], "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.embeddings_norm = read_embeddings_norm(v, at);
         }},
     Key{"qk_norm",
-        R"({"type": "object", "properties": {"type": {"$ref": "#/$defs/norm_type"}, "eps": {"type": "number", "minimum": 0}, "over": {"$ref": "#/$defs/norm_over"}, "plus_one": {"type": "boolean"}, "comment": true}, "required": ["type"], "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        R"({"type": "object", "properties": {"type": {"$ref": "#/$defs/norm_type"}, "eps": {"type": "number", "minimum": 0}, "over": {"$ref": "#/$defs/norm_over"}, "plus_one": {"type": "boolean"}, "after": {"const": "rope"}, "comment": true}, "required": ["type"], "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
         [](const Value& v, const std::string& at, Problem& p) { p.qk_norm = read_qk_norm(v, at); }},
+    Key{"value_norm",
+        R"({"type": "object", "properties": {"type": {"const": "rms"}, "eps": {"type": "number", "minimum": 0}, "comment": true}, "required": ["type"], "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        [](const Value& v, const std::string& at, Problem& p) { p.value_norm = read_value_norm(v, at); }},
+    Key{"clip_qkv",
+        R"({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "object", "properties": {"max": {"type": "number", "exclusiveMinimum": 0}, "after": {"const": "norm"}, "comment": true}, "required": ["max"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]})",
+        [](const Value& v, const std::string& at, Problem& p) { p.clip_qkv = read_clip(v, at); }},
+    Key{"query_scale",
+        R"({"anyOf": [{"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"}, {"$ref": "#/$defs/flat_numbers"}, {"$ref": "#/$defs/file"}, {"type": "object", "properties": {"beta": {"type": "number"}, "every": {"type": "number", "exclusiveMinimum": 0}, "shift": {"type": "integer", "minimum": 0, "maximum": 1}, "comment": true}, "required": ["beta", "every"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]})",
+        [](const Value& v, const std::string& at, Problem& p) { p.query_scale = read_query_scale(v, at); }},
     Key{"sinks", R"({"$ref": "#/$defs/per_head"})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.sinks = read_per_head(v, at, "one number per head");
         }},
     Key{"gate",
-        R"({"type": "object", "properties": {"activation": {"$ref": "#/$defs/gate_activation"}, "norm": {"const": "rms"}, "from": {"const": "queries"}, "comment": true}, "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        R"({"type": "object", "properties": {"activation": {"$ref": "#/$defs/gate_activation"}, "norm": {"const": "rms"}, "over": {"$ref": "#/$defs/norm_over"}, "eps": {"type": "number", "minimum": 0}, "from": {"const": "queries"}, "comment": true}, "dependentRequired": {"over": ["norm"], "eps": ["norm"]}, "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
         [](const Value& v, const std::string& at, Problem& p) { p.gate = read_gate(v, at); }},
+    Key{"concat_norm",
+        R"({"type": "object", "properties": {"type": {"enum": ["rms", "layer"]}, "eps": {"type": "number", "minimum": 0}, "comment": true}, "required": ["type"], "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
+        [](const Value& v, const std::string& at, Problem& p) { p.concat_norm = read_concat_norm(v, at); }},
+    Key{"lambda", R"({"type": "number"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.lambda = read_number(v, at, "a factor of the second half's weights");
+        }},
+    Key{"lambda_init", R"({"type": "number"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.lambda_init = read_number(v, at, "what lambda begins with");
+        }},
+    Key{"pairing", R"({"$ref": "#/$defs/pairing"})",
+        [](const Value& v, const std::string& at, Problem& p) { p.pairing = read_enum<Pairing>(v, at); }},
     Key{"add_zero_attn", R"({"type": "boolean"})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.add_zero_attn = read_boolean(v, at, "true or false");
@@ -308,6 +357,14 @@ constexpr std::array keys_table{
     Key{"window",
         R"({"type": "object", "properties": {"left": {"$ref": "#/$defs/count"}, "right": {"$ref": "#/$defs/count"}, "comment": true}, "anyOf": [{"required": ["left"]}, {"required": ["right"]}], "patternProperties": {"^[$_]": true}, "additionalProperties": false})",
         [](const Value& v, const std::string& at, Problem& p) { p.window = read_window(v, at); }},
+    Key{"chunk", R"({"$ref": "#/$defs/size"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.chunk = read_integer(v, at, 1, "a number of tokens");
+        }},
+    Key{"prefix_keys", R"({"anyOf": [{"$ref": "#/$defs/count"}, {"$ref": "#/$defs/counts"}]})",
+        [](const Value& v, const std::string& at, Problem& p) { p.prefix_keys = read_prefix_keys(v, at); }},
+    Key{"token_blocks", R"({"$ref": "#/$defs/token_blocks"})",
+        [](const Value& v, const std::string& at, Problem& p) { p.token_blocks = read_token_blocks(v, at); }},
     Key{"key_lengths", R"({"$ref": "#/$defs/counts"})",
         [](const Value& v, const std::string& at, Problem& p) {
             p.key_lengths = read_integers(v, at, 0, "numbers of keys, one per batch item");
@@ -324,11 +381,16 @@ constexpr std::array keys_table{
             p.empty_rows = read_enum<EmptyRows>(v, at);
         }},
     Key{"dropout",
-        R"({"anyOf": [{"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1}, "seed": {"$ref": "#/$defs/seed"}, "generator": {"$ref": "#/$defs/generator"}, "comment": true}, "required": ["p", "seed"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}, {"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1}, "keep": {"$ref": "#/$defs/switches"}, "comment": true}, "required": ["p", "keep"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]})",
+        R"({"anyOf": [{"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1}, "seed": {"$ref": "#/$defs/seed"}, "generator": {"$ref": "#/$defs/generator"}, "comment": true}, "required": ["p"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}, {"type": "object", "properties": {"p": {"type": "number", "minimum": 0, "maximum": 1}, "keep": {"$ref": "#/$defs/switches"}, "comment": true}, "required": ["p", "keep"], "patternProperties": {"^[$_]": true}, "additionalProperties": false}]})",
         [](const Value& v, const std::string& at, Problem& p) { p.dropout = read_dropout(v, at); }},
     Key{"dtype", R"({"$ref": "#/$defs/dtype"})",
         [](const Value& v, const std::string& at, Problem& p) { p.dtype = read_enum<DType>(v, at); }},
+    Key{"manual_seed", R"({"$ref": "#/$defs/seed"})",
+        [](const Value& v, const std::string& at, Problem& p) { p.manual_seed = read_seed(v, at); }},
+    Key{"draws", R"({"type": "array", "minItems": 1, "items": {"type": "string"}})",
+        [](const Value& v, const std::string& at, Problem& p) { p.draws = read_draws(v, at); }},
 };
+// clang-format on
 
 }  // namespace
 
@@ -359,6 +421,7 @@ Problem read_problem(const Value& root) {
         for (const Key& k : keys_table)
             if (k.name == name) k.read(value, at, problem);
     }
+    order_draws(root, problem);
     return problem;
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
 
 #include "lib/input/read_tensor.hpp"
 #include "lib/text.hpp"
@@ -31,6 +32,21 @@ Value element(const Scalars& list, const Numbers& exact, std::size_t k) {
         v.integer = static_cast<std::int64_t>(v.real);
     }
     return v;
+}
+
+/// The numbers of a list, or of lists, row-major. \throws Error where one is none
+std::vector<double> finite_numbers(const Scalars& row, const std::string& pointer, std::string_view what) {
+    if (row.numbers.empty()) fail(pointer, "is an empty list, expected " + std::string(what));
+    const Numbers exact = row.as_float64();
+    const std::size_t wrong = std::min(row.first_of(Scalar::boolean), row.first_of(Scalar::nonfinite));
+    if (wrong != Scalars::none) {
+        const Index columns = row.shape.back(), at = static_cast<Index>(wrong);
+        const std::string list = row.shape.size() > 1 ? child(pointer, at / columns) : pointer;
+        wrong_type(child(list, at % columns), element(row, exact, wrong), std::string(what) + ", a number");
+    }
+    std::vector<double> out(static_cast<std::size_t>(exact.size()));
+    exact.copy(std::span<double>(out));
+    return out;
 }
 
 }  // namespace
@@ -78,18 +94,29 @@ std::vector<double> read_numbers(const Value& value, const std::string& pointer,
         for (std::size_t k = 0; k < value.items.size(); ++k)
             read_number(value.items[k], child(pointer, static_cast<Index>(k)), what);
     if (value.kind != Value::Kind::row) wrong_type(pointer, value, "a list: " + std::string(what));
-    const Scalars& row = value.row;
-    if (row.shape.size() > 1)
+    if (value.row.shape.size() > 1)
         fail(child(pointer, Index{0}), "is an array, expected " + std::string(what) + ", a number");
-    if (row.numbers.empty()) fail(pointer, "is an empty list, expected " + std::string(what));
-    const Numbers exact = row.as_float64();
-    const std::size_t wrong = std::min(row.first_of(Scalar::boolean), row.first_of(Scalar::nonfinite));
-    if (wrong != Scalars::none)
-        wrong_type(child(pointer, static_cast<Index>(wrong)), element(row, exact, wrong),
-                   std::string(what) + ", a number");
-    std::vector<double> out(row.length());
-    exact.copy(std::span<double>(out));
-    return out;
+    return finite_numbers(value.row, pointer, what);
+}
+
+Places read_places(const Value& value, const std::string& pointer, std::string_view what) {
+    if (value.kind == Value::Kind::row && value.row.shape.size() == 2)
+        return {finite_numbers(value.row, pointer, what), value.row.shape[0]};
+    if (value.kind == Value::Kind::array && !value.items.empty() && is_list(value.items.front())) {
+        // Lists for batch items that are not alike: one of them is wrong, or of another length.
+        std::optional<std::size_t> length;
+        for (std::size_t k = 0; k < value.items.size(); ++k) {
+            const std::string here = child(pointer, static_cast<Index>(k));
+            const std::size_t found = read_numbers(value.items[k], here, what).size();
+            if (length && found != *length)
+                fail(here,
+                     "has " + std::to_string(found) + " numbers, but " + child(pointer, Index{0}) + " has " +
+                         std::to_string(*length),
+                     "a list for each batch item, all of them as long");
+            length = found;
+        }
+    }
+    return {read_numbers(value, pointer, what), 1};
 }
 
 double read_number(const Value& value, const std::string& pointer, std::string_view what) {

@@ -10,10 +10,6 @@
 namespace attn {
 namespace {
 
-std::string count_text(std::size_t n, std::string_view one, std::string_view many) {
-    return std::to_string(n) + " " + std::string(n == 1 ? one : many);
-}
-
 std::size_t length(const Value& v) { return v.kind == Value::Kind::row ? v.row.length() : v.items.size(); }
 
 /// Axes of a list, as its first elements have them.
@@ -139,7 +135,7 @@ class Nested {
         const std::string noun = last ? "number" : "row", nouns = last ? "numbers" : "rows";
         if (!is_list(value))
             fail(pointer, "is " + value.describe() + ", expected a row of " +
-                              count_text(expected, noun, nouns) + " as " + sibling);
+                              how_many(expected, noun, nouns) + " as " + sibling);
         const std::size_t found = length(value);
         if (found == 0)
             fail(pointer, "is an empty row", "every row of a matrix has the same length, at least 1");
@@ -161,11 +157,11 @@ class Nested {
                 fail(child(pointer, Index{0}),
                      "is " + value.items.front().describe() + ", expected a number as in " + sibling);
             fail(pointer,
-                 "is a list of numbers, expected " + count_text(expected, "row", "rows") + " as " + sibling);
+                 "is a list of numbers, expected " + how_many(expected, "row", "rows") + " as " + sibling);
         }
         if (found != expected)
             fail(pointer,
-                 "has " + count_text(found, noun, nouns) + ", but " + sibling + " has " +
+                 "has " + how_many(found, noun, nouns) + ", but " + sibling + " has " +
                      std::to_string(expected),
                  "every row of a matrix has the same length");
         if (last) return check_list(value, pointer);
@@ -203,7 +199,7 @@ void read_flat(const Value& object, TensorSource& out, const TensorRule& rule) {
     if (!is_leaf(data)) fail(child(pointer, Index{0}), "is an array: \"data\" of a shape is flat, row-major");
     const auto expected = static_cast<std::size_t>(*element_count(out.shape));
     if (length(data) != expected)
-        fail(pointer, "has " + count_text(length(data), "number", "numbers") + ", but the shape " +
+        fail(pointer, "has " + how_many(length(data), "number", "numbers") + ", but the shape " +
                           to_string(out.shape) + " needs " + std::to_string(expected));
     if (data.kind == Value::Kind::row) return nested.take(data.row, pointer);
     nested.check_list(data, pointer);
@@ -214,12 +210,14 @@ void read_drawn(const Value& object, TensorSource& out, const TensorRule& rule) 
     const std::size_t which =
         read_choice(*object.find("init"), child(out.pointer, "init"), drawn_tensor_names);
     const auto seed = [&] {
-        out.seed = read_seed(need(object, out.pointer, "seed", "drawn tensors need a seed"),
-                             child(out.pointer, "seed"));
+        const Value* given = object.find("seed");
+        out.shared = !given;
+        if (given) out.seed = read_seed(*given, child(out.pointer, "seed"));
+        out.doubles = draws_doubles(object, out.pointer);
     };
     if (which == 2) {
-        static constexpr std::array<std::string_view, 5> names{"init", "seed", "num_embeddings", "dim",
-                                                               "ids"};
+        static constexpr std::array<std::string_view, 6> names{"init",           "seed", "dtype",
+                                                               "num_embeddings", "dim",  "ids"};
         check_members(object, out.pointer, names);
         seed();
         out.kind = TensorSource::Kind::embedding;
@@ -240,7 +238,7 @@ void read_drawn(const Value& object, TensorSource& out, const TensorRule& rule) 
         if (!element_count({out.num_embeddings, dim}))
             fail(out.pointer, "is a table above 63 bits: too large");
     } else {
-        static constexpr std::array<std::string_view, 3> names{"init", "seed", "shape"};
+        static constexpr std::array<std::string_view, 4> names{"init", "seed", "dtype", "shape"};
         check_members(object, out.pointer, names);
         seed();
         out.kind = which == 0 ? TensorSource::Kind::rand : TensorSource::Kind::randn;
@@ -250,6 +248,13 @@ void read_drawn(const Value& object, TensorSource& out, const TensorRule& rule) 
 }
 
 }  // namespace
+
+bool draws_doubles(const Value& object, const std::string& pointer) {
+    static constexpr std::array<std::string_view, 2> names{choice_name(DType::float32),
+                                                           choice_name(DType::float64)};
+    const Value* dtype = object.find("dtype");
+    return dtype && read_choice(*dtype, child(pointer, "dtype"), names) == 1;
+}
 
 TensorSource read_tensor(const Value& value, const std::string& pointer, const TensorRule& rule) {
     TensorSource out;

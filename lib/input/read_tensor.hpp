@@ -23,6 +23,9 @@ struct TensorRule {
 /// Sizes are checked before anything is copied. \throws Error (exit 3)
 TensorSource read_tensor(const Value& value, const std::string& pointer, const TensorRule& rule);
 
+/// What `{"init": ...}` draws is float64.
+bool draws_doubles(const Value& object, const std::string& pointer);
+
 /// An integer of at least `least`. \throws Error (exit 3)
 Index read_integer(const Value& value, const std::string& pointer, Index least, std::string_view what);
 /// A list of integers of at least `least`.
@@ -31,6 +34,8 @@ std::vector<Index> read_integers(const Value& value, const std::string& pointer,
 /// A list of finite numbers, integers or not: of one axis, from the text or from a file. \throws Error (exit
 /// 3)
 std::vector<double> read_numbers(const Value& value, const std::string& pointer, std::string_view what);
+/// The same, or such a list for each batch item. \throws Error (exit 3)
+Places read_places(const Value& value, const std::string& pointer, std::string_view what);
 double read_number(const Value& value, const std::string& pointer, std::string_view what);
 bool read_boolean(const Value& value, const std::string& pointer, std::string_view what);
 const std::string& read_string(const Value& value, const std::string& pointer, std::string_view what);

@@ -16,8 +16,6 @@ namespace {
 
 constexpr std::uint64_t longest_header = 100'000'000;
 
-std::string shown(const std::string& name) { return "\"" + clip(visible(name), 60) + "\""; }
-
 [[noreturn]] void refuse(const std::string& name, const std::string& what, std::string hint = {}) {
     fail("", "holds " + shown(name) + ", " + what, std::move(hint));
 }
@@ -162,8 +160,7 @@ SafetensorsHeader read_safetensors_header(std::span<const std::byte> file) {
     if (file.size() < 8)
         fail("", "is not a safetensors file: its " + std::to_string(file.size()) +
                      " bytes are too short for the length of a header");
-    std::uint64_t length = 0;
-    for (std::size_t k = 8; k-- > 0;) length = length << 8 | std::to_integer<std::uint64_t>(file[k]);
+    const std::uint64_t length = little_endian(file.first(8));
     if (length > longest_header || length > file.size() - 8)
         fail("", "is said to have a header of " + std::to_string(length) + " bytes, but the file has " +
                      std::to_string(file.size()));

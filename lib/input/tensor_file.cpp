@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "lib/error.hpp"
+#include "lib/input/gguf.hpp"
 #include "lib/input/mapped_file.hpp"
 #include "lib/input/npy.hpp"
 #include "lib/input/safetensors.hpp"
+#include "lib/input/torch_file.hpp"
 #include "lib/input/zip.hpp"
 #include "lib/text.hpp"
 
@@ -134,18 +136,71 @@ class Safetensors : public TensorFile {
     std::vector<StoredTensor> tensors_;
 };
 
+class Gguf : public TensorFile {
+  public:
+    Gguf(std::shared_ptr<const void> keeper, Bytes bytes)
+        : keeper_(std::move(keeper)), bytes_(bytes), header_(read_gguf_header(keeper_, bytes)) {
+        for (const GgufTensor& t : header_.tensors) {
+            StoredTensor& out = tensors_.emplace_back();
+            out.name = t.name;
+            out.shape = t.shape;
+            if (!t.type->is_read()) {
+                out.unread = t.type->name;
+                out.unread_bytes = t.bytes;
+            } else if (t.type->plain) {
+                out.element = *t.type->plain;
+            } else {
+                out.packed = t.type->name;
+                out.packed_bytes = t.bytes;
+            }
+        }
+    }
+    std::string_view format() const override { return "gguf"; }
+    const std::vector<StoredTensor>& tensors() const override { return tensors_; }
+    std::vector<std::string> besides() const override {
+        if (header_.pairs.empty()) return {};
+        return {how_many(header_.pairs.size(), "pair of metadata", "pairs of metadata")};
+    }
+    Numbers take(std::size_t k) const override { return gguf_numbers(header_.tensors[k], keeper_, bytes_); }
+
+  private:
+    std::shared_ptr<const void> keeper_;
+    Bytes bytes_;
+    GgufHeader header_;
+    std::vector<StoredTensor> tensors_;
+};
+
+/// THE TABLE of files of tensors: suffixes, and who reads them.
+using Opener = std::unique_ptr<TensorFile> (*)(std::shared_ptr<const void> keeper, Bytes bytes);
+template <class File>
+std::unique_ptr<TensorFile> open_as(std::shared_ptr<const void> keeper, Bytes bytes) {
+    return std::make_unique<File>(std::move(keeper), bytes);
+}
+struct Suffix {
+    std::string_view text;
+    Opener open;
+};
+constexpr Suffix suffixes[] = {
+    {".npy", open_as<Npy>},   {".npz", open_as<Npz>},   {".safetensors", open_as<Safetensors>},
+    {".gguf", open_as<Gguf>}, {".pt", read_torch_file}, {".pth", read_torch_file},
+    {".bin", read_torch_file}};
+
+const Suffix* suffix_of(std::string_view path) {
+    for (const Suffix& s : suffixes)
+        if (path.ends_with(s.text)) return &s;
+    return nullptr;
+}
+
 }  // namespace
 
-bool names_tensor_file(std::string_view path) {
-    return path.ends_with(".npy") || path.ends_with(".npz") || path.ends_with(".safetensors");
-}
+bool names_tensor_file(std::string_view path) { return suffix_of(path) != nullptr; }
 
 std::unique_ptr<TensorFile> read_tensor_file(std::string_view path, std::shared_ptr<const void> keeper,
                                              Bytes bytes) {
-    if (path.ends_with(".npy")) return std::make_unique<Npy>(std::move(keeper), bytes);
-    if (path.ends_with(".npz")) return std::make_unique<Npz>(std::move(keeper), bytes);
-    if (path.ends_with(".safetensors")) return std::make_unique<Safetensors>(std::move(keeper), bytes);
-    fail("", "is not a tensor file (by its name)", "files that are read: .npy, .npz, .safetensors");
+    if (const Suffix* s = suffix_of(path)) return s->open(std::move(keeper), bytes);
+    std::string read;
+    for (const Suffix& s : suffixes) read += (read.empty() ? "" : ", ") + std::string(s.text);
+    fail("", "is not a tensor file (by its name)", "files that are read: " + read);
 }
 
 std::unique_ptr<TensorFile> open_tensor_file(const std::string& path) {

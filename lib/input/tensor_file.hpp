@@ -20,15 +20,24 @@ struct StoredTensor {
     /// A type whose numbers are not read, as the file calls it: listed, and refused where it is taken.
     std::string unread{};
     Index unread_bytes = 0;
+    /// The type of blocks (Q4_0, ...) that its numbers are calculated from when they are taken, and their
+    /// bytes.
+    std::string packed{};
+    Index packed_bytes = 0;
 
     std::string_view type() const { return unread.empty() ? name_of(element) : std::string_view(unread); }
-    Index bytes() const { return unread.empty() ? *element_count(shape) * size_of(element) : unread_bytes; }
+    /// As many as the file has of it.
+    Index bytes() const {
+        if (!unread.empty()) return unread_bytes;
+        return packed.empty() ? *element_count(shape) * size_of(element) : packed_bytes;
+    }
 };
 
-/// A file of tensors: npy (one array without a name), npz, safetensors. Everything that the file says of
-/// itself is checked when it is opened, an array's checksum when it is taken. Nothing is copied that can be
-/// used where it is mapped. Sources: numpy lib/_format_impl.py and lib/_npyio_impl.py, PKWARE APPNOTE 6.3.10,
-/// safetensors src/tensor.rs; README of the formats in docs/formats.md.
+/// A file of tensors: npy (one array without a name), npz, safetensors, gguf, files of torch.save. Everything
+/// that the file says of itself is checked when it is opened, an array's checksum when it is taken. Nothing
+/// is copied that can be used where it is mapped. Sources: numpy lib/_format_impl.py and lib/_npyio_impl.py,
+/// PKWARE APPNOTE 6.3.10, safetensors src/tensor.rs, ggml docs/gguf.md; README of the formats in
+/// docs/formats.md.
 class TensorFile {
   public:
     virtual ~TensorFile() = default;
@@ -43,7 +52,7 @@ class TensorFile {
     virtual Numbers take(std::size_t k) const = 0;
 };
 
-/// Whether a name ends in .npy, .npz or .safetensors.
+/// Whether a name ends as one of a file of tensors does.
 bool names_tensor_file(std::string_view path);
 
 /// \throws Error (exit 3): what cannot be read or is not what its name says. The message follows the file's

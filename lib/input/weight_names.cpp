@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "lib/input/choices.hpp"
+#include "lib/input/head_norms.hpp"
 #include "lib/input/read_tensor.hpp"
 
 namespace attn {
@@ -12,103 +14,12 @@ namespace {
 using enum WeightRole;
 using enum WeightFamily;
 
-constexpr std::array names_table{
-    WeightName{"W_query", query, mathematics, false},
-    WeightName{"W_key", key, mathematics, false},
-    WeightName{"W_value", value, mathematics, false},
-    WeightName{"W_out", output, mathematics, false},
-    WeightName{"b_query", query, mathematics, true},
-    WeightName{"b_key", key, mathematics, true},
-    WeightName{"b_value", value, mathematics, true},
-    WeightName{"b_out", output, mathematics, true},
-    WeightName{"W_query.weight", query, linear, false, "W_*"},
-    WeightName{"W_key.weight", key, linear, false, "W_*"},
-    WeightName{"W_value.weight", value, linear, false, "W_*"},
-    WeightName{"W_out.weight", output, linear, false, "W_*"},
-    WeightName{"W_query.bias", query, linear, true, "W_*"},
-    WeightName{"W_key.bias", key, linear, true, "W_*"},
-    WeightName{"W_value.bias", value, linear, true, "W_*"},
-    WeightName{"W_out.bias", output, linear, true, "W_*"},
-    WeightName{"q_proj.weight", query, linear, false, "*_proj"},
-    WeightName{"k_proj.weight", key, linear, false, "*_proj"},
-    WeightName{"v_proj.weight", value, linear, false, "*_proj"},
-    WeightName{"o_proj.weight", output, linear, false, "*_proj"},
-    WeightName{"q_proj.bias", query, linear, true, "*_proj"},
-    WeightName{"k_proj.bias", key, linear, true, "*_proj"},
-    WeightName{"v_proj.bias", value, linear, true, "*_proj"},
-    WeightName{"o_proj.bias", output, linear, true, "*_proj"},
-    WeightName{"query.weight", query, linear, false, "**"},
-    WeightName{"key.weight", key, linear, false, "**"},
-    WeightName{"value.weight", value, linear, false, "**"},
-    WeightName{"query.bias", query, linear, true, "**"},
-    WeightName{"key.bias", key, linear, true, "**"},
-    WeightName{"value.bias", value, linear, true, "**"},
-    WeightName{"out_proj.weight", output, linear, false, "out_proj"},
-    WeightName{"out_proj.bias", output, linear, true, "out_proj"},
-    WeightName{"q.weight", query, linear, false, "*"},
-    WeightName{"k.weight", key, linear, false, "*"},
-    WeightName{"v.weight", value, linear, false, "*"},
-    WeightName{"o.weight", output, linear, false, "*"},
-    WeightName{"q.bias", query, linear, true, "*"},
-    WeightName{"k.bias", key, linear, true, "*"},
-    WeightName{"v.bias", value, linear, true, "*"},
-    WeightName{"o.bias", output, linear, true, "*"},
-    WeightName{"in_proj_weight", packed, multihead, false},
-    WeightName{"in_proj_bias", packed, multihead, true},
-    WeightName{"q_proj_weight", query, multihead, false},
-    WeightName{"k_proj_weight", key, multihead, false},
-    WeightName{"v_proj_weight", value, multihead, false},
-    WeightName{"W_Q", query, lens, false},
-    WeightName{"W_K", key, lens, false},
-    WeightName{"W_V", value, lens, false},
-    WeightName{"W_O", output, lens, false},
-    WeightName{"b_Q", query, lens, true},
-    WeightName{"b_K", key, lens, true},
-    WeightName{"b_V", value, lens, true},
-    WeightName{"b_O", output, lens, true},
-    WeightName{"c_attn.weight", packed, gpt2, false},
-    WeightName{"c_attn.bias", packed, gpt2, true},
-    WeightName{"c_proj.weight", output, gpt2, false},
-    WeightName{"c_proj.bias", output, gpt2, true},
-    WeightName{"W_gate", gate, mathematics, false},
-    WeightName{"b_gate", gate, mathematics, true},
-    WeightName{"W_gate.weight", gate, linear, false},
-    WeightName{"W_gate.bias", gate, linear, true},
-    WeightName{"W_score", score, mathematics, false},
-    WeightName{"W_score.weight", score, linear, false},
-    WeightName{"v", additive, mathematics, true},
-    WeightName{"W_DQ", query_latent, mathematics, false},
-    WeightName{"W_UQ", query_up, mathematics, false},
-    WeightName{"W_DKV", latent, mathematics, false},
-    WeightName{"W_UK", key_up, mathematics, false},
-    WeightName{"W_UV", value_up, mathematics, false},
-    WeightName{"W_KR", rope_key, mathematics, false},
-    WeightName{"W_DQ.weight", query_latent, linear, false},
-    WeightName{"W_UQ.weight", query_up, linear, false},
-    WeightName{"W_DKV.weight", latent, linear, false},
-    WeightName{"W_UK.weight", key_up, linear, false},
-    WeightName{"W_UV.weight", value_up, linear, false},
-    WeightName{"W_KR.weight", rope_key, linear, false},
-    WeightName{"W_decay", decay, mathematics, false},
-    WeightName{"W_alpha", decay, mathematics, false},
-    WeightName{"W_beta", beta, mathematics, false},
-    WeightName{"W_decay.weight", decay, linear, false},
-    WeightName{"W_alpha.weight", decay, linear, false},
-    WeightName{"W_beta.weight", beta, linear, false},
-    WeightName{"A_log", decay_log_rate, linear, true},
-    WeightName{"dt_bias", decay_bias, linear, true},
-    WeightName{"bias_k", bias_k, multihead, true},
-    WeightName{"bias_v", bias_v, multihead, true},
-    WeightName{"q_norm.weight", query_norm, linear, true},
-    WeightName{"k_norm.weight", key_norm, linear, true},
-    WeightName{"q_norm.scale", query_norm, linear, true},
-    WeightName{"k_norm.scale", key_norm, linear, true},
-    WeightName{"norm.weight", context_norm, linear, true},
-    WeightName{"norm.scale", context_norm, linear, true},
-};
-
 /// How many axes a weight has, in words too.
 TensorRule rule_of(const WeightName& entry) {
+    const bool is_conv = entry.role == query_conv || entry.role == key_conv || entry.role == value_conv ||
+                         entry.role == packed_conv;
+    if (is_conv && !entry.bias)
+        return TensorRule{2, 3, Elements::finite, "taps [width, 1, taps], or [width, taps]"};
     return entry.role == bias_k || entry.role == bias_v
                ? TensorRule{1, 3, Elements::finite, "a vector, one number per column (axes of 1 before it)"}
            : entry.family == lens && !entry.bias
@@ -117,6 +28,15 @@ TensorRule rule_of(const WeightName& entry) {
                                                  : "a tensor [head, d_model, d_head]"}
            : entry.family == lens && entry.role != output
                ? TensorRule{2, 2, Elements::finite, "a matrix [head, d_head]"}
+           : entry.family == keras && entry.bias
+               ? TensorRule{1, 2, Elements::finite, "a vector, or one for each head: [heads, dim]"}
+           : entry.family == keras
+               ? TensorRule{2, 3, Elements::finite,
+                            entry.role == output ? "a kernel [d_in, d_out], or [heads, dim, d_out]"
+                                                 : "a kernel [d_in, d_out], or [d_in, heads, dim]"}
+           : entry.role == query_norm || entry.role == key_norm || entry.role == query_norm_bias ||
+                   entry.role == key_norm_bias
+               ? TensorRule{1, 2, Elements::finite, "a vector, or one for each head: [heads, dim]"}
            : entry.bias     ? TensorRule{1, 1, Elements::finite, "a vector, one number per output"}
            : entry.out_in() ? TensorRule{2, 2, Elements::finite, "a matrix [d_out, d_in]"}
                             : TensorRule{2, 2, Elements::finite, "a matrix [d_in, d_out]"};
@@ -125,7 +45,7 @@ TensorRule rule_of(const WeightName& entry) {
 /// Names that a tensor of so many axes may have (0: any), for suggestions.
 std::vector<std::string_view> names_for(std::size_t rank) {
     std::vector<std::string_view> out;
-    for (const WeightName& n : names_table) {
+    for (const WeightName& n : all_weight_names()) {
         const TensorRule rule = rule_of(n);
         if (rank == 0 || (rank >= rule.min_rank && rank <= rule.max_rank)) out.push_back(n.name);
     }
@@ -137,7 +57,8 @@ std::vector<std::string_view> names_for(std::size_t rank) {
 [[noreturn]] void refuse_name(const std::string& name, const Value& value, const std::string& pointer,
                               const std::string& prefix) {
     std::vector<std::string_view> names = names_for(0);
-    for (const auto* setting : {"weight_layout", "init", "prefix"}) names.emplace_back(setting);
+    for (const std::string_view setting : weight_settings()) names.push_back(setting);
+    names.emplace_back("init");
     std::string hint = did_you_mean(name, names_for(value.row.shape.size()));
     if (hint.empty()) hint = did_you_mean(name, names);
     const std::string at = child(pointer, prefix + name);
@@ -148,41 +69,79 @@ std::vector<std::string_view> names_for(std::size_t rank) {
     fail_at_key(at, "unknown key \"" + name + "\" in " + pointer, hint);
 }
 
+/// One of weight_settings() that says how tensors are read.
+void read_setting(std::string_view name, const Value& value, const std::string& here, NamedWeights& out) {
+    if (name == "weight_layout") out.out_in = read_choice(value, here, weight_layout_names) == 1;
+    if (name == "packed")
+        out.packed = static_cast<PackedLayout>(read_choice(value, here, choice_names<PackedLayout>()));
+    if (name == "packed_blocks") out.packed_blocks = read_integer(value, here, 1, "a number of blocks");
+    if (name == "order") {
+        static constexpr std::array<std::string_view, 6> orders{"qkv", "qvk", "kqv", "kvq", "vqk", "vkq"};
+        out.order = std::string(orders[read_choice(value, here, orders)]);
+    }
+}
+
 void read_named(const Value& object, const std::string& pointer, NamedWeights& out) {
     const Value* asked = object.find("prefix");
     const std::string prefix =
         asked ? read_string(*asked, child(pointer, "prefix"), "a prefix of names") : std::string{};
     out.pointer = pointer;
-    const auto is_setting = [](std::string_view n) { return n == "weight_layout" || n == "prefix"; };
+    const auto is_setting = [](std::string_view n) {
+        return std::find(weight_settings().begin(), weight_settings().end(), n) != weight_settings().end();
+    };
+    const Value* renamed = object.find("names");
+    const std::string at_names = child(pointer, "names");
+    const std::vector<std::pair<std::string, std::string>> aliases =
+        renamed ? read_weight_aliases(*renamed, at_names)
+                : std::vector<std::pair<std::string, std::string>>{};
+    /// What a tensor below the prefix is called here; "" where nothing is.
+    const auto name_here = [&](const std::string& theirs) -> std::string {
+        for (const auto& [ours, other] : aliases)
+            if (other == theirs) return ours;
+        return weight_named(theirs) || head_norm_named(theirs) ? theirs : "";
+    };
+    for (const auto& [ours, theirs] : aliases)
+        if (!object.find(prefix + theirs))
+            fail(child(at_names, ours), "is \"" + theirs + "\", but there is no such weight" +
+                                            (prefix.empty() ? "" : " below \"" + prefix + "\""));
+    HeadNorms norms;
     for (const auto& [name, member] : object.members)
-        if (prefix.empty() && !is_ignored(name) && !is_setting(name) && !weight_named(name))
+        if (prefix.empty() && !is_ignored(name) && !is_setting(name) && name_here(name).empty())
             refuse_name(name, member, pointer, prefix);
     for (const auto& [full_name, member] : object.members) {
-        if (is_ignored(full_name) || full_name == "prefix") continue;
+        if (is_ignored(full_name)) continue;
         const std::string here = child(pointer, full_name);
-        if (full_name == "weight_layout") {
-            out.out_in = read_choice(member, here, weight_layout_names) == 1;
+        if (is_setting(full_name)) {
+            read_setting(full_name, member, here, out);
             continue;
         }
         // Names that are not below the prefix belong to other layers.
         if (!full_name.starts_with(prefix)) continue;
-        const std::string name = full_name.substr(prefix.size());
-        if (!weight_named(name)) {
-            if (is_mask_or_table(name, member.row.shape)) continue;
-            refuse_name(name, member, pointer, prefix);
+        const std::string below = full_name.substr(prefix.size()), name = name_here(below);
+        if (const auto norm = head_norm_named(name)) {
+            norms.add(*norm,
+                      read_tensor(member, here,
+                                  {1, 1, Elements::finite, "a vector, one number per column of a head"}));
+            continue;
+        }
+        if (name.empty()) {
+            if (is_mask_or_table(below, member.row.shape)) continue;
+            refuse_name(below, member, pointer, prefix);
         }
         out.tensors.push_back({name, read_tensor(member, here, rule_of(*weight_named(name)))});
     }
+    norms.finish(out.tensors);
     if (asked && out.tensors.empty())
         fail(child(pointer, "prefix"), "is \"" + prefix + "\", but no weight has a name that begins with it");
 }
 
 WeightsInit read_init(const Value& object, const std::string& pointer) {
     static constexpr auto inits = choice_names<WeightsInit::Kind>();
-    static constexpr std::array<std::string_view, 5> names{"init", "seed", "d_out", "bias", "out_proj"};
+    static constexpr std::array<std::string_view, 7> names{"init", "seed",     "dtype",      "d_out",
+                                                           "bias", "out_proj", "add_bias_kv"};
     WeightsInit init;
     init.pointer = pointer;
-    for (const WeightName& n : names_table)
+    for (const WeightName& n : all_weight_names())
         if (object.find(n.name))
             fail_at_key(child(pointer, n.name), "\"" + std::string(n.name) + "\" stands beside \"init\" in " +
                                                     pointer + ": weights are either given or drawn");
@@ -191,12 +150,26 @@ WeightsInit read_init(const Value& object, const std::string& pointer) {
     check_members(object, pointer, names);
     init.kind =
         static_cast<WeightsInit::Kind>(read_choice(*object.find("init"), child(pointer, "init"), inits));
-    init.seed = read_seed(need(object, pointer, "seed", "drawn weights need a seed"), child(pointer, "seed"));
+    const Value* seed = object.find("seed");
+    init.shared = !seed;
+    if (seed) init.seed = read_seed(*seed, child(pointer, "seed"));
+    init.doubles = draws_doubles(object, pointer);
     if (const Value* v = object.find("d_out"))
         init.d_out = read_integer(*v, child(pointer, "d_out"), 1, "d_out");
     if (const Value* v = object.find("bias")) init.bias = read_boolean(*v, child(pointer, "bias"), "bias");
-    if (const Value* v = object.find("out_proj"))
-        init.out_proj = read_boolean(*v, child(pointer, "out_proj"), "out_proj");
+    if (const Value* v = object.find("out_proj")) {
+        if (v->kind == Value::Kind::integer) {
+            init.out_proj = true;
+            init.out_width = read_integer(*v, child(pointer, "out_proj"), 1, "the width of the output");
+        } else {
+            init.out_proj = read_boolean(*v, child(pointer, "out_proj"), "out_proj, or its width");
+        }
+    }
+    if (const Value* v = object.find("add_bias_kv"))
+        init.add_bias_kv = read_boolean(*v, child(pointer, "add_bias_kv"), "add_bias_kv");
+    if (init.add_bias_kv && init.kind != WeightsInit::Kind::multihead)
+        fail(child(pointer, "add_bias_kv"),
+             "is true, but only torch.nn.MultiheadAttention draws a key and a value to append");
     if (init.kind != WeightsInit::Kind::multihead && !init.d_out)
         fail(pointer, "has no \"d_out\": the width of the queries, keys and values to draw");
     if (init.kind == WeightsInit::Kind::rand && init.bias.value_or(false))
@@ -207,7 +180,32 @@ WeightsInit read_init(const Value& object, const std::string& pointer) {
 
 }  // namespace
 
-std::span<const WeightName> all_weight_names() { return names_table; }
+std::span<const std::string_view> weight_settings() {
+    static constexpr std::array<std::string_view, 6> settings{"weight_layout", "prefix",        "packed",
+                                                              "order",         "packed_blocks", "names"};
+    return settings;
+}
+
+std::vector<std::pair<std::string, std::string>> read_weight_aliases(const Value& value,
+                                                                     const std::string& pointer) {
+    if (value.kind != Value::Kind::object)
+        fail(pointer, "is " + value.describe() +
+                          ", expected names of weights and what they are called here: {\"W_query\": "
+                          "\"linear_1.w_0\"}");
+    std::vector<std::pair<std::string, std::string>> out;
+    for (const auto& [name, member] : value.members) {
+        if (is_ignored(name)) continue;
+        const std::string at = child(pointer, name);
+        if (!weight_named(name) && !head_norm_named(name))
+            fail_at_key(at, "\"" + name + "\" is not the name of a weight", did_you_mean(name, names_for(0)));
+        const std::string theirs = read_string(member, at, "what the weight is called here");
+        for (const auto& [other, taken] : out)
+            if (taken == theirs)
+                fail(at, "is \"" + theirs + "\", and so is \"" + other + "\": a tensor is one weight");
+        out.emplace_back(name, theirs);
+    }
+    return out;
+}
 
 std::pair<std::size_t, std::size_t> weight_axes(const WeightName& name) {
     const TensorRule rule = rule_of(name);
@@ -215,7 +213,7 @@ std::pair<std::size_t, std::size_t> weight_axes(const WeightName& name) {
 }
 
 const WeightName* weight_named(std::string_view name) {
-    for (const WeightName& n : names_table)
+    for (const WeightName& n : all_weight_names())
         if (n.name == name) return &n;
     return nullptr;
 }
@@ -243,12 +241,11 @@ std::string hint_for_unread(std::string_view name) {
     };
     constexpr std::array rows{
         Row{"sinks", "a document reads them as \"sinks\": {\"file\": ..., \"name\": ...}"},
-        Row{"relative_attention_bias", "a document reads what it adds to the scores as \"position_bias\""},
+        Row{"relative_attention_bias", "a document reads it as \"position_bias\": {\"buckets\": ...}"},
         Row{"layernorm",
             "norms of queries and keys are \"qk_norm\" with q_norm.weight, k_norm.weight among the weights"},
         Row{"_norm",
             "norms of queries and keys are \"qk_norm\" with q_norm.weight, k_norm.weight among the weights"},
-        Row{"dense", "the output projection is called out_proj.weight, o_proj.weight or W_out.weight here"},
     };
     for (const Row& row : rows)
         if (name.find(row.part) != std::string_view::npos) return std::string(row.hint);

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "lib/input/problem.hpp"
 
@@ -35,12 +36,30 @@ enum class WeightRole {
     context_norm,
     additive,  ///< v of v · tanh(q + k): Bahdanau et al. 2015
     decay_log_rate,
-    decay_bias
+    decay_bias,
+    query_conv,  ///< taps of convolutions, with biases
+    key_conv,
+    value_conv,
+    packed_conv,
+    query_norm_bias,
+    key_norm_bias,
+    value_norm,
+    concat_norm,
+    concat_norm_bias,
+    packed_rates,  ///< beta and decay, key head by key head
+    lambda_q1,     ///< vectors that lambda is made of: Ye et al. 2024, equation 3
+    lambda_k1,
+    lambda_q2,
+    lambda_k2,
+    latent_and_rope,    ///< of the latent, then of the rotary keys, one below the other
+    key_value_up,       ///< keys and values from the latent, head by head
+    query_latent_norm,  ///< weights of norms of latents
+    latent_norm
 };
-constexpr std::size_t weight_role_count = 23, projection_count = 14;
+constexpr std::size_t weight_role_count = 41, projection_count = 14;
 
 /// A set of roles.
-using WeightRoles = std::uint32_t;
+using WeightRoles = std::uint64_t;
 constexpr WeightRoles set_of(std::initializer_list<WeightRole> roles) {
     WeightRoles out = 0;
     for (const WeightRole r : roles) out |= WeightRoles{1} << static_cast<unsigned>(r);
@@ -54,7 +73,8 @@ enum class WeightFamily {
     linear,       ///< W_query.weight, q_proj.weight ...: nn.Linear keeps [d_out, d_in], x · Wᵀ
     multihead,    ///< in_proj_weight, q_proj_weight ...: nn.MultiheadAttention, [d_out, d_in]
     gpt2,         ///< c_attn.weight ...: [E, 3E] in GPT-2, [3E, E] in nanoGPT, told apart by shape
-    lens          ///< W_Q ...: TransformerLens, [head, d_model, d_head]
+    lens,         ///< W_Q ...: TransformerLens, [head, d_model, d_head]
+    keras         ///< query/kernel ...: Keras and Flax, [d_in, d_out], or [d_in, head, d_head]
 };
 
 struct WeightName {
@@ -64,6 +84,8 @@ struct WeightName {
     bool bias;
     /// Of the same family, names that one code uses together; empty where the family has one name for a role.
     std::string_view style{};
+    PackedLayout packed_layout = PackedLayout::stacked;  ///< of packed ones, where the document says nothing
+    bool with_gate = false;                              ///< it holds the gate behind the values
 
     bool out_in() const { return family == WeightFamily::linear || family == WeightFamily::multihead; }
 };
@@ -77,6 +99,11 @@ std::pair<std::size_t, std::size_t> weight_axes(const WeightName& name);
 /// Masks and tables that modules keep among their weights, and that are made anew here: a causal mask ("bias"
 /// [1, 1, n, n] of GPT-2, "mask" [n, n]), its fill, the angles of rotary embeddings, decays of a fixed rule.
 bool is_mask_or_table(std::string_view name, const Shape& shape);
+/// The members of an object of weights that are no tensors.
+std::span<const std::string_view> weight_settings();
+/// Of `names`, an object of weights' names and what they are called there: (ours, theirs). \throws Error
+std::vector<std::pair<std::string, std::string>> read_weight_aliases(const Value& value,
+                                                                     const std::string& pointer);
 /// What to do about a tensor of an attention that no weight is called by, or "".
 std::string hint_for_unread(std::string_view name);
 

@@ -1,6 +1,7 @@
 #include "lib/input/words.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -68,6 +69,12 @@ std::optional<double> number_of_text(std::string_view text) {
 }
 
 std::optional<std::string> with_our_words(std::string_view json) {
+    // Where a string or a word may begin. A table: most of a text are digits, and each is looked at.
+    static constexpr auto begins = [] {
+        std::array<bool, 256> out{};
+        for (const char c : std::string_view("\"INinmM+-")) out[static_cast<unsigned char>(c)] = true;
+        return out;
+    }();
     std::string out;
     std::size_t kept = 0;  // up to here the text is in `out`
     const auto replace = [&](std::size_t begin, std::size_t end, std::string_view by) {
@@ -75,8 +82,10 @@ std::optional<std::string> with_our_words(std::string_view json) {
         kept = end;
     };
     for (std::size_t at = 0; at < json.size();) {
-        at = json.find_first_of("\"INinmM+-", at);
-        if (at == std::string_view::npos) break;
+        if (!begins[static_cast<unsigned char>(json[at])]) {
+            ++at;
+            continue;
+        }
         if (json[at] == '"') {
             const std::size_t end = end_of_string(json, at);
             if (end < at + 2) break;  // the text ends in it

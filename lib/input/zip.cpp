@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "lib/error.hpp"
+#include "lib/input/numbers.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -21,14 +22,12 @@ constexpr std::size_t end_size = 22, end64_size = 56, locator_size = 20, central
 constexpr std::uint64_t largest_ratio = 1032;
 
 [[noreturn]] void refuse(const std::string& what) {
-    fail("", "is not an npz file that can be read: " + what);
+    fail("", "is not a zip archive (as npz is one) that can be read: " + what);
 }
 
 /// Little-endian numbers at a place that has been checked.
 std::uint64_t number(Bytes b, std::size_t at, std::size_t bytes) {
-    std::uint64_t v = 0;
-    for (std::size_t k = bytes; k-- > 0;) v = v << 8 | std::to_integer<std::uint64_t>(b[at + k]);
-    return v;
+    return little_endian(b.subspan(at, bytes));
 }
 
 /// `size` bytes at `at` are there.
@@ -239,9 +238,9 @@ std::vector<ZipEntry> read_zip(Bytes b) {
     return out;
 }
 
-ZipBytes take(const ZipEntry& e, std::shared_ptr<const void> keeper, Bytes archive) {
+ZipBytes take(const ZipEntry& e, const std::shared_ptr<const void>& keeper, Bytes archive) {
     const Bytes in = archive.subspan(e.begin, e.stored);
-    ZipBytes out{std::move(keeper), in, true};
+    ZipBytes out{keeper, in, true};
     if (e.deflated) {
         auto own = std::make_shared<std::vector<std::byte>>(e.size);
         Inflater inflater(in);

@@ -30,7 +30,8 @@ struct ZipBytes {
 };
 
 /// All of an entry, its size and CRC-32 checked. `keeper` keeps the archive. \throws Error (exit 3)
-ZipBytes take(const ZipEntry& entry, std::shared_ptr<const void> keeper, std::span<const std::byte> archive);
+ZipBytes take(const ZipEntry& entry, const std::shared_ptr<const void>& keeper,
+              std::span<const std::byte> archive);
 
 /// At most the first `most` bytes of an entry, unchecked.
 std::vector<std::byte> peek(const ZipEntry& entry, std::span<const std::byte> archive, std::size_t most);

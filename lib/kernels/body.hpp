@@ -1,13 +1,13 @@
 #pragma once
-#include "lib/kernels/products.hpp"
 #include "lib/kernels/rows.hpp"
+#include "lib/kernels/streams.hpp"
 
 namespace attn::kernels {
 
 /// The table of an instruction set.
 template <class T, class Arch>
 struct Body {
-    using P = Products<T, Arch>;
+    using P = Streams<T, Arch>;
     using R = RowKernels<T, Arch>;
 
     static constexpr Table<T> make(const char* name) {
@@ -19,9 +19,10 @@ struct Body {
                 &P::pack_columns,
                 &P::pack_rows,
                 &P::multiply_packed,
+                &P::add_packed,
                 &P::dot_stream,
                 &P::multiply_stream,
-                &R::add,
+                &R::add_rest,
                 &R::add_exactly,
                 &R::scale,
                 &R::all_finite,
@@ -29,7 +30,8 @@ struct Body {
                 &R::dot_tanh,
                 &R::divide,
                 &R::exponentials,
-                &R::weigh};
+                &R::weigh,
+                &R::rounding};
     }
 };
 

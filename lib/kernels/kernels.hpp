@@ -27,7 +27,7 @@ struct Part {
 template <class T>
 struct Running {
     T* max;       ///< per row, a score; -inf before anything was seen
-    double* sum;  ///< per row, of 2^((score - max) * factor)
+    double* sum;  ///< per row, of 2^(score * factor - exponent): see Table::weigh
     T* context;   ///< [rows, width], not divided by the sum yet
     Index stride, width;
 };
@@ -53,21 +53,27 @@ struct Table {
     void (*pack_columns)(const T* b, Index ldb, Index n, Index depth, T* packed);
     /// Packs b[n, depth] so that its rows become columns.
     void (*pack_rows)(const T* b, Index ldb, Index n, Index depth, T* packed);
-    /// c = or += a · B for a part of a packed B: c[m, its columns], a[m, its depth].
+    /// c = or += a · B for a part of a packed B: c[m, its columns], a[m, its depth]. Chains of 8 products are
+    /// summed in a second chain.
     void (*multiply_packed)(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m,
                             const Part& part, bool add);
+    /// c + rest = c + rest + a · B, the same: `rest` (rows as far apart as those of c) holds what c's
+    /// roundings have lost, so that their error does not grow with the number of products that are added
+    /// (Neumaier 1974). Where c is no longer finite its rest means nothing.
+    void (*add_packed)(const T* a, Index lda, const T* packed, T* c, T* rest, Index ldc, Index m,
+                       const Part& part);
 
     /// c[m, n] = a[m, depth] · b[n, depth]ᵀ for few rows of a: b is read once, prefetched where its rows are
     /// dense.
     void (*dot_stream)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
                        Index depth);
-    /// c[m, n] = a[m, depth] · b[depth, n] for few rows of a, the same; one chain of `depth`
-    /// products, at least one.
+    /// c[m, n] = a[m, depth] · b[depth, n] for few rows of a, the same; chains of 8 products are summed in a
+    /// second chain. `depth` is at least 1.
     void (*multiply_stream)(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
                             Index depth);
 
-    /// out = out + in
-    void (*add)(const T* in, T* out, Index n);
+    /// out = out + rest, where the rest is finite
+    void (*add_rest)(const T* rest, T* out, Index n);
     /// out + rest = out + rest + in: `rest` holds what the sums' roundings have lost (Kahan 1965), so that
     /// their error does not grow with their number; an infinite or NaN sum has none.
     void (*add_exactly)(const T* in, T* out, T* rest, Index n);
@@ -88,10 +94,14 @@ struct Table {
     double (*exponentials)(const T* in, T* out, Index n);
 
     /// One step of a running softmax (Milakov and Gimelshein 2018; Dao et al. 2022, section 3.1) over
-    /// scores[m, n], which become 2^((score - max) * factor). `factor` is the scale times log2(e), above 0.
-    /// Where a maximum grows by more than 8 the sum and the context are rescaled, otherwise the old one
-    /// stays: nothing overflows, the sums are exact.
-    void (*weigh)(T* scores, Index stride, Index m, Index n, T factor, const Running<T>& state);
+    /// scores[m, n], which become 2^(score * factor - exponent). `factor` is the scale times log2(e), above
+    /// 0; the exponent is max * factor + rounding(max, factor). Where a maximum grows by more than 8 / factor
+    /// the sum and the context are rescaled, otherwise the old one stays: nothing overflows, the sums are
+    /// exact.
+    void (*weigh)(T* scores, Index stride, Index m, Index n, double factor, const Running<T>& state);
+    /// What takes max * factor to the next whole number, so that exponents are subtracted and sums rescaled
+    /// without a rounding; 0 where the product is so large that weigh subtracts maxima instead, and for -inf.
+    double (*rounding)(T max, double factor);
 };
 
 /// The instruction set in use: the widest that the processor has, or the one that was forced.

@@ -4,23 +4,27 @@
 /// The loops over the registers of a tile are unrolled early, or the registers go to memory at their ends.
 #if defined(__clang__)
 #define ATTN_UNROLL _Pragma("unroll")
+#define ATTN_NO_UNROLL _Pragma("nounroll")
 #else
-#define ATTN_UNROLL _Pragma("GCC unroll 8")
+#define ATTN_UNROLL _Pragma("GCC unroll 16")
+#define ATTN_NO_UNROLL _Pragma("GCC unroll 1")
 #endif
 
 namespace attn::kernels {
 
-/// Products of matrices: small and odd ones as they stand, large ones from packed panels, few rows on a long
-/// stream.
+/// Products of matrices: small and odd ones as they stand, large ones from packed panels.
 template <class T, class Arch>
 struct Products : Vectors<T, Arch> {
     using Base = Vectors<T, Arch>;
     using Batch = typename Base::Batch;
-    using Base::has_32_registers, Base::least, Base::load, Base::most, Base::sum_of, Base::sums_of,
+    using Base::has_32_registers, Base::least, Base::load, Base::most, Base::multiplies_exactly, Base::sum_of,
         Base::tile_rows, Base::tile_vectors, Base::vectors_of, Base::width;
     static constexpr Index dot_chunk = 512, sum_chunk = 128;
-    /// How far ahead of a stream from memory is fetched.
-    static constexpr Index ahead = 8192 / static_cast<Index>(sizeof(T));
+    /// Products that are added in one chain of a packed or streamed product. Where n random terms are added
+    /// in chains of k, and these in chains of m, the roundings' variance grows with k + m + n / (k m). The
+    /// largest scores come from terms of one sign: their last additions cost most, so their chains are short.
+    static constexpr int chain = 8, long_chain = multiplies_exactly ? 16 : 8;
+    static constexpr Index products_of_group = 32, groups = 4;
 
     // --- nothing packed
 
@@ -143,51 +147,115 @@ struct Products : Vectors<T, Arch> {
         }
     }
 
-    /// R rows by V vectors, the sums in registers from the first product to the last; `columns` of them are
-    /// stored. Rows of b are `step` apart. Products of even and odd depth have sums of their own: half the
-    /// chain, about two thirds of its error, at the same speed.
-    template <int R, int V>
-    static void tile_of(const T* a, Index lda, const T* b, Index step, T* c, Index ldc, Index depth,
-                        Index columns, bool add) {
-        Batch even[R][V], odd[R][V];
-        ATTN_UNROLL
-        for (int r = 0; r < R; ++r) ATTN_UNROLL
-        for (int v = 0; v < V; ++v) even[r][v] = odd[r][v] = Batch(T{0});
-        const T* const a_end = a + depth / 2 * 2;
-        for (; a != a_end; a += 2, b += 2 * step) {
-            multiply_add<R, V>(a, lda, b, even);
-            multiply_add<R, V>(a + 1, lda, b + step, odd);
+    /// What becomes of a tile: it is c, or is added to it (and what that loses to a rest, where there is
+    /// one).
+    enum class To { c, more };
+
+    /// R rows by V vectors, of which `columns` numbers are stored; rows of b are S vectors apart, or `apart`
+    /// numbers where S is 0: the parts of panels share one piece of code. `rest` is c where there is none. A
+    /// chain of products is summed in registers and then in memory, where sums wait without taking registers;
+    /// it starts with a product alone, so it does not wait for the chain before.
+    template <int R, int V, int S, To to>
+    static void tile_of(const T* a, Index lda, const T* b, Index apart, T* c, T* rest, Index ldc, Index depth,
+                        Index columns) {
+        if constexpr (S > 0) apart = S * width;
+        const bool exactly = rest != c;
+        constexpr Index size = R * V * width;
+        constexpr int length = to == To::c ? chain : long_chain;  // scores are c, but of the widest heads
+        constexpr Index chains_of_group = products_of_group / length;
+        T memory[groups * size];
+        T* sums = memory;
+        // Compilers would put the sums into registers all the same, and those of a chain into memory.
+        asm("" : "+r"(sums) : : "memory");
+        if (depth == 0)
+            for (Index k = 0; k < size; ++k) sums[k] = T{0};
+        const Index chains = (depth + length - 1) / length, whole = depth / length;
+        for (Index i = 0; i < chains; ++i, a += length, b += length * apart) {
+            Batch sum[R][V];
+            if (i < whole)
+                chain_of<R, V, V == S, length>(a, lda, b, apart, sum);
+            else
+                short_chain_of<R, V>(a, lda, b, apart, depth % length, sum);
+            const Index g = least(i / chains_of_group, groups - 1);
+            keep<R, V>(sum, sums + g * size, i == g * chains_of_group);
         }
-        if (depth % 2) multiply_add<R, V>(a, lda, b, even);
-        ATTN_UNROLL
-        for (int r = 0; r < R; ++r) ATTN_UNROLL
-        for (int v = 0; v < V; ++v) even[r][v] = even[r][v] + odd[r][v];
-        // Loops over the registers are short and unrolled, or the registers would go to memory.
+        const Index count = least((chains + chains_of_group - 1) / chains_of_group, groups);
         if (columns == V * width) {
-            if (add) {
-                ATTN_UNROLL
-                for (int r = 0; r < R; ++r) ATTN_UNROLL
-                for (int v = 0; v < V; ++v)
-                    (load(c + r * ldc + v * width) + even[r][v]).store_unaligned(c + r * ldc + v * width);
-            } else {
-                ATTN_UNROLL
-                for (int r = 0; r < R; ++r) ATTN_UNROLL
-                for (int v = 0; v < V; ++v) even[r][v].store_unaligned(c + r * ldc + v * width);
-            }
+            for (int r = 0; r < R; ++r) ATTN_UNROLL
+            for (int v = 0; v < V; ++v)
+                put<to>(
+                    sum_of_groups(load(sums + (r * V + v) * width), sums + (r * V + v) * width, size, count),
+                    c + r * ldc + v * width, rest + r * ldc + v * width, exactly);
             return;
         }
-        T lanes[R][V * Batch::size];
-        ATTN_UNROLL
-        for (int r = 0; r < R; ++r) ATTN_UNROLL
-        for (int v = 0; v < V; ++v) even[r][v].store_unaligned(lanes[r] + v * width);
-        ATTN_UNROLL
         for (int r = 0; r < R; ++r)
             for (Index j = 0; j < columns; ++j)
-                c[r * ldc + j] = add ? c[r * ldc + j] + lanes[r][j] : lanes[r][j];
+                put<to>(sum_of_groups(sums[r * V * width + j], sums + r * V * width + j, size, count),
+                        c + r * ldc + j, rest + r * ldc + j, exactly);
     }
 
-    /// One step of the depth.
+    template <class X>
+    static X sum_of_groups(X x, const T* from, Index size, Index count) {
+        for (Index g = 1; g < count; ++g) x = x + value_of(x, from + g * size);
+        return x;
+    }
+
+    /// The sums of the next `length` products. Unrolled where nearly all of the work is: in whole tiles;
+    /// every tile unrolled is a megabyte of code.
+    template <int R, int V, bool whole, int length>
+    static void chain_of(const T* a, Index lda, const T* b, Index apart, Batch (&sum)[R][V]) {
+        if constexpr (multiplies_exactly && R == tile_rows && whole) {
+            multiply_add<R, V, true>(a, lda, b, sum);
+            ATTN_UNROLL
+            for (int k = 1; k < length; ++k) multiply_add<R, V, false>(a + k, lda, b + k * apart, sum);
+        } else {  // unrolled unfused steps GCC would put into another order, with too few registers
+            short_chain_of<R, V>(a, lda, b, apart, length, sum);
+        }
+    }
     template <int R, int V>
+    static void short_chain_of(const T* a, Index lda, const T* b, Index apart, Index depth,
+                               Batch (&sum)[R][V]) {
+        multiply_add<R, V, true>(a, lda, b, sum);
+        ATTN_NO_UNROLL
+        for (Index k = 1; k < depth; ++k) multiply_add<R, V, false>(a + k, lda, b + k * apart, sum);
+    }
+
+    template <int R, int V>
+    static void keep(const Batch (&sum)[R][V], T* sums, bool is_first) {
+        if (is_first) {
+            ATTN_UNROLL
+            for (int r = 0; r < R; ++r) ATTN_UNROLL
+            for (int v = 0; v < V; ++v) sum[r][v].store_unaligned(sums + (r * V + v) * width);
+        } else {
+            ATTN_UNROLL
+            for (int r = 0; r < R; ++r) ATTN_UNROLL
+            for (int v = 0; v < V; ++v)
+                (load(sums + (r * V + v) * width) + sum[r][v]).store_unaligned(sums + (r * V + v) * width);
+        }
+    }
+
+    static Batch value_of(const Batch&, const T* p) { return load(p); }
+    static T value_of(T, const T* p) { return *p; }
+    static void store(const Batch& x, T* p) { x.store_unaligned(p); }
+    static void store(T x, T* p) { *p = x; }
+
+    /// A vector of a tile, or one number.
+    template <To to, class X>
+    static void put(const X& x, T* c, T* rest, bool exactly) {
+        if constexpr (to == To::c) {
+            store(x, c);
+        } else {
+            const X old = value_of(x, c), sum = old + x;
+            store(sum, c);
+            if (exactly) {
+                const X lost = x - (sum - old);
+                store(value_of(x, rest) + lost, rest);
+            }
+        }
+    }
+
+    /// One step of the depth; the first one sets the sums.
+    template <int R, int V, bool first>
     static void multiply_add(const T* a, Index lda, const T* b, Batch (&s)[R][V]) {
         Batch y[V];
         ATTN_UNROLL
@@ -196,152 +264,91 @@ struct Products : Vectors<T, Arch> {
         for (int r = 0; r < R; ++r) {
             const Batch x(a[r * lda]);
             ATTN_UNROLL
-            for (int v = 0; v < V; ++v) s[r][v] = fused(x, y[v], s[r][v]);
+            for (int v = 0; v < V; ++v) s[r][v] = first ? x * y[v] : fused(x, y[v], s[r][v]);
         }
     }
 
-    template <int V>
-    static void rows_of(const T* a, Index lda, const T* b, Index step, T* c, Index ldc, Index m, Index depth,
-                        Index columns, bool add) {
+    template <int V, int S, To to>
+    static void rows_of(const T* a, Index lda, const T* b, Index apart, T* c, T* rest, Index ldc, Index m,
+                        Index depth, Index columns) {
         Index i = 0;
         for (; i + tile_rows <= m; i += tile_rows)
-            tile_of<tile_rows, V>(a + i * lda, lda, b, step, c + i * ldc, ldc, depth, columns, add);
+            tile_of<tile_rows, V, S, to>(a + i * lda, lda, b, apart, c + i * ldc, rest + i * ldc, ldc, depth,
+                                         columns);
         a += i * lda;
         c += i * ldc;
+        rest += i * ldc;
+        if (m - i == 5) {  // a tile of its own would be a tenth of all code, for the end of one length in six
+            if constexpr (tile_rows > 5) {
+                tile_of<4, V, S, to>(a, lda, b, apart, c, rest, ldc, depth, columns);
+                tile_of<1, V, S, to>(a + 4 * lda, lda, b, apart, c + 4 * ldc, rest + 4 * ldc, ldc, depth,
+                                     columns);
+            }
+            return;
+        }
         switch (m - i) {
-            case 5:
-                if constexpr (tile_rows > 5) tile_of<5, V>(a, lda, b, step, c, ldc, depth, columns, add);
-                return;
             case 4:
-                if constexpr (tile_rows > 4) tile_of<4, V>(a, lda, b, step, c, ldc, depth, columns, add);
+                if constexpr (tile_rows > 4)
+                    tile_of<4, V, S, to>(a, lda, b, apart, c, rest, ldc, depth, columns);
                 return;
             case 3:
-                if constexpr (tile_rows > 3) tile_of<3, V>(a, lda, b, step, c, ldc, depth, columns, add);
+                if constexpr (tile_rows > 3)
+                    tile_of<3, V, S, to>(a, lda, b, apart, c, rest, ldc, depth, columns);
                 return;
             case 2:
-                return tile_of<2, V>(a, lda, b, step, c, ldc, depth, columns, add);
+                return tile_of<2, V, S, to>(a, lda, b, apart, c, rest, ldc, depth, columns);
             case 1:
-                return tile_of<1, V>(a, lda, b, step, c, ldc, depth, columns, add);
+                return tile_of<1, V, S, to>(a, lda, b, apart, c, rest, ldc, depth, columns);
             default:
                 return;
         }
     }
 
-    /// One panel, of whose columns the first `columns` are wanted.
-    static void panel_of(const T* a, Index lda, const T* b, Index step, T* c, Index ldc, Index m, Index depth,
-                         Index columns, bool add) {
-        if (columns > width) return rows_of<2>(a, lda, b, step, c, ldc, m, depth, columns, add);
-        rows_of<1>(a, lda, b, step, c, ldc, m, depth, columns, add);
-    }
-
-    static void multiply_packed(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m,
-                                const Part& part, bool add) {
+    template <To to>
+    static void product_of(const T* a, Index lda, const T* packed, T* c, T* rest, Index ldc, Index m,
+                           const Part& part) {
         const Panels panels(part.columns);
         for (Index p = 0; p < panels.count; ++p) {
             const Index first = panels.begin(p) * width, step = panels.size(p) * width;
             const Index begin = most(first, part.column_begin), end = least(first + step, part.column_end);
             if (begin >= end) continue;
-            panel_of(a, lda, packed + first * part.depth + part.depth_begin * step + (begin - first), step,
-                     c + (begin - part.column_begin), ldc, m, part.depth_end - part.depth_begin, end - begin,
-                     add);
+            const Index at = begin - part.column_begin, depth = part.depth_end - part.depth_begin;
+            const T* const b = packed + first * part.depth + part.depth_begin * step + (begin - first);
+            panel_of<tile_vectors, to>(step / width, a, lda, b, c + at, rest + at, ldc, m, depth,
+                                       end - begin);
         }
     }
 
-    // --- few rows, many keys: b is read once, from memory
-
-    /// R rows of a by width / R rows of b at a time.
-    template <int R>
-    static void dot_group(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index n,
-                          Index depth) {
-        constexpr int at_once = static_cast<int>(Batch::size) / R;
-        const Index whole = depth / width * width;
-        for (Index j = 0; j < n; j += at_once) {
-            const T* y[at_once];
-            for (int q = 0; q < at_once; ++q) y[q] = b + least(j + q, n - 1) * ldb;
-            Batch s[R * at_once];
-            for (Batch& x : s) x = Batch(T{0});
-            // A row at a time: one stream is what memory is read fastest by.
-            for (int q = 0; q < at_once; ++q)
-                for (Index k = 0; k < whole; k += width) {
-                    const Batch loaded = load(y[q] + k);
-                    __builtin_prefetch(y[q] + k + ahead, 0, 2);
-                    for (int r = 0; r < R; ++r) {
-                        Batch& sum = s[r * at_once + q];
-                        sum = fused(load(a + r * lda + k), loaded, sum);
-                    }
-                }
-            T sums[Batch::size];
-            sums_of(s, sums);
-            if (whole == depth && j + at_once <= n) {
-                for (int r = 0; r < R; ++r)
-                    for (int q = 0; q < at_once; ++q) c[r * ldc + j + q] = sums[r * at_once + q];
-                continue;
-            }
-            for (int r = 0; r < R; ++r)
-                for (int q = 0; q < at_once && j + q < n; ++q) {
-                    T rest{0};
-                    for (Index k = whole; k < depth; ++k) rest += a[r * lda + k] * y[q][k];
-                    c[r * ldc + j + q] = sums[r * at_once + q] + rest;
-                }
+    /// A panel of `step` vectors, at most S, of whose columns the first `columns` are wanted.
+    template <int S, To to>
+    static void panel_of(Index step, const T* a, Index lda, const T* b, T* c, T* rest, Index ldc, Index m,
+                         Index depth, Index columns) {
+        if constexpr (S > 1) {
+            if (step < S) return panel_of<S - 1, to>(step, a, lda, b, c, rest, ldc, m, depth, columns);
         }
+        columns_of<S, S, to>(a, lda, b, c, rest, ldc, m, depth, columns);
     }
-
-    static void dot_stream(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index n,
-                           Index depth) {
-        Index i = 0;
-        if constexpr (Batch::size >= 4)
-            for (; i + 4 <= m; i += 4) dot_group<4>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, n, depth);
-        for (; i + 2 <= m; i += 2) dot_group<2>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, n, depth);
-        for (; i < m; ++i) dot_group<1>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, n, depth);
-    }
-
-    /// R rows by V vectors over some rows of b, which are read from end to end; the sums go on from c where
-    /// it `goes_on`.
-    template <int R, int V>
-    static void wide_of(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index depth,
-                        bool goes_on) {
-        Batch s[R][V];
-        for (int r = 0; r < R; ++r)
-            for (int v = 0; v < V; ++v) s[r][v] = goes_on ? load(c + r * ldc + v * width) : Batch(T{0});
-        for (Index k = 0; k < depth; ++k, b += ldb) {
-            Batch x[R];
-            for (int r = 0; r < R; ++r) x[r] = Batch(a[r * lda + k]);
-            for (int v = 0; v < V; ++v) {
-                const Batch y = load(b + v * width);
-                __builtin_prefetch(b + v * width + ahead, 0, 2);
-                for (int r = 0; r < R; ++r) s[r][v] = fused(x[r], y, s[r][v]);
-            }
+    template <int V, int S, To to>
+    static void columns_of(const T* a, Index lda, const T* b, T* c, T* rest, Index ldc, Index m, Index depth,
+                           Index columns) {
+        if constexpr (V > 1) {
+            if (columns <= (V - 1) * width)
+                return columns_of<V - 1, S, to>(a, lda, b, c, rest, ldc, m, depth, columns);
         }
-        for (int r = 0; r < R; ++r)
-            for (int v = 0; v < V; ++v) s[r][v].store_unaligned(c + r * ldc + v * width);
+        rows_of<V, V == S ? S : 0, to>(a, lda, b, S * width, c, rest, ldc, m, depth, columns);
     }
 
-    template <int V>
-    static void wide_rows(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m, Index depth,
-                          bool goes_on) {
-        Index i = 0;
-        if constexpr (has_32_registers)  // room for two rows
-            for (; i + 2 <= m; i += 2)
-                wide_of<2, V>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, depth, goes_on);
-        for (; i < m; ++i) wide_of<1, V>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, depth, goes_on);
+    static void multiply_packed(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m,
+                                const Part& part, bool add) {
+        if (add)
+            product_of<To::more>(a, lda, packed, c, c, ldc, m, part);
+        else
+            product_of<To::c>(a, lda, packed, c, c, ldc, m, part);
     }
 
-    static void multiply_stream(const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc, Index m,
-                                Index n, Index depth) {
-        constexpr Index at_once = 8;  // rows of b that stay in the first cache for all rows of a
-        const Index whole = n / width * width;
-        for (Index k = 0; k < depth; k += at_once) {
-            const Index rows = least(at_once, depth - k);
-            const T *x = a + k, *y = b + k * ldb;
-            Index j = 0;
-            for (; j + 8 * width <= whole; j += 8 * width)
-                wide_rows<8>(x, lda, y + j, ldb, c + j, ldc, m, rows, k > 0);
-            for (; j + 4 * width <= whole; j += 4 * width)
-                wide_rows<4>(x, lda, y + j, ldb, c + j, ldc, m, rows, k > 0);
-            for (; j < whole; j += width) wide_rows<1>(x, lda, y + j, ldb, c + j, ldc, m, rows, k > 0);
-        }
-        for (Index i = 0; i < m; ++i)
-            for (Index j = whole; j < n; ++j) c[i * ldc + j] = multiply_cell(a + i * lda, b + j, ldb, depth);
+    static void add_packed(const T* a, Index lda, const T* packed, T* c, T* rest, Index ldc, Index m,
+                           const Part& part) {
+        product_of<To::more>(a, lda, packed, c, rest, ldc, m, part);
     }
 };
 

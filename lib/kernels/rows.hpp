@@ -8,11 +8,13 @@ template <class T, class Arch>
 struct RowKernels : Vectors<T, Arch> {
     using Base = Vectors<T, Arch>;
     using Batch = typename Base::Batch;
-    using Base::least, Base::load, Base::sum_of, Base::sums_of, Base::tile_rows, Base::tile_vectors,
-        Base::vectors_of, Base::width;
+    using Base::least, Base::load, Base::multiplies_exactly, Base::sum_of, Base::sums_of, Base::tile_rows,
+        Base::tile_vectors, Base::vectors_of, Base::width;
     using Constants = Exp<T>;
     using Bits = typename Constants::Bits;
     using BitBatch = xsimd::batch<Bits, Arch>;
+    using Powers = PowerTable<Batch>;
+    static constexpr T infinity = static_cast<T>(__builtin_inf());
 
     static void scale(const T* in, T* out, Index n, T factor) {
         Index k = 0;
@@ -20,14 +22,17 @@ struct RowKernels : Vectors<T, Arch> {
         for (; k < n; ++k) out[k] = in[k] * factor;
     }
 
-    static void add(const T* in, T* out, Index n) {
+    static void add_rest(const T* rest, T* out, Index n) {
         Index k = 0;
-        for (; k + width <= n; k += width) (load(out + k) + load(in + k)).store_unaligned(out + k);
-        for (; k < n; ++k) out[k] += in[k];
+        for (; k + width <= n; k += width) {
+            const Batch lost = load(rest + k);
+            (load(out + k) + xsimd::select(xsimd::abs(lost) < Batch(infinity), lost, Batch(T{0})))
+                .store_unaligned(out + k);
+        }
+        for (; k < n; ++k) out[k] += rest[k] < infinity && rest[k] > -infinity ? rest[k] : T{0};
     }
 
     static void add_exactly(const T* in, T* out, T* rest, Index n) {
-        constexpr T infinity = static_cast<T>(__builtin_inf());
         Index k = 0;
         for (; k + width <= n; k += width) {
             const Batch old = load(out + k), more = load(in + k) + load(rest + k), sum = old + more;
@@ -44,7 +49,7 @@ struct RowKernels : Vectors<T, Arch> {
     }
 
     static bool all_finite(const T* x, Index n, bool minus_infinity) {
-        constexpr T lowest = -static_cast<T>(__builtin_inf());
+        constexpr T lowest = -infinity;
         Batch sum(T{0});  // of x - x: 0, or NaN
         Index k = 0;
         for (; k + width <= n; k += width) {
@@ -132,20 +137,43 @@ struct RowKernels : Vectors<T, Arch> {
         return p * power_of_two(half) * power_of_two(n - (half - biased) + biased);
     }
 
-    /// 2^(x * f + shift), at most 2^9, for x * f + shift >= lowest_log2, where it is 0. NaN stays. The whole
-    /// part of the exponent is taken off before the product is rounded, so the result is as exact as the
-    /// polynomial.
-    static Batch exponential2(const Batch& x, const Batch& f, const Batch& shift) {
-        const Batch biased(Constants::biased), shifted = fused(x, f, shift) + biased;
-        return power2(fused(x, f, shift - (shifted - biased)), shifted);
+    /// What the powers of a row are computed with: 2^(x * (high + low) - exponent).
+    struct Raise {
+        Batch high, low;  ///< the factor, to twice the precision of float
+        Batch from;       ///< the number that rounds a product when added to it, less the exponent
+        Batch max, lift;  ///< max * (high + low) + lift is the exponent
+        Batch lowest;     ///< below this x a power is 0; or below this x - max
+    };
+
+    /// At most 2^9. NaN stays. The whole part of the exponent (with a table: the whole part and some bits) is
+    /// taken off before the product is rounded, so the result is as exact as the polynomial.
+    static Batch exponential2(const Batch& given, const Raise& by) {
+        const Batch x = Powers::bits ? given : xsimd::max(by.lowest, given);
+        const Batch steps = fused(x, by.high, by.from);
+        Batch r = fused(x, by.high, by.from - steps);
+        if constexpr (sizeof(T) == sizeof(float)) r = fused(x, by.low, r);
+        if constexpr (Powers::bits > 0) {
+            const Batch power = Powers::power(steps);
+            Batch p(Powers::near[2]);
+            p = fused(p, r, Batch(Powers::near[1]));
+            p = fused(p, r, Batch(Powers::near[0]));
+            return Powers::fused_from(given, by.lowest, power, p * r, power);
+        } else {
+            return power2(r, steps);
+        }
     }
 
-    /// The same with shift = -max, for products too large to be exact.
-    static Batch exponential2_of_difference(const Batch& x, const Batch& f, const Batch& shift) {
-        const Batch biased(Constants::biased),
-            product = xsimd::max(Batch(Constants::lowest_log2), (x + shift) * f);
-        const Batch shifted = product + biased;
-        return power2(product - (shifted - biased), shifted);
+    /// The same by the difference from the row's maximum: for products too large to be exact, or that are
+    /// rounded before anything is taken off.
+    static Batch exponential2_of_difference(const Batch& x, const Raise& by) {
+        const Batch below = xsimd::max(by.lowest, x - by.max);
+        Batch rest = Batch(T{0}) - by.lift;
+        if constexpr (sizeof(T) == sizeof(float)) rest = fused(below, by.low, rest);
+        return power2_of(fused(below, by.high, rest));
+    }
+    static Batch power2_of(const Batch& x) {
+        const Batch biased(Constants::biased), shifted = x + biased;
+        return power2(x - (shifted - biased), shifted);
     }
 
     /// 2^(r + n) for |r| <= 1/2 and the n that `shifted` holds.
@@ -195,37 +223,71 @@ struct RowKernels : Vectors<T, Arch> {
         return sum;
     }
 
-    static void weigh(T* scores, Index stride, Index m, Index n, T factor, const Running<T>& state) {
-        constexpr T infinity = static_cast<T>(__builtin_inf());
+    static bool is_large(double product) {
+        constexpr double most = Constants::exact;
+        return product > most || product < -most;
+    }
+    static double rounded(double x) { return (x + Exp<double>::magic) - Exp<double>::magic; }
+
+    static double rounding(T max, double factor) {
+        const double product = static_cast<double>(max) * factor;
+        return max == -infinity || product != product || is_large(product) ? 0 : rounded(product) - product;
+    }
+
+    /// 2^(exponent of `from` - exponent of `to`), a lower and a higher maximum.
+    static T power_between(T from, T to, double factor) {
+        if (from == -infinity) return T{0};
+        const double x = (static_cast<double>(from) - static_cast<double>(to)) * factor +
+                         (rounding(from, factor) - rounding(to, factor));
+        T lanes[Batch::size];
+        const T rounded_x = static_cast<T>(x);
+        power2_of(Batch(rounded_x < Constants::lowest_log2 ? Constants::lowest_log2 : rounded_x))
+            .store_unaligned(lanes);
+        return lanes[0];
+    }
+
+    static void weigh(T* scores, Index stride, Index m, Index n, double factor, const Running<T>& state) {
         const Index whole = vectors_of(n) * width;
+        const T high = static_cast<T>(factor);
+        const T reach = T{8} / high;
+        // With a table a power's own exponent has to be a normal number's; without one its bits become 0.
+        const double lowest = static_cast<double>(Constants::lowest_log2) + (Powers::bits ? 1 : 0),
+                     inverse = 1 / factor;
+        constexpr T origin = Powers::bits ? Constants::magic / T(1 << Powers::bits) : Constants::biased;
+        const Batch none(T{0});
+        Raise by{Batch(high), Batch(static_cast<T>(factor - static_cast<double>(high))), none, none, none,
+                 none};
         Batch sums[Batch::size];
-        for (Batch& s : sums) s = Batch(T{0});
+        for (Batch& s : sums) s = none;
         for (Index i = 0; i < m; ++i) {
             T* x = scores + i * stride;
             for (Index j = n; j < whole; ++j) x[j] = -infinity;
-            const Batch f(factor);
             T& max = state.max[i];
             Batch top = load(x);
             for (Index j = width; j < whole; j += width) top = xsimd::max(top, load(x + j));
-            if (xsimd::any((top - Batch(max)) * f > Batch(T{8}))) {
-                const T new_max = max_of(x, whole);
-                const T by = max == -infinity ? T{0} : scalar_exponential2((max - new_max) * factor);
-                state.sum[i] *= static_cast<double>(by);
+            if (xsimd::any(top > Batch(max + reach))) {
+                const T new_max = max_of(x, whole), less = power_between(max, new_max, factor);
+                state.sum[i] *= static_cast<double>(less);
                 T* c = state.context + i * state.stride;
-                for (Index j = 0; j < state.width; ++j) c[j] *= by;
+                for (Index j = 0; j < state.width; ++j) c[j] *= less;
                 max = new_max;
             }
-            // A row that has seen no key yet: every score is -inf (or NaN, which goes through). The shift's
-            // own rounding is the same for all of a row's keys and goes out with the sum, as long as it is
-            // small.
+            // A row that has seen no key yet: every score is -inf (or NaN, which goes through).
             const T seen = max == -infinity ? T{0} : max;
-            const bool is_large = seen * factor > Constants::exact || seen * factor < -Constants::exact;
-            // Below this score a power is 0: the smallest exponent's bits are 0. Large scores are bounded
-            // later.
-            const Batch lowest(seen + Constants::lowest_log2 / factor);
-            sums[i % width] =
-                is_large ? powers<exponential2_of_difference>(x, whole, f, Batch(-seen), Batch(-infinity))
-                         : powers<exponential2>(x, whole, f, Batch(-seen * factor), lowest);
+            const double product = static_cast<double>(seen) * factor;
+            const bool large = is_large(product);
+            const double exponent = large ? product : rounded(product);
+            if (large || !multiplies_exactly) {
+                by.max = Batch(seen);
+                by.lift = Batch(static_cast<T>(exponent - product));
+                by.lowest = Batch(static_cast<T>(
+                    (exponent - product + static_cast<double>(Constants::lowest_log2)) * inverse));
+                sums[i % width] = powers<exponential2_of_difference>(x, whole, by);
+            } else {
+                by.from = Batch(origin - static_cast<T>(exponent));
+                by.lowest = Batch(static_cast<T>((exponent + lowest) * inverse));
+                sums[i % width] = powers<exponential2>(x, whole, by);
+            }
             if (i % width == width - 1 || i == m - 1) {
                 T row_sums[Batch::size];
                 sums_of(sums, row_sums);
@@ -236,31 +298,23 @@ struct RowKernels : Vectors<T, Arch> {
     }
 
     /// Replaces x[whole] by powers of 2; returns the lanes' sums.
-    template <Batch (*power)(const Batch&, const Batch&, const Batch&)>
-    static Batch powers(T* x, Index whole, const Batch& f, const Batch& shift, const Batch& lowest) {
+    template <Batch (*power)(const Batch&, const Raise&)>
+    static Batch powers(T* x, Index whole, const Raise& by) {
         Batch s0(T{0}), s1(T{0});
         Index j = 0;
         for (; j + 2 * width <= whole; j += 2 * width) {
-            const Batch e0 = power(xsimd::max(lowest, load(x + j)), f, shift);
-            const Batch e1 = power(xsimd::max(lowest, load(x + j + width)), f, shift);
+            const Batch e0 = power(load(x + j), by), e1 = power(load(x + j + width), by);
             e0.store_unaligned(x + j);
             e1.store_unaligned(x + j + width);
             s0 = s0 + e0;
             s1 = s1 + e1;
         }
         if (j < whole) {
-            const Batch e0 = power(xsimd::max(lowest, load(x + j)), f, shift);
+            const Batch e0 = power(load(x + j), by);
             e0.store_unaligned(x + j);
             s0 = s0 + e0;
         }
         return s0 + s1;
-    }
-
-    static T scalar_exponential2(T x) {
-        T lanes[Batch::size];
-        const T bounded = x > Constants::lowest_log2 ? x : Constants::lowest_log2;
-        exponential2(Batch(bounded), Batch(T{1}), Batch(T{0})).store_unaligned(lanes);
-        return lanes[0];
     }
 };
 

@@ -16,8 +16,10 @@ constexpr double weak = 1000, float32_rounding = 0x1p-24;
 /// diff.
 constexpr double same_roundings = 16;
 
-/// The largest difference of two stages; infinite where NaN, infinities or widths differ.
-double difference(const Numbers4& a, const Numbers4& b) {
+/// The largest difference of two stages, or one above `enough`; infinite where NaN, infinities or widths
+/// differ.
+double difference(const Numbers4& a, const Numbers4& b,
+                  double enough = std::numeric_limits<double>::infinity()) {
     double most = 0;
     for (std::size_t k = 0; k < a.values.size() && k < b.values.size(); ++k) {
         const double x = a.values[k], y = b.values[k];
@@ -25,8 +27,16 @@ double difference(const Numbers4& a, const Numbers4& b) {
         const double d = std::abs(x - y);
         if (!std::isfinite(d)) return std::numeric_limits<double>::infinity();
         most = std::max(most, d);
+        if (most > enough) return most;
     }
     return a.values.size() == b.values.size() ? most : std::numeric_limits<double>::infinity();
+}
+
+double largest(const Numbers4& x) {
+    double most = 0;
+    for (const double v : x.values)
+        if (std::isfinite(v)) most = std::max(most, std::abs(v));
+    return most;
 }
 
 /// What diff says of numbers that are made with a mistake.
@@ -80,7 +90,7 @@ Reason where_it_ends(const Seen& seen, const PlannedStage& last, const Numbers4&
                      const Numbers4& wrong) {
     const Numbers4* w = seen.weights();
     const PlannedStage* weights = seen.plan().find(Stage::weights);
-    const bool are_cells = last.family == StageShape::query_key;
+    const bool are_cells = has_all_keys(last.family) && has_heads(last.family);
     if (w && &last < weights) {
         if (seen.rows_see_one_key())
             return {"each row sees one key, whose weight is 1 whatever its score",
@@ -126,12 +136,10 @@ Blindspots blindspots_of(const Plan& plan) {
     for (const PlannedStage& s : p.stages)
         if (!info_of(s.stage).on_request && base[s.stage]) last = &s;
     const Numbers4& right = *base[last->stage];
-    double largest = 0;
-    for (const double x : right.values)
-        if (std::isfinite(x)) largest = std::max(largest, std::abs(x));
-    const double unit = std::max(largest, 1e-30) * float32_rounding;
+    const double size = std::max(largest(right), 1e-30);
+    const double unit = size * float32_rounding;
     // In double: what is less than this is the rounding of another order of sums.
-    const double nothing = 1e-11 * std::max(largest, 1e-30);
+    const double nothing = 1e-11 * size;
 
     Blindspots out;
     out.stage = last->name;
@@ -192,9 +200,16 @@ Blindspots blindspots_of(const Plan& plan) {
     for (std::size_t i = 0; i < made.size(); ++i)
         for (std::size_t j = 0; j < i; ++j) {
             double apart = std::numeric_limits<double>::infinity();
+            bool same = false;
             for (const Held& a : made[i].last)
-                for (const Held& b : made[j].last) apart = std::min(apart, difference(*a, *b));
-            if (apart <= same_roundings * unit) {
+                for (const Held& b : made[j].last) {
+                    // Right numbers may all be 0 where wrong ones are not.
+                    const double alike = same_roundings * std::max(unit, largest(*a) * float32_rounding);
+                    const double d = difference(*a, *b, std::max(alike, std::min(apart, out.nearest)));
+                    apart = std::min(apart, d);
+                    same = same || d <= alike;
+                }
+            if (same) {
                 out.mistakes[i].same_as.push_back(made[j].mistake->id);
             } else if (apart < out.nearest && !made[i].mistake->is_rounding() &&
                        !made[j].mistake->is_rounding()) {

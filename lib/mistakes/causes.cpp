@@ -4,35 +4,51 @@
 #include <cmath>
 #include <limits>
 
+#include "lib/mistakes/attempt.hpp"
 #include "lib/mistakes/dropout_seen.hpp"
+#include "lib/mistakes/measures.hpp"
 #include "lib/mistakes/trial.hpp"
+#include "lib/mistakes/tuning.hpp"
 
 namespace attn {
 namespace {
 
 /// More numbers than this in the cells of a plan: a slice is tried first.
 constexpr Index small_plan = Index{1} << 14;
-constexpr std::size_t slice_rows = 6, pair_rows = 3;
-/// A cause leaves less than this share of what differs.
-constexpr double left_over = 0.1, left_over_rounding = 0.2;
+constexpr std::size_t few_rows = 3, more_rows = 6;
 
 /// One form of one mistake on its way.
 struct Candidate {
     const Mistake* mistake;
     const Form* form;
-    HeldStages held;       ///< of the slice
-    bool changes = false;  ///< some number of theirs' stages on the slice
-    bool repeats = false;  ///< the same numbers as a candidate before it
+    /// Where it is tried in pairs: its stages of the slice, and which of theirs these may be.
+    HeldStages held = {};
+    std::vector<bool> allowed = {};
 };
 
-/// A fit: how much is left of what differs.
+/// A mistake that gives theirs, or two.
 struct Fit {
     const Candidate *one, *other = nullptr;
-    double left = 0;
-    bool all_stages = true;  ///< also those that agree with ours
+    Left left = {};
 };
 
 double infinite() { return std::numeric_limits<double>::infinity(); }
+
+/// Equal to nine digits.
+bool same(const Numbers4& a, const Numbers4& b) {
+    return a.values.size() == b.values.size() &&
+           std::equal(a.values.begin(), a.values.end(), b.values.begin(), [](double x, double y) {
+               return std::abs(x - y) <= 1e-9 * (1 + std::abs(y)) || x == y ||
+                      (std::isnan(x) && std::isnan(y));
+           });
+}
+
+/// Rows and items on which mistakes are tried: our stages, and how far they are from theirs.
+struct Ground {
+    Slice slice;
+    HeldStages base;
+    std::vector<Distance> ours;
+};
 
 class Search {
   public:
@@ -42,13 +58,13 @@ class Search {
     CauseReport run(const CauseOptions& options);
 
   private:
-    void choose_slices();
     Slice slice_of(std::size_t rows) const;
     Deviation deviation(const Candidate& a, const Candidate* b) const;
     HeldStages given_for(const HeldStages& held, const Form& form) const;
-    bool fits(const std::vector<Distance>& ours, const std::vector<Distance>& now, bool rounding,
-              Fit& fit) const;
-    void singles(const Slice& slice);
+    Ground ground_of(const Slice& slice) const;
+    std::optional<Left> left_by(const Candidate& candidate);
+    void singles();
+    void tune();
     void pairs();
     void confirm();
     bool after_theirs(CauseReport& out);
@@ -61,11 +77,13 @@ class Search {
     const StageSet& theirs_;
     Tolerance tolerance_;
     Catalogue catalogue_;
-    std::vector<Distance> whole_, sliced_;  ///< between ours and theirs
-    Slice slice_;
-    HeldStages base_;
+    std::vector<Distance> whole_;  ///< between ours and theirs
+    /// Mistakes are tried on few rows; what is measured and sought takes more.
+    Ground few_, more_;
     std::vector<Candidate> candidates_;
     std::vector<Fit> fits_;
+    std::vector<Mistake> tuned_;  ///< mistakes whose numbers were sought
+    std::vector<Candidate> of_tuned_;
     int tried_ = 0;
 };
 
@@ -108,58 +126,66 @@ HeldStages Search::given_for(const HeldStages& held, const Form& form) const {
         return info_of(s).phase != Phase::source && info_of(s).phase != Phase::cells;
     };
     for (const StageInfo& s : all_stages())
-        if (after_weights(s.stage)
-                ? !after_weights(form.first) || !stands_before(s.stage, form.first)
-                : (s.stage == Stage::values && form.first == Stage::values) || s.stage == Stage::all_values)
+        if ((after_weights(s.stage) || is_values(s.stage)) && !stands_before(s.stage, form.first))
             out[s.stage] = nullptr;
     return out;
 }
 
-/// Whether a mistake gives their numbers in every stage that differs from ours.
-bool Search::fits(const std::vector<Distance>& ours, const std::vector<Distance>& now, bool rounding,
-                  Fit& fit) const {
-    bool any = false, differs = false;
-    fit.left = 0;
-    fit.all_stages = true;
-    for (std::size_t k = 0; k < now.size(); ++k) {
-        const Distance& a = ours[k];
-        const Distance& b = now[k];
-        const bool close = rounding ? b.strange == 0 && b.outside * 50 <= b.count : b.reached();
-        if (a.close()) {
-            // A stage before what differs may not be what they went on with; one after it is made from it.
-            if (differs && !rounding && !b.reached()) return false;
-            fit.all_stages = fit.all_stages && b.reached();
-            continue;
-        }
-        differs = true;
-        if (!close) return false;
-        if (rounding && !a.looks_rounded()) return false;
-        any = any || trials_.is_finite(k);
-        const double share = rounding ? left_over_rounding : left_over;
-        if (a.strange == 0 && b.rms() > share * a.rms()) return false;
-        fit.left = std::max(fit.left, b.rms());
-    }
-    return any;
-}
-
-void Search::singles(const Slice& slice) {
-    slice_ = slice;
+Ground Search::ground_of(const Slice& slice) const {
     Deviation none = replay_.none();
     none.plan.batch = slice.items;
-    base_ = replay_.run(none, {}, slice);
-    sliced_ = trials_.distances(base_);
+    HeldStages base = replay_.run(none, {}, slice);
+    std::vector<Distance> ours = trials_.distances(base);
+    return {slice, std::move(base), std::move(ours)};
+}
+
+/// A mistake alone. What is rounded needs many numbers to be seen.
+std::optional<Left> Search::left_by(const Candidate& c) {
+    const bool rounding = c.mistake->is_rounding();
+    const Ground& ground = rounding ? more_ : few_;
+    const Index batch = replay_.plan().batch;
+    const bool all_items = c.form->mixes_items && ground.slice.items != batch;
+    Deviation d = deviation(c, nullptr);
+    Slice part = ground.slice;
+    d.plan.batch = part.items = all_items ? batch : part.items;
+    ++tried_;
+    Attempt attempt(trials_, all_items ? whole_ : ground.ours, rounding);
+    const HeldStages given = all_items ? HeldStages{} : given_for(ground.base, *c.form);
+    return attempt.left(replay_.run(d, given, part, trials_.kept(), attempt.watch(ground.base)));
+}
+
+void Search::singles() {
     for (const Mistake& m : catalogue_.mistakes)
         for (const Form& f : m.forms) {
-            Candidate c{&m, &f, {}, false, false};
-            Deviation d = deviation(c, nullptr);
-            d.plan.batch = slice.items;
-            c.held = replay_.run(d, given_for(base_, f), slice, trials_.kept());
-            ++tried_;
-            Fit fit{nullptr};
-            candidates_.push_back(std::move(c));
-            if (fits(sliced_, trials_.distances(candidates_.back().held), m.is_rounding(), fit))
-                fits_.push_back({&candidates_.back(), nullptr, fit.left, fit.all_stages});
-            candidates_.back().held = {};
+            candidates_.push_back({&m, &f});
+            if (const auto left = left_by(candidates_.back()))
+                fits_.push_back({&candidates_.back(), nullptr, *left});
+        }
+}
+
+/// Numbers that are wrong in one place: sought, where theirs has many more numbers than that one.
+void Search::tune() {
+    constexpr Index least_numbers = 6;
+    Index outside = 0;
+    for (std::size_t k = 0; k < whole_.size(); ++k)
+        if (!whole_[k].close() && trials_.is_finite(k)) outside = std::max(outside, whole_[k].outside);
+    if (outside < least_numbers) return;
+    tuned_ = tuned_mistakes(replay_, [this](const Tunable& t, double x) {
+        Deviation d = replay_.none();
+        t.make(d, x);
+        d.plan.batch = more_.slice.items;
+        ++tried_;
+        const HeldStages given = replay_.before(more_.base, t.first);
+        return trials_.residuals(replay_.run(d, given, more_.slice, trials_.kept()));
+    });
+    std::size_t forms = 0;
+    for (const Mistake& m : tuned_) forms += m.forms.size();
+    of_tuned_.reserve(forms);
+    for (const Mistake& m : tuned_)
+        for (const Form& f : m.forms) {
+            of_tuned_.push_back({&m, &f});
+            if (const auto left = left_by(of_tuned_.back()))
+                fits_.push_back({&of_tuned_.back(), nullptr, *left});
         }
 }
 
@@ -167,33 +193,40 @@ void Search::singles(const Slice& slice) {
 void Search::confirm() {
     std::vector<Fit> kept;
     for (Fit& f : fits_) {
-        if (!slice_.rows.empty() || slice_.items != replay_.plan().batch) {
-            const bool rounding = f.one->mistake->is_rounding();
-            const Deviation d = deviation(*f.one, f.other);
-            if (!fits(whole_, trials_.whole(d), rounding, f)) continue;
+        if (!few_.slice.rows.empty() || few_.slice.items != replay_.plan().batch) {
+            const Attempt attempt(trials_, whole_, f.one->mistake->is_rounding());
+            const auto left = attempt.left(trials_.whole(deviation(*f.one, f.other)));
+            if (!left) continue;
+            f.left = *left;
         }
         kept.push_back(f);
     }
     fits_ = std::move(kept);
     if (fits_.empty()) return;
     // A mistake that gives also what agrees goes before one that does not; then the nearest.
-    const bool some_all = std::any_of(fits_.begin(), fits_.end(), [](const Fit& f) { return f.all_stages; });
+    const bool some_all =
+        std::any_of(fits_.begin(), fits_.end(), [](const Fit& f) { return f.left.all_stages; });
     double best = infinite();
     for (const Fit& f : fits_)
-        if (f.all_stages || !some_all) best = std::min(best, f.left);
-    std::erase_if(fits_,
-                  [&](const Fit& f) { return (some_all && !f.all_stages) || f.left > 3 * best + 1e-12; });
+        if (f.left.all_stages || !some_all) best = std::min(best, f.left.rms);
+    std::erase_if(fits_, [&](const Fit& f) {
+        return (some_all && !f.left.all_stages) || f.left.rms > 3 * best + 1e-12;
+    });
+    const auto said_by_another = [&](const Fit& f) {
+        return !f.other && std::any_of(fits_.begin(), fits_.end(), [&](const Fit& o) {
+            return !o.other && o.one->mistake->row->is_in_place_of(f.one->mistake->row->id);
+        });
+    };
+    fits_.erase(
+        std::stable_partition(fits_.begin(), fits_.end(), [&](const Fit& f) { return !said_by_another(f); }),
+        fits_.end());
 }
 
 void Search::pairs() {
-    const Slice slice = slice_of(pair_rows);
-    // Alone on the smaller slice: what changes nothing, or the same as another, has no part in a pair.
+    // Alone on few rows: what changes nothing, or the same as another, has no part in a pair.
     candidates_.clear();
     std::vector<Candidate> alone;
-    Deviation none = replay_.none();
-    none.plan.batch = slice.items;
-    const HeldStages base = replay_.run(none, {}, slice);
-    const std::vector<Distance> ours = trials_.distances(base);
+    const Attempt judge(trials_, few_.ours, false);
     // The last stage that the others lead to; where there is none, what was asked for beside them.
     const auto& compared = trials_.stages();
     const auto last = std::find_if(compared.rbegin(), compared.rend(),
@@ -201,32 +234,28 @@ void Search::pairs() {
     const Stage last_stage = last == compared.rend() ? compared.back()->stage : (*last)->stage;
     const auto last_numbers = [&](const HeldStages& held) -> const Numbers4& { return *held[last_stage]; };
     for (const Mistake& m : catalogue_.mistakes) {
-        if (m.is_rounding()) continue;
+        if (!m.in_pairs()) continue;
         for (const Form& f : m.forms) {
-            Candidate c{&m, &f, {}, false, false};
+            if (f.mixes_items && few_.slice.items != replay_.plan().batch) continue;
+            Candidate c{&m, &f};
             Deviation d = deviation(c, nullptr);
-            d.plan.batch = slice.items;
-            c.held = replay_.run(d, given_for(base, f), slice);
-            if (!c.held[trials_.stages().back()->stage]) continue;  // it ends in another stage than theirs
-            const auto same = [&](const HeldStages& other) {
-                const auto &x = last_numbers(c.held).values, &y = last_numbers(other).values;
-                if (x.size() != y.size()) return false;
-                for (std::size_t k = 0; k < x.size(); ++k)
-                    if (!(std::abs(x[k] - y[k]) <= 1e-9 * (1 + std::abs(y[k])) || x[k] == y[k] ||
-                          (std::isnan(x[k]) && std::isnan(y[k]))))
-                        return false;
-                return true;
-            };
-            if (last_numbers(c.held).values.size() != last_numbers(base).values.size() ||
-                c.held.rows == base.rows)
-                if (same(base)) continue;
-            if (std::any_of(alone.begin(), alone.end(), [&](const Candidate& o) { return same(o.held); }))
+            d.plan.batch = few_.slice.items;
+            c.held = replay_.run(d, given_for(few_.base, f), few_.slice);
+            if (!c.held[compared.back()->stage]) continue;  // it ends in another stage than theirs
+            const bool rows_of_base =
+                last_numbers(c.held).values.size() != last_numbers(few_.base).values.size() ||
+                c.held.rows == few_.base.rows;
+            if (rows_of_base && same(last_numbers(c.held), last_numbers(few_.base))) continue;
+            if (std::any_of(alone.begin(), alone.end(), [&](const Candidate& o) {
+                    return same(last_numbers(c.held), last_numbers(o.held));
+                }))
                 continue;
+            for (std::size_t k = 0; k < compared.size(); ++k)
+                c.allowed.push_back(judge.allows(k, trials_.distance(k, c.held)));
             alone.push_back(std::move(c));
         }
     }
     candidates_ = std::move(alone);
-    slice_ = slice;
     for (std::size_t i = 0; i < candidates_.size(); ++i)
         for (std::size_t j = i + 1; j < candidates_.size(); ++j) {
             const Candidate *a = &candidates_[i], *b = &candidates_[j];
@@ -234,14 +263,18 @@ void Search::pairs() {
             // The one that begins earlier is there already, up to where the other begins.
             const bool turned = stands_before(b->form->first, a->form->first);
             const Candidate *early = turned ? b : a, *late = turned ? a : b;
-            Deviation d = deviation(*a, b);
-            d.plan.batch = slice.items;
-            const HeldStages held =
-                replay_.run(d, given_for(early->held, *late->form), slice, trials_.kept());
+            const HeldStages given = given_for(early->held, *late->form);
             ++tried_;
-            Fit fit{nullptr};
-            if (fits(ours, trials_.distances(held), false, fit))
-                fits_.push_back({a, b, fit.left, fit.all_stages});
+            bool wrong_already = false;
+            for (std::size_t k = 0; k < compared.size(); ++k)
+                wrong_already = wrong_already || (given[compared[k]->stage] && !early->allowed[k]);
+            if (wrong_already) continue;
+            Deviation d = deviation(*a, b);
+            d.plan.batch = few_.slice.items;
+            Attempt attempt(trials_, few_.ours, false);
+            if (const auto left =
+                    attempt.left(replay_.run(d, given, few_.slice, trials_.kept(), attempt.watch(few_.base))))
+                fits_.push_back({a, b, *left});
         }
 }
 
@@ -251,11 +284,14 @@ Cause Search::cause_of(const Fit& fit) const {
     for (std::size_t k = 0; k < whole_.size(); ++k)
         if (!whole_[k].close()) out.fits.emplace_back(trials_.stages()[k]->name);
     const auto words = [](const Candidate& c) {
-        const std::string detail = c.form->detail.empty() ? "" : " (" + c.form->detail + ")";
+        std::string detail = c.form->detail;
+        if (c.form->measured) detail += (detail.empty() ? "" : "; ") + words_of(*c.form->measured);
+        if (!detail.empty()) detail = " (" + detail + ")";
         const std::string hint = c.form->hint.empty() ? std::string(c.mistake->row->hint) : c.form->hint;
         return std::string(c.mistake->row->did) + detail + ": " + hint;
     };
     out.hint = words(*fit.one);
+    out.measured = fit.one->form->measured;
     if (fit.other) {
         out.with.push_back(fit.other->mistake->id);
         out.hint += "; and " + words(*fit.other);
@@ -288,28 +324,26 @@ bool Search::after_theirs(CauseReport& out) {
         auto numbers = std::make_shared<Numbers4>(replay_.shape_of(before));
         numbers->values = find(theirs_, before.stage)->values;
         given[before.stage] = numbers;
-        const auto distances = [&](const Deviation& d) {
-            std::vector<Distance> all = trials_.distances(replay_.run(d, given, {}, trials_.kept()));
-            std::fill_n(all.begin(), k, Distance{});
-            return all;
-        };
-        const std::vector<Distance> ours = distances(replay_.none());
+        std::vector<Distance> ours =
+            trials_.distances(replay_.run(replay_.none(), given, {}, trials_.kept()));
+        std::fill_n(ours.begin(), k, Distance{});
         if (ours[k].close()) continue;
         // Theirs is ours again: what came before did no harm, and nothing is to be explained.
         if (std::all_of(whole_.begin() + static_cast<std::ptrdiff_t>(k), whole_.end(),
                         [](const Distance& d) { return d.close(); }))
             return false;
         for (const Candidate& c : candidates_) {
-            Fit fit{&c};
             ++tried_;
-            if (fits(ours, distances(deviation(c, nullptr)), c.mistake->is_rounding(), fit))
-                fits_.push_back(fit);
+            Attempt attempt(trials_, ours, c.mistake->is_rounding());
+            if (const auto left = attempt.left(
+                    replay_.run(deviation(c, nullptr), given, {}, trials_.kept(), attempt.watch(given))))
+                fits_.push_back({&c, nullptr, *left});
         }
         if (fits_.empty()) return false;
         const auto best = std::min_element(fits_.begin(), fits_.end(), [](const Fit& a, const Fit& b) {
-                              return a.left < b.left;
-                          })->left;
-        std::erase_if(fits_, [&](const Fit& f) { return f.left > 3 * best + 1e-12; });
+                              return a.left.rms < b.left.rms;
+                          })->left.rms;
+        std::erase_if(fits_, [&](const Fit& f) { return f.left.rms > 3 * best + 1e-12; });
         report(out);
         for (Cause& c : out.causes) {
             c.fits.clear();
@@ -334,11 +368,11 @@ StageSet Search::our_stages(const HeldStages& held) const {
 CauseReport Search::run(const CauseOptions& options) {
     CauseReport out;
     const Plan& p = replay_.plan();
-    whole_ = trials_.whole(replay_.none());
-    if (std::all_of(whole_.begin(), whole_.end(), [](const Distance& d) { return d.close(); })) return out;
     const bool held = p.state || trials_.rows_at_once() == p.queries;  // few enough to be held whole
     HeldStages ours;
     if (held) ours = replay_.run(replay_.none(), {}, {});
+    whole_ = held ? trials_.distances(ours) : trials_.whole(replay_.none());
+    if (std::all_of(whole_.begin(), whole_.end(), [](const Distance& d) { return d.close(); })) return out;
     if (held) out.findings = harmless_of(replay_, theirs_, ours, tolerance_);
     if (!out.findings.empty()) return out;
     bool any_finite = false;
@@ -348,13 +382,20 @@ CauseReport Search::run(const CauseOptions& options) {
         if (held) out.findings = findings_of(theirs_, our_stages(ours), tolerance_);
         return out;
     }
-    catalogue_ = catalogue_of(replay_);
+    const bool small = p.state || p.batch * p.heads * p.queries * p.keys <= small_plan;
+    more_ = ground_of(small ? Slice{p.batch, {}} : slice_of(more_rows));
+    few_ = small ? more_ : ground_of(slice_of(few_rows));
+    const Measures measures(replay_, theirs_, more_.base);
+    catalogue_ = catalogue_of(replay_, &measures);
     std::size_t forms = 0;
     for (const Mistake& m : catalogue_.mistakes) forms += m.forms.size();
     candidates_.reserve(forms);
-    const bool small = p.state || p.batch * p.heads * p.queries * p.keys <= small_plan;
-    singles(small ? Slice{p.batch, {}} : slice_of(slice_rows));
+    singles();
     confirm();
+    if (fits_.empty()) {
+        tune();
+        confirm();
+    }
     if (fits_.empty()) {
         if (const auto seen = dropout_seen(replay_, theirs_)) {
             out.causes.push_back(*seen);

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@ struct Cause {
     std::vector<std::string> fits;  ///< the stages that differ and are reproduced
     std::string hint;               ///< what was done, and the line to look at
     std::vector<std::string> with;  ///< the other mistake, where two are needed
+    std::optional<Measurement> measured = {};
+    /// The lines of code to look at, of this mistake and of the other, as `system` writes them: say_where().
+    std::vector<std::string> look_at = {};
+    std::string system = {};  ///< "Transformers"
 };
 
 struct CauseReport {

@@ -2,40 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <vector>
+
+#include "lib/mistakes/least_squares.hpp"
 
 namespace attn {
 namespace {
-
-/// Columns of A, [n][m], by the method of Gram and Schmidt: x with the least |A x - y|. False where the
-/// columns are nearly dependent.
-bool least_squares(std::vector<std::vector<double>> a, std::vector<double> y, std::vector<double>& x) {
-    const std::size_t n = a.size();
-    std::vector<std::vector<double>> r(n, std::vector<double>(n));
-    std::vector<double> z(n);
-    for (std::size_t j = 0; j < n; ++j) {
-        double before = 0, after = 0;
-        for (const double v : a[j]) before += v * v;
-        for (std::size_t i = 0; i < j; ++i) {
-            double dot = 0;
-            for (std::size_t k = 0; k < a[j].size(); ++k) dot += a[i][k] * a[j][k];
-            r[i][j] = dot;
-            for (std::size_t k = 0; k < a[j].size(); ++k) a[j][k] -= dot * a[i][k];
-        }
-        for (const double v : a[j]) after += v * v;
-        if (!(after > 1e-6 * before)) return false;
-        r[j][j] = std::sqrt(after);
-        for (double& v : a[j]) v /= r[j][j];
-        for (std::size_t k = 0; k < y.size(); ++k) z[j] += a[j][k] * y[k];
-        for (std::size_t k = 0; k < y.size(); ++k) y[k] -= z[j] * a[j][k];
-    }
-    x.assign(n, 0);
-    for (std::size_t j = n; j-- > 0;) {
-        x[j] = z[j];
-        for (std::size_t k = j + 1; k < n; ++k) x[j] -= r[j][k] * x[k];
-        x[j] /= r[j][j];
-    }
-    return true;
-}
 
 /// Their contexts of some rows, as far as their numbers give them.
 class DroppedContexts {
@@ -49,24 +22,22 @@ class DroppedContexts {
         if (concat_ && static_cast<Index>(concat_->values.size()) != plan_.batch * plan_.queries * width)
             concat_ = nullptr;
         output_ = find(theirs, Stage::output);
-        if (plan_.gate || !plan_.projects(WeightRole::output) || plan_.output_dim < width || width > 512)
+        if (plan_.gate || plan_.concat_norm || !plan_.projects(WeightRole::output) ||
+            plan_.output_dim < width || width > 512)
             output_ = nullptr;
         if (output_ &&
             static_cast<Index>(output_->values.size()) != plan_.batch * plan_.queries * plan_.output_dim)
             output_ = nullptr;
         if (!output_ || context_ || concat_) return;
         // Rows of W_out as the columns of a least-squares problem.
-        const Projection& p = plan_.projection(WeightRole::output);
-        map_.assign(static_cast<std::size_t>(width),
-                    std::vector<double>(static_cast<std::size_t>(plan_.output_dim)));
-        bias_.assign(static_cast<std::size_t>(plan_.output_dim), 0);
+        std::vector<std::vector<double>> rows(
+            static_cast<std::size_t>(width), std::vector<double>(static_cast<std::size_t>(plan_.output_dim)));
+        bias_ = replay.bias(WeightRole::output);
         const std::vector<double> weight = replay.weight(WeightRole::output);
-        for (std::size_t i = 0; i < map_.size(); ++i)
+        for (std::size_t i = 0; i < rows.size(); ++i)
             std::copy_n(weight.begin() + static_cast<std::ptrdiff_t>(i) * plan_.output_dim, plan_.output_dim,
-                        map_[i].begin());
-        for (const WeightPiece& b : p.bias)
-            for (Index o = 0; o < b.outputs; ++o)
-                bias_[idx(b.target_begin + o)] = replay.tensor(b.tensor)[idx(b.source_begin + o)];
+                        rows[i].begin());
+        map_.emplace(std::move(rows));
     }
     bool any() const { return context_ || concat_ || output_; }
 
@@ -84,7 +55,7 @@ class DroppedContexts {
             std::vector<double> y(static_cast<std::size_t>(plan_.output_dim));
             for (std::size_t o = 0; o < y.size(); ++o)
                 y[o] = output_->values[idx(b * n + i) * y.size() + o] - bias_[o];
-            if (!least_squares(map_, y, out)) out.clear();
+            out = map_->solved(std::move(y));
         }
         return out;
     }
@@ -92,7 +63,7 @@ class DroppedContexts {
   private:
     const Plan& plan_;
     const WholeStage *context_, *concat_, *output_ = nullptr;
-    std::vector<std::vector<double>> map_;
+    std::optional<LeastSquares> map_;
     std::vector<double> bias_;
 };
 
@@ -100,7 +71,7 @@ class DroppedContexts {
 
 std::optional<Cause> dropout_seen(const Replay& replay, const StageSet& theirs) {
     const Plan& p = replay.plan();
-    if (p.state || p.dropout) return std::nullopt;
+    if (p.state || p.dropout || p.differential) return std::nullopt;
     // Rows in which a head is wide enough, the first ones; all where weights are there.
     const Stage stage = p.find(Stage::context)->reads.front();
     const WholeStage* weights = find(theirs, stage);
@@ -139,7 +110,8 @@ std::optional<Cause> dropout_seen(const Replay& replay, const StageSet& theirs) 
                         columns.emplace_back(v, v + p.value_dim);
                     }
                     const auto first = context.begin() + h * p.value_dim;
-                    if (!least_squares(columns, {first, first + p.value_dim}, found)) continue;
+                    found = LeastSquares(std::move(columns)).solved({first, first + p.value_dim});
+                    if (found.empty()) continue;
                 }
                 for (std::size_t k = 0; k < seen.size(); ++k) ratios.push_back(found[k] / mine[seen[k]]);
             }

@@ -39,6 +39,21 @@ std::string never_from_a_plan(const Replay& r);
 std::string drawn_alike(const Replay& r);
 std::string square_matrix(const Replay& r);
 std::string bias(const Replay& r);
+std::string score_scale(const Replay& r);
+std::string rope(const Replay& r);
+std::string rope_with_rule(const Replay& r);
+std::string rope_with_base(const Replay& r);
+std::string rope_with_factor(const Replay& r);
+std::string rope_of_heads(const Replay& r);
+std::string rope_unsplit(const Replay& r);
+std::string rope_of_columns(const Replay& r);
+std::string rope_tables(const Replay& r);
+std::string rope_and_keys(const Replay& r);
+std::string rope_and_cache(const Replay& r);
+std::string alibi(const Replay& r);
+std::string position_bias(const Replay& r);
+std::string square_bias(const Replay& r);
+std::string added_and_scaled(const Replay& r);
 
 }  // namespace attn::applies
 
@@ -88,6 +103,45 @@ Forms empty_row_zero(const Replay& r);
 Forms nothing(const Replay& r);
 Forms init_order(const Replay& r);
 Forms rounded(const Replay& r);
+
+Forms scale_other(const Replay& r);
+std::optional<Forms> scale_measured(const Replay& r, const Measures& m);
+std::vector<Tunable> scale_tuned(const Replay& r);
+
+Forms no_rope(const Replay& r);
+Forms rope_queries_only(const Replay& r);
+Forms rope_base(const Replay& r);
+Forms rope_scaling(const Replay& r);
+Forms rope_factor(const Replay& r);
+Forms rope_exponent(const Replay& r);
+Forms rope_inverted(const Replay& r);
+Forms rope_sign(const Replay& r);
+Forms rope_axis(const Replay& r);
+Forms rope_partial(const Replay& r);
+Forms rope_before_split(const Replay& r);
+Forms rope_table_layout(const Replay& r);
+Forms k_permuted(const Replay& r);
+Forms cache_rotated_again(const Replay& r);
+std::optional<Forms> rope_base_measured(const Replay& r, const Measures& m);
+std::optional<Forms> rope_scaling_measured(const Replay& r, const Measures& m);
+std::optional<Forms> rope_factor_measured(const Replay& r, const Measures& m);
+std::optional<Forms> rope_exponent_measured(const Replay& r, const Measures& m);
+
+Forms no_position_bias(const Replay& r);
+Forms no_alibi(const Replay& r);
+Forms alibi_sign(const Replay& r);
+Forms alibi_slopes(const Replay& r);
+Forms bias_scaled(const Replay& r);
+Forms bias_transposed(const Replay& r);
+std::optional<Forms> alibi_slopes_measured(const Replay& r, const Measures& m);
+std::optional<Forms> bias_scaled_measured(const Replay& r, const Measures& m);
+std::vector<Tunable> rope_base_tuned(const Replay& r);
+std::vector<Tunable> rope_scaling_tuned(const Replay& r);
+std::vector<Tunable> alibi_slopes_tuned(const Replay& r);
+std::vector<Tunable> bias_tuned(const Replay& r);
+
+/// A scale that is something else: plainly by a number.
+Form other_scale(double scale);
 
 /// A form that may leave rows without a key: as it is, and with what other codes put into such rows.
 void empty_rows_too(const Replay& r, const Form& form, Forms& out, bool may_be_empty);

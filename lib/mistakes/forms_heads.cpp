@@ -14,6 +14,7 @@ std::string queries_like_keys(const Replay& r) {
     return p.query_dim != p.key_dim ? "queries and keys differ in width" : "";
 }
 std::string keys_like_values(const Replay& r) {
+    if (r.plan().head_group > 1 || r.plan().differential) return "keys and values differ in heads";
     return r.plan().key_dim != r.plan().value_dim ? "keys and values differ in width" : "";
 }
 std::string embeddings_like_values(const Replay& r) {
@@ -21,9 +22,9 @@ std::string embeddings_like_values(const Replay& r) {
     if (p.projected_given || !p.projects(WeightRole::value) || p.variant->is_latent())
         return "values are not projected from embeddings";
     const Index width = p.tensors[*p.value_input].shape.back();
-    return width != p.kv_heads * p.value_dim ? "the embeddings are not as wide as the values" : "";
+    return width != p.value_heads() * p.value_dim ? "the embeddings are not as wide as the values" : "";
 }
-std::string heads(const Replay& r) { return r.plan().heads == 1 ? "there is one head" : ""; }
+std::string heads(const Replay& r) { return r.plan().context_heads() == 1 ? "there is one head" : ""; }
 std::string projected_heads(const Replay& r) {
     const Plan& p = r.plan();
     if (p.heads == 1) return "there is one head";
@@ -38,7 +39,7 @@ std::string square_weights(const Replay& r) {
 std::string square_output(const Replay& r) {
     const Plan& p = r.plan();
     if (!p.projects(WeightRole::output)) return "there is no output projection";
-    return p.output_dim != p.heads * p.value_dim ? "the output is not as wide as the contexts" : "";
+    return p.output_dim != p.context_heads() * p.value_dim ? "the output is not as wide as the contexts" : "";
 }
 std::string output_bias(const Replay& r) {
     return r.plan().projection(WeightRole::output).bias.empty() ? "there is no bias" : "";
@@ -54,9 +55,7 @@ std::string rope_of_pairs(const Replay& r) {
 }
 std::string rope_of_positions(const Replay& r) {
     if (!r.plan().rope) return "there is no rotary embedding";
-    return r.plan().rope->query_positions.empty() || r.plan().rope->key_positions.empty()
-               ? "cosines and sines are given as tables"
-               : "";
+    return r.plan().rope->cos ? "cosines and sines are given as tables" : "";
 }
 std::string rope_as_wide_as_values(const Replay& r) {
     if (!r.plan().rope) return "there is no rotary embedding";
@@ -80,7 +79,7 @@ Forms queries_keys_swapped(const Replay& r) {
     const Plan& p = r.plan();
     Forms out{{"", Stage::queries, false, [](Deviation& d) { d.quirks.swap_queries_keys = true; }}};
     if (p.keys != p.queries) return out;
-    const bool changed_on_the_way = p.qk_norm || p.rope || p.projects(WeightRole::score);
+    const bool changed_on_the_way = p.query_norm || p.rope || p.query_scale || p.projects(WeightRole::score);
     out.push_back({"where the scores are made", changed_on_the_way ? Stage::mapped_queries : Stage::scores,
                    false, [](Deviation& d) { d.quirks.swap_queries_keys_in_use = true; }});
     return out;
@@ -104,7 +103,19 @@ Forms values_are_embeddings(const Replay& /*r*/) {
 }
 
 Forms split_without_transpose(const Replay& /*r*/) {
-    return {{"", Stage::queries, false, [](Deviation& d) { d.quirks.split = HeadLayout::flat; }}};
+    Forms out{{"", Stage::queries, false, [](Deviation& d) { d.quirks.split = HeadLayout::flat; }}};
+    const auto form = [&](std::string of, Stage first, bool values_only, WeightRole role) {
+        out.push_back({"", first, values_only,
+                       [role](Deviation& d) {
+                           d.quirks.split = HeadLayout::flat;
+                           d.quirks.split_of = set_of({role});
+                       },
+                       std::move(of)});
+    };
+    form(":query", Stage::queries, false, WeightRole::query);
+    form(":key", Stage::keys, false, WeightRole::key);
+    form(":value", Stage::values, true, WeightRole::value);
+    return out;
 }
 Forms split_interleaved(const Replay& /*r*/) {
     return {{"", Stage::queries, false, [](Deviation& d) { d.quirks.split = HeadLayout::interleaved; }},
@@ -139,8 +150,10 @@ Forms rope_position(const Replay& r) {
     Forms out;
     const auto form = [&](std::string detail, Index queries, Index keys) {
         out.push_back({std::move(detail), Stage::rope_keys, false, [queries, keys](Deviation& d) {
-                           for (double& p : d.plan.rope->query_positions) p += static_cast<double>(queries);
-                           for (double& p : d.plan.rope->key_positions) p += static_cast<double>(keys);
+                           for (double& p : d.plan.rope->query_positions.numbers)
+                               p += static_cast<double>(queries);
+                           for (double& p : d.plan.rope->key_positions.numbers)
+                               p += static_cast<double>(keys);
                        }});
     };
     const Index past = r.plan().past;
@@ -154,8 +167,10 @@ Forms rope_position(const Replay& r) {
     }
     return out;
 }
-Forms rope_on_values(const Replay& /*r*/) {
-    return {{"", Stage::all_values, true, [](Deviation& d) { d.quirks.rope_on_values = true; }}};
+Forms rope_on_values(const Replay& r) {
+    const bool normed_later = r.plan().norm_after_rope && r.plan().value_norm;
+    return {{"", normed_later ? Stage::normed_values : Stage::mapped_values, true,
+             [](Deviation& d) { d.quirks.rope_on_values = true; }}};
 }
 
 Forms init_order(const Replay& /*r*/) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "lib/mistakes/forms.hpp"
+#include "lib/mistakes/mask_parts.hpp"
 
 namespace attn {
 namespace {
@@ -14,43 +15,21 @@ void widen_window(Plan& plan, Index left, Index right) {
 }
 
 bool mask_hides_keys(const Plan& p) { return p.mask_at != MaskAt::weights; }
-Stage first_of_mask(const Replay& r) {
-    return mask_hides_keys(r.plan()) ? Stage::masked_scores : Stage::masked_weights;
-}
 Stage weights_of(const Replay& r) {
     return mask_hides_keys(r.plan()) ? Stage::weights : Stage::renormalized_weights;
 }
 
-/// The rules of a mask, each for itself.
-struct MaskPartName {
-    MaskPart part;
-    std::string of;     ///< ":causal"
-    std::string words;  ///< "the causal mask"
-    bool padding;       ///< the same keys are hidden from every query
-};
-std::vector<MaskPartName> mask_parts(const Plan& p) {
-    std::vector<MaskPartName> out;
+/// Windows and chunks are counted from places, prefixes and blocks only show: nothing of them is transposed.
+bool has_a_shape(const MaskPart& part) {
     using Kind = MaskPart::Kind;
-    // Beside a window it is the window's other edge, and no mask of its own.
-    if (p.causal) out.push_back({{Kind::causal}, p.window ? "" : ":causal", "the causal mask", false});
-    if (p.window) out.push_back({{Kind::window}, ":window", "the window", false});
-    if (p.key_lengths) out.push_back({{Kind::key_lengths}, ":key_lengths", "the lengths of the keys", true});
-    for (std::size_t k = 0; k < p.masks.size(); ++k) {
-        const Shape& shape = p.tensors[p.masks[k].tensor].shape;
-        const bool padding = p.queries > 1 && (shape.size() < 2 || shape[shape.size() - 2] == 1);
-        out.push_back({{Kind::rule, k},
-                       ":" + std::to_string(k),
-                       p.masks.size() == 1 ? "\"mask\"" : "mask " + std::to_string(k),
-                       padding});
-    }
-    return out;
+    return part.kind == Kind::causal || part.kind == Kind::key_lengths || part.kind == Kind::rule;
 }
 
 /// The causal diagonal moves, the window stays where it is.
 Forms shifted(const Replay& r, Index by) {
     Forms out;
     make::empty_rows_too(r,
-                         {"", first_of_mask(r), false,
+                         {"", first_of_mask(r.plan()), false,
                           [by](Deviation& d) {
                               for (Index& offset : d.plan.offsets) offset += by;
                               widen_window(d.plan, by, -by);
@@ -70,18 +49,17 @@ std::vector<Index> other_corners(const Plan& p) {
     return out;
 }
 
-/// Some row of the plan sees no key: looked for among the first and the last ones.
+/// Some row of the plan sees no key.
 bool has_empty_rows(const Replay& r) {
     const Plan& p = r.plan();
     if (!p.masked || p.has_appended()) return false;
-    Slice slice;
-    for (Index i = 0; i < p.queries; ++i)
-        if (i < 32 || i >= p.queries - 32) slice.rows.push_back(i);
-    Deviation d = r.none();
-    d.plan.empty_rows = EmptyRows::nan;
-    const HeldStages held = r.run(d, {}, slice);
-    const Held& w = held[weights_of(r)];
-    return w && std::any_of(w->values.begin(), w->values.end(), [](double x) { return x != x; });
+    const Mask<double> mask(p, r.tensors());
+    const Index heads = mask.has_cells() ? p.heads : 1;
+    for (Index b = 0; b < p.batch; ++b)
+        for (Index h = 0; h < heads; ++h)
+            for (Index i = 0; i < p.queries; ++i)
+                if (mask.hides_all(b, h, i)) return true;
+    return false;
 }
 
 std::string empty_rows_needed(const Replay& r, EmptyRows policy) {
@@ -96,6 +74,31 @@ Forms other_empty_rows(const Replay& r, EmptyRows policy) {
 
 }  // namespace
 
+Stage first_of_mask(const Plan& plan) {
+    return mask_hides_keys(plan) ? Stage::masked_scores : Stage::masked_weights;
+}
+std::vector<MaskPartName> mask_parts(const Plan& p) {
+    std::vector<MaskPartName> out;
+    using Kind = MaskPart::Kind;
+    if (p.causal) out.push_back({{Kind::causal}, ":causal", "the causal mask", false});
+    if (p.window) out.push_back({{Kind::window}, ":window", "the window", false});
+    if (p.chunk) out.push_back({{Kind::chunk}, ":chunk", "the chunks", false});
+    if (!p.prefix.empty())
+        out.push_back({{Kind::prefix_keys}, ":prefix_keys", "the prefix that all see", false});
+    if (!p.token_blocks.empty())
+        out.push_back({{Kind::token_blocks}, ":token_blocks", "the blocks of tokens", false});
+    if (p.key_lengths) out.push_back({{Kind::key_lengths}, ":key_lengths", "the lengths of the keys", true});
+    for (std::size_t k = 0; k < p.masks.size(); ++k) {
+        const Shape& shape = p.tensors[p.masks[k].tensor].shape;
+        const bool padding = p.queries > 1 && (shape.size() < 2 || shape[shape.size() - 2] == 1);
+        out.push_back({{Kind::rule, k},
+                       ":" + std::to_string(k),
+                       p.masks.size() == 1 ? "\"mask\"" : "mask " + std::to_string(k),
+                       padding});
+    }
+    return out;
+}
+
 namespace applies {
 
 std::string masked(const Replay& r) {
@@ -103,21 +106,21 @@ std::string masked(const Replay& r) {
     return r.plan().masked ? "" : "there is no mask";
 }
 std::string masked_scores(const Replay& r) {
-    const std::string why = masked(r);
+    std::string why = masked(r);
     return why.empty() && !mask_hides_keys(r.plan()) ? "the mask is applied to the weights" : why;
 }
 std::string causal(const Replay& r) {
-    const std::string why = masked(r);
+    std::string why = masked(r);
     return why.empty() && !r.plan().causal ? "there is no causal mask" : why;
 }
 std::string square_mask(const Replay& r) {
-    const std::string why = masked(r);
+    std::string why = masked(r);
     return why.empty() && r.plan().queries != r.plan().given_keys()
                ? "the mask is not square: queries and keys differ in number"
                : why;
 }
 std::string causal_of_other_corner(const Replay& r) {
-    const std::string why = causal(r);
+    std::string why = causal(r);
     return why.empty() && other_corners(r.plan()).empty() ? "there are as many queries as keys" : why;
 }
 std::string windowed(const Replay& r) {
@@ -151,7 +154,7 @@ void empty_rows_too(const Replay& r, const Form& form, Forms& out, bool may_be_e
 Forms no_mask(const Replay& r) {
     Forms out;
     const auto form = [&](const std::string& of, std::string detail, std::vector<MaskPart> parts) {
-        out.push_back({std::move(detail), first_of_mask(r), false,
+        out.push_back({std::move(detail), first_of_mask(r.plan()), false,
                        [parts = std::move(parts)](Deviation& d) {
                            // From the last to the first: a rule that goes shifts those after it.
                            for (auto p = parts.rbegin(); p != parts.rend(); ++p) drop(d.plan, *p);
@@ -168,7 +171,7 @@ Forms no_mask(const Replay& r) {
 }
 
 Forms mask_after_softmax(const Replay& r) {
-    return {{"", first_of_mask(r), false, [](Deviation& d) { d.quirks.masks_weights = true; }}};
+    return {{"", first_of_mask(r.plan()), false, [](Deviation& d) { d.quirks.masks_weights = true; }}};
 }
 Forms mask_fill_zero(const Replay& /*r*/) {
     return {{"", Stage::masked_scores, false, [](Deviation& d) { d.quirks.fill = 0; }}};
@@ -179,13 +182,14 @@ Forms mask_one_future(const Replay& r) { return shifted(r, 1); }
 Forms mask_inverted(const Replay& r) {
     const Plan& p = r.plan();
     Forms out;
-    empty_rows_too(r, {"", first_of_mask(r), false, [](Deviation& d) { d.quirks.mask_inverted = true; }}, out,
-                   true);
+    empty_rows_too(r,
+                   {"", first_of_mask(r.plan()), false, [](Deviation& d) { d.quirks.mask_inverted = true; }},
+                   out, true);
     const bool explicit_one = std::any_of(p.masks.begin(), p.masks.end(),
                                           [](const MaskRule& m) { return m.kind != MaskKind::add; });
     if (explicit_one && mask_parts(p).size() > 1)
         empty_rows_too(r,
-                       {"\"mask\" alone", first_of_mask(r), false,
+                       {"\"mask\" alone", first_of_mask(r.plan()), false,
                         [](Deviation& d) {
                             for (MaskRule& m : d.plan.masks)
                                 if (m.kind != MaskKind::add)
@@ -199,7 +203,8 @@ Forms mask_transposed(const Replay& r) {
     const std::vector<MaskPartName> parts = mask_parts(r.plan());
     Forms out;
     const auto form = [&](const std::string& words, const MaskPart& part, bool padding, bool may_be_empty) {
-        Form f{words, first_of_mask(r), false, [part](Deviation& d) { d.quirks.mask_transposed = part; }};
+        Form f{words, first_of_mask(r.plan()), false,
+               [part](Deviation& d) { d.quirks.mask_transposed = part; }};
         if (padding) {
             f.detail +=
                 (words.empty() ? "" : ": ") + std::string("rows of queries are hidden, not columns of keys");
@@ -212,8 +217,7 @@ Forms mask_transposed(const Replay& r) {
     const bool only_causal = parts.size() == 1 && r.plan().causal;
     form("", {MaskPart::Kind::all}, all_padding, !only_causal);
     for (std::size_t k = 0; k < parts.size() && parts.size() > 1; ++k)
-        if (parts[k].part.kind !=
-            MaskPart::Kind::window)  // it is counted from the diagonal, and has no shape
+        if (has_a_shape(parts[k].part))
             form(parts[k].words + " alone", parts[k].part, parts[k].padding, true);
     return out;
 }
@@ -228,11 +232,11 @@ Forms causal_alignment(const Replay& r) {
             d.plan.offsets.assign(d.plan.offsets.size(), corner);
         };
         const std::string detail = corner == 0 ? "at the top left" : "at the bottom right";
-        empty_rows_too(r, {detail, first_of_mask(r), false, [moved](Deviation& d) { moved(d, true); }}, out,
-                       true);
+        empty_rows_too(r, {detail, first_of_mask(r.plan()), false, [moved](Deviation& d) { moved(d, true); }},
+                       out, true);
         if (p.window)
             empty_rows_too(r,
-                           {detail + ", the window left where it is", first_of_mask(r), false,
+                           {detail + ", the window left where it is", first_of_mask(r.plan()), false,
                             [moved](Deviation& d) { moved(d, false); }},
                            out, true);
     }
@@ -247,7 +251,7 @@ Forms window_off_by_one(const Replay& r) {
         const auto form = [&](const std::string& side, bool left, bool right) {
             empty_rows_too(
                 r,
-                {detail + side, first_of_mask(r), false,
+                {detail + side, first_of_mask(r.plan()), false,
                  [by, left, right](Deviation& d) { widen_window(d.plan, left ? by : 0, right ? by : 0); }},
                 out, by < 0);
         };

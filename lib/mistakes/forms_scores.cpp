@@ -18,14 +18,6 @@ std::vector<Index> other_widths(const Plan& p) {
     return out;
 }
 
-/// A scale that is something else: plainly by a number.
-Form other_scale(double scale) {
-    return {"", Stage::scaled_scores, false, [scale](Deviation& d) {
-                d.plan.scaled = true;
-                d.plan.scale = scale;
-            }};
-}
-
 Forms softmax_along(const Replay& r, Along axis) {
     Forms out;
     make::empty_rows_too(r, {"", Stage::weights, false, [axis](Deviation& d) { d.quirks.along = axis; }}, out,
@@ -39,7 +31,7 @@ namespace applies {
 
 std::string scaled(const Replay& r) { return r.plan().scaled ? "" : "scores are not scaled"; }
 std::string other_width(const Replay& r) {
-    const std::string why = scaled(r);
+    std::string why = scaled(r);
     return why.empty() && other_widths(r.plan()).empty() ? "the model is as wide as one head" : why;
 }
 std::string scaled_softmax(const Replay& r) { return r.plan().state ? "there is no softmax" : scaled(r); }
@@ -54,7 +46,7 @@ std::string scores(const Replay& r) { return r.plan().state ? "there are no scor
 std::string softcap(const Replay& r) { return r.plan().softcap ? "" : "there is no soft cap"; }
 std::string softcap_and_mask(const Replay& r) {
     const Plan& p = r.plan();
-    const std::string why = softcap(r);
+    std::string why = softcap(r);
     return why.empty() && (!p.masked || p.mask_at != MaskAt::scaled_scores) ? "no scores are masked" : why;
 }
 std::string never_from_a_plan(const Replay& r) {
@@ -64,6 +56,13 @@ std::string never_from_a_plan(const Replay& r) {
 }  // namespace applies
 
 namespace make {
+
+Form other_scale(double scale) {
+    return {"", Stage::scaled_scores, false, [scale](Deviation& d) {
+                d.plan.scaled = true;
+                d.plan.scale = scale;
+            }};
+}
 
 Forms no_scale(const Replay& /*r*/) {
     return {{"", Stage::scaled_scores, false, [](Deviation& d) {
@@ -132,7 +131,7 @@ Forms rounded(const Replay& /*r*/) {
         form("the scores up to the softmax", Stage::scores, {true, true, false, false});
         form("the weights", Stage::weights, {false, false, true, false});
         form("scores and weights", Stage::scores, {true, true, true, false});
-        form("every stage", Stage::queries, {true, true, true, true});
+        form("every stage", Stage::normed_embeddings, {true, true, true, true});
     }
     return out;
 }

@@ -75,7 +75,7 @@ class Harmless {
 
     bool in_sources(const PlannedStage& s, const WholeStage& t, const Numbers4& o) {
         const bool of_queries = s.stage == Stage::queries || s.stage == Stage::normed_queries ||
-                                s.stage == Stage::rotated_queries;
+                                s.stage == Stage::rotated_queries || s.stage == Stage::tempered_queries;
         const bool of_keys = s.stage == Stage::keys || s.stage == Stage::normed_keys ||
                              s.stage == Stage::rotated_keys || s.stage == Stage::all_keys;
         if (!of_queries && !of_keys) return false;

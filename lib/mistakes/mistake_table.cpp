@@ -2,6 +2,7 @@
 
 #include "lib/error.hpp"
 #include "lib/mistakes/forms.hpp"
+#include "lib/mistakes/rows.hpp"
 #include "lib/mistakes/seen.hpp"
 
 namespace attn {
@@ -37,6 +38,12 @@ constexpr std::array bias_blind{Blind{"the bias is 0"}};
 constexpr std::array projection_blind{Blind{"the output is the contexts: W_out is the identity on them"}};
 constexpr std::array kv_blind{Blind{"the kv heads are alike"}};
 constexpr std::array rope_blind{Blind{"every position is 0", blind::zero_positions}, Blind{"what turns is 0"}};
+constexpr std::array base_of_rope_blind{Blind{"every position is 0", blind::zero_positions}, Blind{"what turns is 0, or the pairs that differ are too slow to be seen"}};
+constexpr std::array rope_sign_blind{Blind{"every position is 0", blind::zero_positions}, Blind{"queries and keys that see each other have the same position"}};
+constexpr std::array permuted_blind{Blind{"the columns of the keys are alike"}};
+constexpr std::array alibi_blind{Blind{"all slopes are 0, or all keys that are seen are at one distance"}};
+constexpr std::array bias_scaled_blind{Blind{"the scale is 1", blind::scale_is_one}, Blind{"what is added is 0"}};
+constexpr std::array symmetric_bias_blind{Blind{"the bias is symmetric"}};
 constexpr std::array window_blind{Blind{"the window is wider than the input", blind::wide_window},
     Blind{"the keys at the window's edge are hidden by another mask"}};
 constexpr std::array cap_blind{Blind{"all scores are 0", blind::scores_are_zero}, Blind{"the scores are far below the cap"}};
@@ -58,9 +65,12 @@ constexpr std::array table{
      "", "divide by √head_dim", scale_blind, scale_cure, applies::scaled, make::scale_inverted},
     MistakeRow{"scale_after_softmax", "", "the weights are scaled, not the scores", "rows of weights sum to 1/√head_dim",
      "", "scale before the softmax", scale_out_blind, scale_cure, applies::scaled_softmax, make::scale_after_softmax},
+    MistakeRow{"scale_other", "", "scores are multiplied by another scale", "the ratio of log-weights is a constant: it is measured",
+     "ggml-org/llama.cpp#13951, huggingface/transformers#31891, EleutherAI/gpt-neox#1434", "take the scale that the model's configuration says (query_pre_attn_scalar, head_dim), not one made from other widths",
+     other_scale_blind, "scores that differ", applies::score_scale, make::scale_other, Pairs::never, {}, make::scale_measured, make::scale_tuned},
     MistakeRow{"no_mask", "no_mask, no_mask:MASK", "a mask is missing or skipped", "keys that should be hidden have weights",
      "facebookresearch/xformers#103, keras-team/keras#23038", "check that the mask reaches the scores, in every branch",
-     mask_blind, mask_cure, applies::masked, make::no_mask},
+     mask_blind, mask_cure, applies::masked, make::no_mask, Pairs::with_others, "mask_other_item"},
     MistakeRow{"mask_after_softmax", "", "weights are masked after the softmax and not divided by their sum again", "rows of weights sum to less than 1",
      "huggingface/pytorch-image-models PR 2236", "mask the scores with -inf before the softmax",
      mask_blind, mask_cure, applies::masked, make::mask_after_softmax},
@@ -104,7 +114,7 @@ constexpr std::array table{
     MistakeRow{"weight_transposed", "weight_transposed:NAME", "a square matrix is read transposed", "queries, keys, values or the output differ",
      "skyzh/tiny-llm PR 60, karpathy/nanoGPT#190", "nn.Linear keeps [d_out, d_in] and computes x · Wᵀ",
      matrix_blind, "a square matrix that is not symmetric", applies::square_matrix, make::weight_transposed},
-    MistakeRow{"split_without_transpose", "", "[token, heads, dim] is read as [heads, token, dim]", "queries, keys and values are permuted",
+    MistakeRow{"split_without_transpose", "split_without_transpose, split_without_transpose:query, split_without_transpose:key, split_without_transpose:value", "[token, heads, dim] is read as [heads, token, dim]", "queries, keys and values are permuted",
      "reczoo/FuxiCTR#30", "view(batch, token, heads, dim), then transpose(1, 2)",
      flat_blind, "more than one head and more than one token", applies::projected_heads, make::split_without_transpose},
     MistakeRow{"split_interleaved", "", "heads on the fast axis: head h has the columns h, h + heads, ...", "queries, keys and values are permuted",
@@ -123,7 +133,7 @@ constexpr std::array table{
      "", "add the bias of the output projection", bias_blind, "a bias that is not 0", applies::output_bias, make::no_output_bias},
     MistakeRow{"kv_heads_tiled", "", "kv heads are repeated k0 k1 k0 k1 instead of k0 k0 k1 k1, or the reverse", "head h reads the wrong kv head",
      "onnx PR 7274, prime-rl PR 2681", "repeat_interleave, not repeat (or the reverse)",
-     kv_blind, "two kv heads, and two query heads for each", applies::shared_kv_heads, make::kv_heads_tiled},
+     kv_blind, "two kv heads, and two query heads for each", applies::shared_kv_heads, make::kv_heads_tiled, Pairs::with_others, "kv_head_other, merge_head_order"},
     MistakeRow{"rope_pairs", "", "halves instead of interleaved pairs, or the reverse", "only rotated stages and those after them differ",
      "huggingface/transformers#25199, rasbt/LLMs-from-scratch#838", "columns n and n + dim/2 turn together, or 2n and 2n + 1: as the weights were trained",
      rope_blind, "four rotated columns", applies::rope_of_pairs, make::rope_pairs},
@@ -132,9 +142,51 @@ constexpr std::array table{
      rope_blind, "positions of queries and keys apart, or a cache", applies::rope_of_positions, make::rope_position},
     MistakeRow{"rope_on_values", "", "values are rotated too", "the weights are right, the context is not",
      "", "rotate queries and keys only", rope_blind, "a token whose position is not 0", applies::rope_as_wide_as_values, make::rope_on_values},
+    MistakeRow{"no_rope", "", "queries and keys are not rotated", "only rotated stages and those after them differ",
+     "", "rotate queries and keys before the scores, in every branch", rope_blind, "a token whose position is not 0", applies::rope, make::no_rope, Pairs::with_others, "rope_axis"},
+    MistakeRow{"rope_queries_only", "", "queries are rotated and keys are not, or the reverse", "one rotated stage is right, the other is not rotated",
+     "", "rotate the keys too, before they are cached", rope_blind, "a token whose position is not 0", applies::rope, make::rope_queries_only, Pairs::never},
+    MistakeRow{"rope_base", "", "the rotary embedding has another base", "pairs turn by another base^(-2n/dims): it is measured",
+     "lyogavin/airllm#368, stanford-crfm/levanter#649, google/gemma.cpp#986", "take rope_theta from the model's configuration: 10000 is a default only",
+     base_of_rope_blind, "positions far apart, four rotated columns", applies::rope_with_base, make::rope_base, Pairs::never, {}, make::rope_base_measured, make::rope_base_tuned},
+    MistakeRow{"rope_scaling", "", "the scaling of the rotary embedding is left out, applied where there is none, applied twice, or inverted", "the frequencies are ours times one number, or a number for each pair",
+     "felafax/felafax#59, unslothai/unsloth#6197, ggml-org/llama.cpp#8676", "read rope_scaling of the model's configuration, once",
+     rope_blind, "a token whose position is not 0", applies::rope_with_rule, make::rope_scaling, Pairs::never, {}, make::rope_scaling_measured, make::rope_scaling_tuned},
+    MistakeRow{"rope_factor", "", "cosines and sines have another factor (attention_factor, mscale)", "rotated queries and keys are ours times one number",
+     "", "yarn and longrope multiply cosines and sines by a factor of their own", scale_out_blind, "a rotary embedding with a factor", applies::rope_with_factor, make::rope_factor, Pairs::never, {}, make::rope_factor_measured},
+    MistakeRow{"rope_exponent", "", "the exponents of the frequencies begin elsewhere, or take other steps", "pair n turns by base^(-(2n + 1)/dims), or the like",
+     "cs336#22", "pair n, counted from 0, turns by base^(-2n/dims)", base_of_rope_blind, "positions far apart, four rotated columns", applies::rope_with_base, make::rope_exponent, Pairs::never, {}, make::rope_exponent_measured},
+    MistakeRow{"rope_inverted", "", "the frequencies are inverted, or run from the last pair to the first", "pairs turn by base^(2n/dims)",
+     "", "inv_freq is 1 / base^(2n/dims), and positions are multiplied by it", base_of_rope_blind, "positions far apart, four rotated columns", applies::rope_with_base, make::rope_inverted, Pairs::never},
+    MistakeRow{"rope_sign", "", "the rotation goes the other way", "the sines have the other sign",
+     "karpathy/nanochat#489, skyzh/tiny-llm#25", "(a, b) becomes (a cos - b sin, a sin + b cos)", rope_sign_blind, "tokens whose positions differ", applies::rope, make::rope_sign},
+    MistakeRow{"rope_axis", "", "positions run over the heads, or the batch, not over the tokens", "all tokens of a head turn alike",
+     "facebookresearch/xformers#841", "the axis that positions run over is that of the tokens: transpose first, or unsqueeze the other axis", rope_blind, "more than one head", applies::rope_of_heads, make::rope_axis, Pairs::never},
+    MistakeRow{"rope_partial", "", "more or fewer columns turn, or with the partners or frequencies of the whole head", "columns that should stay are turned, or the reverse",
+     "AI-Hypercomputer/maxtext#4616", "dims = head_dim * partial_rotary_factor columns turn: partners and frequencies are counted in these", base_of_rope_blind, "positions far apart, heads of more than four columns", applies::rope_of_columns, make::rope_partial, Pairs::never},
+    MistakeRow{"rope_before_split", "", "the rotary embedding is applied to all heads joined, before they are split", "each head turns by other frequencies",
+     "", "split into heads, then rotate each", rope_blind, "more than one head", applies::rope_unsplit, make::rope_before_split, Pairs::never},
+    MistakeRow{"rope_table_layout", "", "cosines and sines are laid out for the other way of pairing", "the two columns of a pair turn by different angles",
+     "tenstorrent/tt-metal#26844", "halves go with cat(freqs, freqs), pairs 2n, 2n + 1 with repeat_interleave(freqs, 2)", rope_blind, "four rotated columns", applies::rope_tables, make::rope_table_layout, Pairs::never},
+    MistakeRow{"k_permuted", "", "the key's columns were put into halves for another number of heads, or not as the query's were", "the keys are permuted",
+     "", "permute W_key for num_kv_heads, W_query for num_heads", permuted_blind, "keys whose columns differ", applies::rope_and_keys, make::k_permuted, Pairs::never},
+    MistakeRow{"cache_rotated_again", "", "cached keys, which are rotated already, are rotated again", "only the scores of cached keys differ",
+     "EleutherAI/gpt-neox#363", "rotate new keys alone, before they go into the cache", rope_blind, "a cache of more than one token", applies::rope_and_cache, make::cache_rotated_again, Pairs::never},
+    MistakeRow{"no_position_bias", "", "the position bias is left out", "log-weights differ by the bias",
+     "guillaume-be/rust-bert#171", "add the position bias to the scores of every layer", bias_blind, "a bias that is not 0", applies::position_bias, make::no_position_bias},
+    MistakeRow{"no_alibi", "", "ALiBi is left out", "log-weights differ by the slope times the distance",
+     "", "add -slope * (i - j) to the scores", alibi_blind, "tokens at several distances", applies::alibi, make::no_alibi},
+    MistakeRow{"bias_scaled", "", "what is added to the scores is multiplied by the scale too", "log-weights differ by a multiple of the bias: it is measured",
+     "microsoft/onnxruntime#14976, NVIDIA/OpenSeq2Seq#76", "scale the products of queries and keys alone, then add", bias_scaled_blind, "a bias that is not 0, and a scale that is not 1", applies::added_and_scaled, make::bias_scaled, Pairs::never, {}, make::bias_scaled_measured, make::bias_tuned},
+    MistakeRow{"bias_transposed", "", "the position bias is transposed: keys for queries", "log-weights differ by the bias less its transpose",
+     "", "the bias is [head, query, key]; distances are key - query", symmetric_bias_blind, "a bias that is not symmetric", applies::square_bias, make::bias_transposed},
+    MistakeRow{"alibi_sign", "", "ALiBi has the other sign", "far keys are favoured",
+     "", "subtract slope * (i - j): far keys lose", alibi_blind, "tokens at several distances", applies::alibi, make::alibi_sign},
+    MistakeRow{"alibi_slopes", "", "ALiBi has other slopes", "log-weights differ by another slope in each head: they are measured",
+     "aprender#2143", "head h of heads, counted from 1, has the slope 2^(-8h/heads); see Press et al. 2022 where heads are no power of 2", alibi_blind, "tokens at several distances", applies::alibi, make::alibi_slopes, Pairs::never, {}, make::alibi_slopes_measured, make::alibi_slopes_tuned},
     MistakeRow{"window_off_by_one", "", "the token itself is counted in the window, or left out of it", "one diagonal more or less",
      "", "left: n leaves n tokens before the token itself",
-     window_blind, "more tokens than the window holds", applies::windowed, make::window_off_by_one},
+     window_blind, "more tokens than the window holds", applies::windowed, make::window_off_by_one, Pairs::with_others, "window_width"},
     MistakeRow{"softcap_after_mask", "", "the cap is applied after the mask", "masked weights above 0",
      "onnx/onnx#7867", "cap, then mask: tanh(-inf) is -1",
      mask_blind, mask_cure, applies::softcap_and_mask, make::softcap_after_mask},
@@ -146,7 +198,7 @@ constexpr std::array table{
      {}, "a row whose keys are all hidden", applies::empty_row_nan, make::empty_row_nan},
     MistakeRow{"empty_row_uniform", "", "a row whose keys are all hidden gets equal weights", "rows of 1/keys",
      "pytorch/pytorch#103963", "a finite fill such as -1e9 leaves equal weights: use -inf and clear the row",
-     {}, "a row whose keys are all hidden", applies::empty_row_uniform, make::empty_row_uniform},
+     {}, "a row whose keys are all hidden", applies::empty_row_uniform, make::empty_row_uniform, Pairs::with_others, "mask_fill_small"},
     MistakeRow{"empty_row_zero", "", "a row whose keys are all hidden gets the weights 0", "rows of 0",
      "", "the document asks for other weights in empty rows: see empty_rows",
      {}, "a row whose keys are all hidden", applies::empty_row_zero, make::empty_row_zero},
@@ -169,11 +221,25 @@ constexpr std::array<std::string_view, 4> unmistaken{
 
 }  // namespace
 
-std::span<const MistakeRow> all_mistakes() { return table; }
+std::span<const MistakeRow> all_mistakes() {
+    static const std::vector<MistakeRow> all = [] {
+        std::vector<MistakeRow> rows;
+        const auto add = [&](std::span<const MistakeRow> some) {
+            rows.insert(rows.end(), some.begin(), some.end());
+        };
+        add(rows_of_heads());
+        add(table);
+        for (const auto kind :
+             {rows_of_windows, rows_of_softmax, rows_of_norms, rows_of_sources, rows_of_merging})
+            add(kind());
+        return rows;
+    }();
+    return all;
+}
 std::span<const std::string_view> no_mistakes() { return unmistaken; }
 
 const MistakeRow& mistake_row(std::string_view id) {
-    for (const MistakeRow& r : table)
+    for (const MistakeRow& r : all_mistakes())
         if (r.id == id) return r;
     throw Error(Exit::defect, {}, "the table of mistakes has no " + std::string(id));
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "lib/text.hpp"
+
 namespace attn {
 namespace {
 
@@ -12,8 +14,8 @@ constexpr std::string_view page_head = R"(# Known mistakes
 `attn-calc diff` makes each of these mistakes with your input, one at a time and then two together, and names those that
 give somebody's numbers. `attn-calc blindspots` says which of them an input cannot show; `attn-calc probe` writes an input
 that tells them apart. An id with `:NAME` exists for each weight, and `weight_transposed:all` for all square ones at once;
-`no_mask:MASK` for each mask where there are several: `no_mask:causal`, `no_mask:window`, `no_mask:key_lengths`,
-`no_mask:0` and so on for those of `"mask"`.
+`no_mask:MASK` for each mask where there are several: `no_mask:causal`, `no_mask:window`, `no_mask:chunk`,
+`no_mask:prefix_keys`, `no_mask:token_blocks`, `no_mask:key_lengths`, `no_mask:0` and so on for those of `"mask"`.
 
 | id | what was done | sign in the numbers | where to look | seen in |
 | --- | --- | --- | --- | --- |
@@ -38,9 +40,25 @@ std::string row_of(std::initializer_list<std::string_view> cells) {
 
 }  // namespace
 
+bool MistakeRow::is_in_place_of(std::string_view other) const {
+    const std::string list = ", " + std::string(in_place_of) + ", ";
+    return list.find(", " + std::string(other) + ", ") != std::string::npos;
+}
+
 bool Mistake::is_rounding() const { return row == &mistake_row("rounded"); }
 
-Catalogue catalogue_of(const Replay& replay) {
+std::string words_of(const Measurement& measured) {
+    const auto list = [](const std::vector<double>& numbers) {
+        std::string out;
+        for (const double x : numbers) out += (out.empty() ? "" : ", ") + significant(x, 4);
+        return out;
+    };
+    return measured.what + ": theirs " + list(measured.theirs) +
+           (measured.origin.empty() ? "" : " = " + measured.origin) +
+           (measured.ours.empty() ? "" : ", ours " + list(measured.ours));
+}
+
+Catalogue catalogue_of(const Replay& replay, const Measures* measures) {
     Catalogue out;
     for (const MistakeRow& row : all_mistakes()) {
         if (std::string why = row.applies(replay); !why.empty()) {
@@ -48,14 +66,18 @@ Catalogue catalogue_of(const Replay& replay) {
             continue;
         }
         const std::size_t first = out.mistakes.size();
-        for (Form& form : row.make(replay)) {
+        std::optional<Forms> forms;
+        if (measures && row.measure) forms = row.measure(replay, *measures);
+        const bool measured = forms.has_value();
+        if (!forms) forms = row.make(replay);
+        for (Form& form : *forms) {
             const std::string id = std::string(row.id) + form.of;
             const auto there = std::find_if(out.mistakes.begin() + static_cast<std::ptrdiff_t>(first),
                                             out.mistakes.end(), [&](const Mistake& m) { return m.id == id; });
             if (there != out.mistakes.end())
                 there->forms.push_back(std::move(form));
             else
-                out.mistakes.push_back({&row, id, {std::move(form)}});
+                out.mistakes.push_back({&row, id, {std::move(form)}, measured});
         }
     }
     return out;

@@ -96,7 +96,7 @@ bool Seen::positions_are_zero() const {
     const auto zero = [](const auto& list) {
         return !list.empty() && std::all_of(list.begin(), list.end(), [](auto x) { return x == 0; });
     };
-    return zero(plan().rope->query_positions) && zero(plan().rope->key_positions);
+    return zero(plan().rope->query_positions.numbers) && zero(plan().rope->key_positions.numbers);
 }
 
 namespace blind {

@@ -12,6 +12,13 @@ constexpr Index most_cells = Index{1} << 23;
 /// scores.
 constexpr double room = 4;
 
+/// The rows of a stage that are held; null: all.
+const std::vector<Index>* rows_of(Stage s, const HeldStages& held) {
+    const Phase phase = info_of(s).phase;
+    if (phase == Phase::source || phase == Phase::state) return nullptr;
+    return phase == Phase::merged ? &held.merged_rows : &held.rows;
+}
+
 }  // namespace
 
 void Distance::add(const Distance& other) {
@@ -98,20 +105,45 @@ Distance Trials::distance(std::size_t k, const Numbers4& ours, const std::vector
     return out;
 }
 
+std::optional<std::size_t> Trials::place(Stage stage) const {
+    for (std::size_t k = 0; k < stages_.size(); ++k)
+        if (stages_[k]->stage == stage) return k;
+    return std::nullopt;
+}
+
+Distance Trials::distance(std::size_t k, const HeldStages& held) const {
+    const Stage s = stages_[k]->stage;
+    if (held[s]) return distance(k, *held[s], rows_of(s, held));
+    Distance none;
+    none.strange = none.outside = none.far = 1;
+    return none;
+}
+
 std::vector<Distance> Trials::distances(const HeldStages& held) const {
     std::vector<Distance> out(stages_.size());
+    for (std::size_t k = 0; k < stages_.size(); ++k) out[k] = distance(k, held);
+    return out;
+}
+
+std::vector<double> Trials::residuals(const HeldStages& held) const {
+    std::vector<double> out;
     for (std::size_t k = 0; k < stages_.size(); ++k) {
         const Stage s = stages_[k]->stage;
-        if (!held[s]) {
-            out[k].strange = out[k].outside = out[k].far = 1;
-            continue;
-        }
-        const Phase phase = info_of(s).phase;
-        const bool by_rows = phase != Phase::source && phase != Phase::state;
-        out[k] = distance(k, *held[s],
-                          !by_rows                 ? nullptr
-                          : phase == Phase::merged ? &held.merged_rows
-                                                   : &held.rows);
+        const auto shape = replay_.shape_of(*stages_[k]);
+        if (!held[s] || held[s]->shape[1] != shape[1] || held[s]->shape[3] != shape[3]) return {};
+        const std::vector<Index>* rows = rows_of(s, held);
+        const Numbers4& ours = *held[s];
+        for (Index b = 0; b < ours.shape[0]; ++b)
+            for (Index h = 0; h < shape[1]; ++h)
+                for (Index i = 0; i < ours.shape[2]; ++i) {
+                    const Index row = rows ? (*rows)[idx(i)] : i;
+                    const double* theirs =
+                        theirs_[k]->values.data() + ((b * shape[1] + h) * shape[2] + row) * shape[3];
+                    for (Index j = 0; j < shape[3]; ++j) {
+                        const double d = theirs[j] - ours.row(b, h, i)[j];
+                        out.push_back(std::isfinite(d) ? d : 0);
+                    }
+                }
     }
     return out;
 }

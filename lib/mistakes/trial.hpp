@@ -1,5 +1,7 @@
 #pragma once
 #include <cmath>
+#include <optional>
+#include <vector>
 
 #include "lib/mistakes/causes.hpp"
 
@@ -35,8 +37,15 @@ class Trials {
     bool is_finite(std::size_t k) const { return finite_[k]; }
     /// The stages of which a run has to keep cells.
     std::uint64_t kept() const { return kept_; }
-    /// One distance for each stage, of those rows that `held` has.
+    /// Where a stage stands among stages(); nothing where theirs do not have it.
+    std::optional<std::size_t> place(Stage stage) const;
+    /// The distance of stage k, of those rows that `held` has; of a stage that it does not have, far.
+    Distance distance(std::size_t k, const HeldStages& held) const;
+    /// One for each stage.
     std::vector<Distance> distances(const HeldStages& held) const;
+    /// Differences of all numbers that `held` has, one after another; 0 where either is not finite. Empty
+    /// where stages are missing or of other widths.
+    std::vector<double> residuals(const HeldStages& held) const;
     /// The same of all rows, computed in pieces where they are many.
     std::vector<Distance> whole(const Deviation& deviation) const;
     Index rows_at_once() const;

@@ -21,7 +21,9 @@ std::string megabytes(double bytes) {
 
 /// Some stage of queries x keys has to be there whole, not only on the way to a context.
 bool keeps_cells(const Plan& plan, const Needs& needs) {
-    const auto is_cells = [](Stage s) { return info_of(s).phase == Phase::cells; };
+    const auto is_cells = [](Stage s) {
+        return info_of(s).phase == Phase::cells || info_of(s).phase == Phase::paired;
+    };
     return std::any_of(plan.stages.begin(), plan.stages.end(), [&](const PlannedStage& s) {
         if (is_cells(s.stage)) return s.shown;
         return needs.has(s.stage) && info_of(s.stage).phase != Phase::context &&
@@ -35,7 +37,7 @@ void choose_path(Plan& plan, const Needs& needs) {
     if (!needs.any(Phase::cells) && !needs.any(Phase::context) && !needs.any(Phase::state)) return;
     plan.path = plan.state ? Path::recurrent : Path::traced;
     if (plan.state || plan.additive) return;
-    const double factor = plan.scaled ? plan.scale : 1;
+    const double factor = plan.factor();
     const bool plain_softmax = plan.normalize == Normalize::softmax && !plan.dropout &&
                                !(plan.masked && plan.mask_at == MaskAt::weights) && factor > 1e-30 &&
                                factor < 1e30;
@@ -56,6 +58,9 @@ double tokens_of(const Plan& plan, WeightRole role) {
         case WeightRole::decay:
         case WeightRole::beta:
             return keys;
+        case WeightRole::query:
+            if (plan.conv) return static_cast<double>(plan.queries);
+            [[fallthrough]];
         default:
             return count(plan.queries_shown);
     }
@@ -90,9 +95,11 @@ double memory_of(const Plan& plan, const Needs& needs) {
         const bool literal = t.kind == TensorSource::Kind::literal;
         bytes += d(t.numbers.bytes_held()) + (is_copied(t) && !(literal && is_weight[k]) ? n * element : 0);
         if (t.kind == TensorSource::Kind::embedding) bytes += 4 * d(t.num_embeddings) * d(t.shape.back());
-        // Drawn in float32, one after another, and widened.
-        if (t.kind != TensorSource::Kind::literal && plan.dtype == DType::float64)
-            widened = std::max(widened, 4 * n);
+        // Drawn one after another, in a type that may be another one. What manual_seed draws is kept until
+        // its place is known.
+        if (t.kind != TensorSource::Kind::literal && t.doubles != (plan.dtype == DType::float64))
+            widened = std::max(widened, (t.doubles ? 8 : 4) * n);
+        if (t.shared) widened += n * element;
     }
     for (const MaskRule& m : plan.masks)
         bytes += d(*element_count(plan.tensors[m.tensor].shape)) * (m.kind == MaskKind::add ? element : 1);
@@ -111,12 +118,27 @@ double memory_of(const Plan& plan, const Needs& needs) {
         bytes += element * std::min(rows, d(blocking::merged_rows * plan.threads)) * d(plan.output_dim);
     // Copies between the projections and the scores, see lib/run/sources.hpp, and the contexts that a gate
     // makes.
-    const double query_copy = batch * d(plan.heads) * rows * d(plan.dim);
-    const double key_copy = batch * d(plan.kv_heads) * d(plan.new_keys) * d(plan.dim);
-    for (const Stage s : {Stage::normed_queries, Stage::rotated_queries, Stage::mapped_queries})
+    const double query_copy = batch * d(plan.query_heads()) * rows * d(plan.dim);
+    const double key_copy = batch * d(plan.key_heads()) * d(plan.new_keys) * d(plan.dim);
+    const double value_copy = batch * d(plan.kv_heads) * d(plan.new_keys) * d(plan.value_dim);
+    for (const Stage s :
+         {Stage::normed_queries, Stage::rotated_queries, Stage::tempered_queries, Stage::mapped_queries})
         if (needs.has(s)) bytes += element * query_copy;
+    for (const Stage s : {Stage::normed_embeddings, Stage::normed_key_embeddings, Stage::normed_query_latent,
+                          Stage::normed_latent})
+        if (needs.has(s)) bytes += element * d(*element_count(plan.find(s)->shape));
+    if (needs.has(Stage::normed_values)) bytes += element * value_copy;
+    if (plan.limit_of(Stage::queries) && needs.has(Stage::queries)) bytes += element * query_copy;
+    if (plan.limit_of(Stage::keys) && needs.has(Stage::keys)) bytes += element * key_copy;
+    if (plan.limit_of(Stage::values) && needs.has(Stage::values)) bytes += element * value_copy;
     for (const Stage s : {Stage::normed_keys, Stage::rotated_keys, Stage::mapped_keys})
         if (needs.has(s)) bytes += element * key_copy;
+    if (plan.conv)
+        bytes += element * batch *
+                 (d(plan.query_heads() * plan.query_dim) * (d(plan.queries) + rows) +
+                  d(plan.new_keys) * d(plan.key_heads() * plan.key_dim + plan.kv_heads * plan.value_dim));
+    if (needs.has(Stage::mapped_values))
+        bytes += element * batch * d(plan.kv_heads * plan.new_keys * plan.value_dim);
     if (plan.past_rope_keys && needs.has(Stage::all_keys))
         bytes += element * batch * d(plan.heads * plan.past * plan.dim);
     if (needs.applies(WeightRole::score)) bytes += element * batch * d(plan.heads) * rows * d(plan.dim);
@@ -126,14 +148,18 @@ double memory_of(const Plan& plan, const Needs& needs) {
     if (plan.path == Path::recurrent) bytes += 8 * batch * d(plan.kv_heads * plan.dim * plan.value_dim);
     if (needs.has(Stage::all_keys)) bytes += element * batch * d(plan.kv_heads) * keys * d(plan.dim);
     if (needs.has(Stage::all_values)) bytes += element * batch * d(plan.kv_heads) * keys * d(plan.value_dim);
+    if (plan.differential && contexts_wanted)
+        bytes += element * batch * rows * d(plan.context_heads()) * d(plan.value_dim);
     if (needs.any(Phase::gated)) bytes += element * batch * rows * d(plan.heads) * d(plan.value_dim) * 2;
+    if (needs.has(Stage::normed_concat)) bytes += element * batch * rows * d(plan.heads) * d(plan.value_dim);
     if (needs.has(Stage::lse)) bytes += element * batch * rows * d(plan.heads);
     // A number and a place of each row and key, for labels and selections.
     bytes += (sizeof(std::string) + sizeof(Index)) * (d(plan.queries) + keys) + sizeof(Index) * (rows + keys);
     if (plan.path == Path::none) return bytes + widened;
     const double contexts = element * batch * rows * d(plan.heads) * d(plan.value_dim);
     double work = 0;
-    if (plan.path != Path::traced || is_read(plan, needs, Stage::context)) work += contexts;
+    if (plan.path != Path::traced || plan.differential || is_read(plan, needs, Stage::context))
+        work += contexts;
     const Index packed = blocking::packed_head(plan.keys, plan.dim, contexts_wanted ? plan.value_dim : 0);
     const Index held = plan.packs_by_worker
                            ? plan.threads
@@ -143,11 +169,11 @@ double memory_of(const Plan& plan, const Needs& needs) {
     const double workers = d(plan.threads);
     if (plan.path == Path::fused)
         work +=
-            workers * d(blocking::fused_rows) * (element * d(blocking::block + 3 * plan.value_dim + 1) + 24);
+            workers * d(blocking::fused_rows) * (element * d(blocking::block + 2 * plan.value_dim + 1) + 24);
     if (plan.path == Path::single_rows)
         work += d(blocking::parts(plan.keys, blocking::piece)) * batch * rows * d(plan.heads) *
                 (element * d(1 + 2 * plan.value_dim) + 8);
-    if (needs.has(Stage::mean_weights))
+    if (needs.has(Stage::mean_weights) || (plan.differential && plan.path == Path::traced))
         work += (8 + element) * keys * d(blocking::mean_rows(plan.keys, plan.row_block, plan.threads));
     if (plan.path == Path::traced) {
         const auto cells =
@@ -156,7 +182,7 @@ double memory_of(const Plan& plan, const Needs& needs) {
             }));
         work += workers * d(plan.row_block) *
                 (keys * (element * cells + (plan.masked ? 1 : 0) + (plan.dropout ? 1 : 0)) +
-                 3 * element * d(plan.value_dim));
+                 2 * element * d(plan.value_dim));
     }
     return bytes + std::max(work, widened);
 }

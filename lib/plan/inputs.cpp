@@ -16,13 +16,18 @@ std::string last_of(const Words& words, std::size_t rank) {
     return out + "]";
 }
 
-std::string origin_of(const TensorSource& t) {
+std::string origin_of(const Plan& plan, const TensorSource& t) {
     constexpr std::array<const char*, 5> kinds{"", "torch.rand", "torch.randn", "torch.nn.Embedding", ""};
     const std::string kind = kinds[idx(t.kind)];
-    return kind.empty() ? t.file : kind + ", seed " + std::to_string(t.seed);
+    return kind.empty() ? t.file
+                        : kind + (t.doubles ? ", float64" : "") + ", " + seed_words(plan, t.shared, t.seed);
 }
 
 }  // namespace
+
+std::string seed_words(const Plan& plan, bool shared, std::uint64_t seed) {
+    return shared ? "manual_seed " + std::to_string(plan.manual_seed) : "seed " + std::to_string(seed);
+}
 
 std::vector<PlannedInput> inputs_of(const Plan& plan) {
     std::vector<PlannedInput> out;
@@ -31,12 +36,16 @@ std::vector<PlannedInput> inputs_of(const Plan& plan) {
         if (!k || told[*k]) return;
         told[*k] = true;
         const TensorSource& t = plan.tensors[*k];
-        out.push_back({t.pointer.substr(1), t.shape, last_of(words, t.shape.size()), origin_of(t)});
+        out.push_back({t.pointer.substr(1), t.shape, last_of(words, t.shape.size()), origin_of(plan, t)});
     };
     const bool whole = plan.projected_given;
     add(plan.query_input, whole ? Words{"batch", "head", "query", "dim"} : Words{"batch", "query", "d_in"});
     add(plan.key_input, whole ? Words{"batch", "head", "key", "dim"} : Words{"batch", "key", "d_in"});
     add(plan.value_input, whole ? Words{"batch", "head", "key", "dim"} : Words{"batch", "key", "d_in"});
+    if (plan.embeddings_norm) {
+        add(plan.embeddings_norm->weight, {"d_in"});
+        add(plan.embeddings_norm->bias, {"d_in"});
+    }
     add(plan.past_keys, {"batch", "head", "cached key", "dim"});
     add(plan.past_values, {"batch", "head", "cached key", "dim"});
     add(plan.past_latent, {"batch", "cached key", "latent"});
@@ -45,6 +54,7 @@ std::vector<PlannedInput> inputs_of(const Plan& plan) {
         add(plan.rope->cos, {"batch", "token", "pair"});
         add(plan.rope->sin, {"batch", "token", "pair"});
     }
+    if (plan.conv) add(plan.conv->past, {"batch", "channel", "token before"});
     if (plan.state) {
         const auto with = [](bool by_column, std::string_view column) {
             return by_column ? Words{"batch", "head", "token", column} : Words{"batch", "head", "token"};
@@ -53,7 +63,9 @@ std::vector<PlannedInput> inputs_of(const Plan& plan) {
         add(plan.state->beta, with(plan.state->beta_by_column, "value dim"));
         add(plan.state->past, {"batch", "head", "dim", "value dim"});
     }
-    add(plan.position_bias, {"batch", "head", "query", "key"});
+    if (plan.position_bias)
+        add(plan.position_bias->tensor,
+            plan.position_bias->buckets ? Words{"bucket", "head"} : Words{"batch", "head", "query", "key"});
     for (const MaskRule& m : plan.masks) add(m.tensor, {"batch", "head", "query", "key"});
     add(plan.dropout_keep, {"batch", "head", "query", "key"});
     return out;

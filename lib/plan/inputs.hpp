@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,9 @@ struct PlannedInput {
 
 /// In the order in which a run reads them. Axes of masks and biases are aligned from the right.
 std::vector<PlannedInput> inputs_of(const Plan& plan);
+
+/// "seed 1", or "manual_seed 1" for what has no seed of its own.
+std::string seed_words(const Plan& plan, bool shared, std::uint64_t seed);
 
 /// One sentence on the weights whose transpose would fit as well, where no "weight_layout" settles it.
 std::optional<std::string> transpose_warning(const Plan& plan);

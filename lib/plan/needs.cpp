@@ -26,14 +26,35 @@ bool Needs::any(Phase phase) const {
 Needs needs_of(const Plan& plan, std::span<const PlannedStage* const> shown) {
     Needs needs;
     for (const PlannedStage* s : shown) add(plan, *s, needs);
-    // What has no axis of heads is made of all of them.
-    const bool merges = std::any_of(plan.stages.begin(), plan.stages.end(), [&](const PlannedStage& s) {
-        return needs.has(s.stage) && !has_heads(s.family) && row_kind(s.family) == RowKind::queries;
-    });
+    // What has no axis of heads is made of all of them, and so is a norm over the width.
+    const bool merges = std::any_of(plan.stages.begin(), plan.stages.end(),
+                                    [&](const PlannedStage& s) {
+                                        return needs.has(s.stage) && !has_heads(s.family) &&
+                                               row_kind(s.family) == RowKind::queries &&
+                                               info_of(s.stage).phase != Phase::source;
+                                    }) ||
+                        (needs.has(Stage::normed_context) && plan.context_norm->over_width);
     needs.heads = merges ? counted(plan.heads) : plan.heads_shown.indices;
-    for (const Index h : needs.heads) needs.kv_heads.push_back(plan.kv_head_of(h));
-    std::sort(needs.kv_heads.begin(), needs.kv_heads.end());
-    needs.kv_heads.erase(std::unique(needs.kv_heads.begin(), needs.kv_heads.end()), needs.kv_heads.end());
+    const bool pairs = std::any_of(plan.stages.begin(), plan.stages.end(), [&](const PlannedStage& s) {
+        return needs.has(s.stage) && has_paired_heads(s.family);
+    });
+    if (pairs && !merges) {
+        needs.heads.clear();
+        for (const Index h : plan.context_heads_shown.indices)
+            for (const bool second : {false, true})
+                needs.heads.push_back(plan.differential->half_of(h, second, plan.context_heads()));
+        std::sort(needs.heads.begin(), needs.heads.end());
+    }
+    const auto belong = [](const std::vector<Index>& to, auto&& head_of) {
+        std::vector<Index> out;
+        for (const Index h : to) out.push_back(head_of(h));
+        std::sort(out.begin(), out.end());
+        out.erase(std::unique(out.begin(), out.end()), out.end());
+        return out;
+    };
+    needs.kv_heads = belong(needs.heads, [&](Index h) { return plan.kv_head_of(h); });
+    needs.value_heads = belong(needs.kv_heads, [&](Index h) { return plan.value_head_of(h); });
+    needs.context_heads = belong(needs.heads, [&](Index h) { return plan.context_head_of(h); });
     return needs;
 }
 

@@ -9,9 +9,10 @@ namespace attn {
 
 /// What has to be computed so that some stages can be shown: they, and what they read, and so on.
 struct Needs {
-    std::array<bool, stage_count> stages{};  ///< by their place in the table
-    WeightRoles projections = 0;             ///< that are applied
-    std::vector<Index> heads, kv_heads;      ///< that are computed, sorted
+    std::array<bool, stage_count> stages{};         ///< by their place in the table
+    WeightRoles projections = 0;                    ///< that are applied
+    std::vector<Index> heads, kv_heads;             ///< that are computed, sorted
+    std::vector<Index> value_heads, context_heads;  ///< that belong to them
 
     bool has(Stage stage) const { return stages[idx(stage)]; }
     bool applies(WeightRole role) const { return attn::has(projections, role); }

@@ -1,6 +1,8 @@
 #include "lib/plan/plan.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "lib/plan/builder.hpp"
 #include "lib/text.hpp"
@@ -42,14 +44,51 @@ bool Plan::shows_part() const {
     return !batch_shown.all || !heads_shown.all || !queries_shown.all || !keys_shown.all;
 }
 
+TokenBlock Plan::own_block(Index item, Index place) const {
+    TokenBlock out;
+    if (token_blocks.empty()) return out;
+    for (const TokenBlock& block : token_blocks[idx(item)]) {
+        if (place < block.from || place >= block.to) continue;
+        const bool first = out.from == out.to;
+        out = first ? block : TokenBlock{std::min(out.from, block.from), std::max(out.to, block.to)};
+    }
+    return out;
+}
+
+bool Plan::shows_anyway(Index item, Index query, Index key) const {
+    if (!prefix.empty() && key < prefix[idx(item)]) return true;
+    const TokenBlock own = own_block(item, query + offsets[idx(item)]);
+    return own.from <= key && key < own.to;
+}
+
+Index Plan::rate_number(std::size_t tensor, Index item, Index head, Index token, Index column) const {
+    const Shape& s = tensors[tensor].shape;
+    const auto on = [&](std::size_t axis, Index n) { return s[axis] > 1 ? n : Index{0}; };
+    const Index row = (on(0, item) * s[1] + on(1, head)) * s[2] + on(2, token);
+    return s.size() == 4 ? row * s[3] + on(3, column) : row;
+}
+
+Index Plan::bias_number(Index item, Index head, Index query, Index key) const {
+    const PlannedBias& bias = *position_bias;
+    if (bias.buckets)
+        return bucket_of(key - query - offsets[idx(item)], bias.rows, *bias.buckets) * heads + head;
+    const Shape& shape = tensors[bias.tensor].shape;
+    const Index own = shape.size() == 4 && shape[0] > 1 ? item : 0;
+    return ((own * heads + head) * queries + query) * given_keys() + key;
+}
+
 const AxisSelection& Plan::heads_of(StageShape family) const {
     static const AxisSelection one{true, false, {0}};
     if (family == StageShape::shared_keys || !has_heads(family)) return one;
+    if (has_grouped_heads(family)) return grouped_heads_shown;
+    if (has_paired_heads(family)) return context_heads_shown;
+    if (has_paired_kv_heads(family)) return value_heads_shown;
     return has_kv_heads(family) ? kv_heads_shown : heads_shown;
 }
 
 const AxisSelection& Plan::rows_of(StageShape family) const {
     static const AxisSelection no_tokens;
+    if (family == StageShape::embedded) return embeddings_shown;
     switch (row_kind(family)) {
         case RowKind::queries:
             return queries_shown;
@@ -86,16 +125,29 @@ const std::string* Plan::column_token(StageShape family, Index column) const {
 Shape Plan::shown_shape(const PlannedStage& stage) const {
     Shape shape = stage.shape;
     const auto axes = axes_of(stage.family);
-    const bool all_keys = stage.family == StageShape::all_key_dim || has_all_keys(stage.family);
+    const bool all_keys = row_kind(stage.family) == RowKind::all_keys || has_all_keys(stage.family);
     for (std::size_t k = 0; k < axes.size(); ++k) {
-        const AxisSelection* s = axes[k] == Axis::batch   ? &batch_shown
-                                 : axes[k] == Axis::head  ? &heads_of(stage.family)
-                                 : axes[k] == Axis::query ? &queries_shown
-                                 : axes[k] == Axis::key   ? (all_keys ? &keys_shown : &new_keys_shown)
-                                                          : nullptr;
+        const AxisSelection* s =
+            axes[k] == Axis::batch  ? &batch_shown
+            : axes[k] == Axis::head ? &heads_of(stage.family)
+            : axes[k] == Axis::query
+                ? (stage.family == StageShape::embedded ? &embeddings_shown : &queries_shown)
+            : axes[k] == Axis::key ? (all_keys ? &keys_shown : &new_keys_shown)
+                                   : nullptr;
         if (s) shape[k] = static_cast<Index>(s->indices.size());
     }
     return shape;
+}
+
+Index bucket_of(Index distance, Index buckets, const Buckets& rule) {
+    const Index left = rule.bidirectional ? buckets / 2 : buckets, half = left / 2;
+    const Index first = rule.bidirectional && distance > 0 ? left : 0;
+    const Index apart = rule.bidirectional ? std::abs(distance) : std::max(-distance, Index{0});
+    if (apart < half) return first + apart;
+    const float reach = std::log(static_cast<float>(rule.max_distance) / static_cast<float>(half));
+    const float step = std::log(static_cast<float>(apart) / static_cast<float>(half)) / reach *
+                       static_cast<float>(left - half);
+    return first + half + std::min(static_cast<Index>(step), left - half - 1);
 }
 
 Schedule whole(const Rules& rules) {
@@ -104,8 +156,12 @@ Schedule whole(const Rules& rules) {
     all(out.batch_shown, rules.batch);
     all(out.heads_shown, rules.heads);
     all(out.queries_shown, rules.queries);
+    all(out.embeddings_shown, rules.queries);
     all(out.keys_shown, rules.keys);
     all(out.kv_heads_shown, rules.kv_heads);
+    all(out.value_heads_shown, rules.value_heads());
+    all(out.context_heads_shown, rules.context_heads());
+    all(out.grouped_heads_shown, rules.query_heads());
     all(out.new_keys_shown, rules.new_keys);
     out.path = rules.state ? Path::recurrent : Path::traced;
     return out;
@@ -118,13 +174,18 @@ Plan make_plan(Problem problem, const Request& request) {
     choose_variant(b);
     refuse_foreign_options(b);
     if (b.plan.variant->keeps_state()) b.plan.state.emplace();
+    if (b.plan.variant->differential)
+        b.plan.differential.emplace().pairing = b.problem.pairing.value_or(Pairing::interleaved);
     resolve_inputs(b);
+    resolve_embeddings_norm(b);
     resolve_weights(b);
+    resolve_differential(b);
     resolve_keys(b);
     resolve_state(b);
     choose_scale(b);
     resolve_masks(b);
     resolve_scores(b);
+    resolve_draws(b);
     resolve_tokens(b);
     choose_precision(b.plan);
     check_ranges(b.plan);

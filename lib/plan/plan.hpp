@@ -9,6 +9,8 @@
 #include "lib/input/problem.hpp"
 #include "lib/input/weight_names.hpp"
 #include "lib/option_words.hpp"
+#include "lib/plan/differential.hpp"
+#include "lib/plan/recurrent.hpp"
 #include "lib/plan/stage.hpp"
 #include "lib/shape.hpp"
 
@@ -21,16 +23,28 @@ enum class Memory { scores, linear_state, delta_state };
 struct Variant {
     static constexpr WeightRoles projections =
         set_of({WeightRole::query, WeightRole::key, WeightRole::value});
+    /// Of queries, keys and values.
+    static constexpr WeightRoles norms =
+        set_of({WeightRole::query_norm, WeightRole::key_norm, WeightRole::query_norm_bias,
+                WeightRole::key_norm_bias, WeightRole::value_norm});
     static constexpr WeightRoles usual =
         set_of({WeightRole::packed, WeightRole::output, WeightRole::gate, WeightRole::bias_k,
-                WeightRole::bias_v, WeightRole::query_norm, WeightRole::key_norm, WeightRole::context_norm});
+                WeightRole::bias_v, WeightRole::context_norm, WeightRole::concat_norm,
+                WeightRole::concat_norm_bias}) |
+        norms;
+
+    static constexpr WeightRoles lambdas =
+        set_of({WeightRole::lambda_q1, WeightRole::lambda_k1, WeightRole::lambda_q2, WeightRole::lambda_k2});
+    static constexpr WeightRoles convolutions = set_of(
+        {WeightRole::query_conv, WeightRole::key_conv, WeightRole::value_conv, WeightRole::packed_conv});
 
     /// Those that project embeddings: of no use where queries, keys and values are given.
     static constexpr WeightRoles from_embeddings =
         set_of({WeightRole::query, WeightRole::key, WeightRole::value, WeightRole::packed, WeightRole::gate,
                 WeightRole::query_latent, WeightRole::query_up, WeightRole::latent, WeightRole::key_up,
-                WeightRole::value_up, WeightRole::rope_key, WeightRole::decay, WeightRole::decay_log_rate,
-                WeightRole::decay_bias, WeightRole::beta});
+                WeightRole::value_up, WeightRole::rope_key, WeightRole::latent_and_rope,
+                WeightRole::key_value_up, WeightRole::decay, WeightRole::decay_log_rate,
+                WeightRole::decay_bias, WeightRole::beta, WeightRole::packed_rates});
 
     std::string_view name;
     std::string_view title;  ///< "causal self-attention"
@@ -46,6 +60,7 @@ struct Variant {
     bool causal = false;        ///< default of `causal`
     bool scaled = true;         ///< default scale 1/sqrt(head dim), or none
     bool one_kv_head = false;   ///< default of `num_kv_heads`
+    bool differential = false;  ///< weights are the difference of two softmaxes
     bool gated = false;         ///< default of `gate`: a sigmoid
     Memory memory = Memory::scores;
 
@@ -125,28 +140,75 @@ struct MaskRule {
     std::size_t tensor = 0;  ///< of Plan::tensors; its shape is broadcast to [batch, head, query, key]
 };
 
+/// What is added to each pair of query and key.
+struct PlannedBias {
+    std::size_t tensor = 0;          ///< [head, query, key], [batch or 1, head, query, key]; [buckets, head]
+    std::optional<Buckets> buckets;  ///< the tensor is a table of them
+    Index rows = 0;                  ///< of that table
+};
+
+/// One draw of the generator that manual_seed seeds.
+struct Draw {
+    enum class Of { tensor, weights, dropout };
+    Of of = Of::tensor;
+    std::size_t tensor = 0;  ///< of Plan::tensors
+};
+
+/// A norm with everything decided: of each head, or of all of them together.
+struct PlannedNorm {
+    NormType type = NormType::rms;
+    double eps = 1e-6;
+    bool over_width = false;
+    bool plus_one = false;
+    std::optional<std::size_t> weight, bias;  ///< tensors
+    bool by_head = false;                     ///< they have numbers for each head; else the same for all
+    double factor = 1;                        ///< of all of it
+
+    /// The place of a column of a head in them.
+    Index gain_at(Index head, Index column, Index dim) const { return (by_head ? head * dim : 0) + column; }
+};
+
+/// A factor for each query.
+struct PlannedQueryScale {
+    Index items = 1, heads = 1, queries = 0;
+    std::vector<double> numbers;  ///< [items, heads, queries]
+
+    Index place(Index item, Index head, Index query) const {
+        return ((items > 1 ? item : 0) * heads + (heads > 1 ? head : 0)) * queries + query;
+    }
+    double at(Index item, Index head, Index query) const { return numbers[idx(place(item, head, query))]; }
+};
+
 /// A rotary embedding with everything decided.
 struct PlannedRope {
     Index first_query = 0;  ///< the first column of a query that turns
     Index dims = 0;
     double base = 10000;
     bool interleaved = false;
-    std::vector<double> query_positions,
-        key_positions;                    ///< of queries, of new keys; empty where tables are given
+    bool reverse = false;                   ///< turns by minus the angle
+    Places query_positions, key_positions;  ///< of queries, of new keys; empty where tables are given
+    RopeScalingType scaling = RopeScalingType::none;
+    std::vector<double> frequency_factors;  ///< of each pair, on base^(-2n/dims); empty: 1
+    double amplitude = 1;                   ///< a factor of cosines and sines
+    std::string factor_not_read;  ///< why the scaling's "factor" was not; empty: it was, or is not there
     std::optional<std::size_t> cos, sin;  ///< tensors
+    bool by_column = false;               ///< they are as wide as what turns: each column has its own
+
+    Index pairs() const { return dims / 2; }
+    /// The two columns of a pair, counted from the first that turns.
+    Index first_of(Index pair) const { return interleaved ? 2 * pair : pair; }
+    Index second_of(Index pair) const { return first_of(pair) + (interleaved ? 1 : pairs()); }
+    Index pair_of(Index column) const { return interleaved ? column / 2 : column % pairs(); }
+    Index table_width() const { return by_column ? dims : pairs(); }
+    const Places& positions(bool of_queries) const { return of_queries ? query_positions : key_positions; }
+    /// Radians a pair turns from one position to the next.
+    double frequency(Index pair) const;
 };
 
-/// What a head carries from token to token in place of scores.
-struct PlannedState {
-    bool delta = false;  ///< the delta rule, else a sum
-    std::optional<FeatureMap> feature_map;
-    bool normalizer = false;
-    bool decays = false, has_beta = false;
-    bool decay_by_column = false, beta_by_column = false;  ///< one for each column of keys, of values
-    std::optional<std::size_t> decay, beta;     ///< tensors, where they are given and not projected
-    std::optional<std::size_t> log_rate, bias;  ///< tensors: one number per head
-    std::optional<std::size_t> past;            ///< tensor [batch, kv head, dim, value dim]
-};
+/// Writes base, factors of the frequencies and amplitude of a scaled rotary embedding, whose dims and base
+/// are there. \param longest the largest position + 1. \throws Error: exit 3 for what a type of scaling
+/// needs.
+void scale_rope(const RopeScaling& scaling, PlannedRope& rope, double longest);
 
 /// How contexts are computed: see lib/run. none: no stage that is shown needs scores.
 enum class Path { none, fused, traced, single_rows, recurrent };
@@ -160,6 +222,8 @@ struct Rules {
     std::string inferred_because;  ///< empty: the document names its variant
     DType dtype = DType::float32;
     Index batch = 1, heads = 1, kv_heads = 1, queries = 0, keys = 0;
+    Index head_group =
+        1;          ///< heads of values that read one head of queries and keys: above 1 with a state alone
     Index dim = 0;  ///< columns over which queries and keys are multiplied
     Index query_dim = 0, key_dim = 0, value_dim = 0, output_dim = 0;
     bool kv_interleaved = true;  ///< query head h reads kv head h / (heads / kv_heads), else h mod kv_heads
@@ -171,6 +235,8 @@ struct Rules {
     bool projected_given = false;  ///< the inputs are queries, keys, values with a head axis
     std::array<Projection, projection_count> projections;  ///< by role
     bool has_output = false;
+    std::uint64_t manual_seed = 0;
+    std::vector<Draw> draws;          ///< by manual_seed, one after another; empty: there is none
     std::optional<WeightsInit> init;  ///< drawn weights: tensors of kind drawn_weight, in draw order
     std::vector<WeightNote> weight_notes;
     std::string weights_from;  ///< a sentence on their file; empty: the document
@@ -182,21 +248,31 @@ struct Rules {
     std::optional<std::size_t> bias_k, bias_v;  ///< tensors of kv heads x dim numbers: one appended key
     bool zero_key = false;                      ///< one more key and value of zeros
 
-    std::optional<QkNorm> qk_norm;
-    std::optional<std::size_t> query_norm, key_norm;  ///< tensors: weights of the norms
+    std::optional<PlannedNorm> query_norm, key_norm, value_norm;  ///< the first two together or not at all
+    bool norm_after_rope = false;
+    std::optional<PlannedNorm> query_latent_norm, latent_norm;  ///< one head as wide as the latent
+    std::optional<PlannedNorm> embeddings_norm;                 ///< of the tensor query_input
+    bool norms_key_embeddings = false;                          ///< of key_input too, another tensor
+    std::optional<Clip> clip;
     std::optional<PlannedRope> rope;
+    std::optional<PlannedQueryScale> query_scale;
     std::optional<std::size_t> additive;  ///< tensor: v of v · tanh(q + k), of each head or for all
+    std::optional<PlannedConv> conv;
     std::optional<PlannedState> state;
+    std::optional<PlannedDifferential> differential;  ///< then `heads`, `kv_heads` are half heads
     std::optional<double> softcap;
     std::vector<double> alibi;  ///< slopes, one per head; empty: none
-    std::optional<std::size_t> position_bias;
+    std::optional<PlannedBias> position_bias;
     std::vector<double> sinks;  ///< one per head; empty: none
     std::optional<Gate> gate;
-    std::optional<std::size_t> context_norm;  ///< tensor: weight of the norm before the gate
-    double context_eps = 1e-6;                ///< of that norm
+    bool gate_by_head = false;                ///< one number opens a whole head
+    std::optional<PlannedNorm> context_norm;  ///< before the gate
+    std::optional<PlannedNorm> concat_norm;   ///< of the joined heads: one head of heads x value_dim columns
 
     bool scaled = false;
     double scale = 1;
+    /// What scores are multiplied by.
+    double factor() const { return scaled ? scale : 1; }
     Index scale_root = 0;    ///< the scale is 1/√ of this whole number; 0: of none
     std::string scale_text;  ///< "1/√2", "0.5", "none"
 
@@ -204,6 +280,9 @@ struct Rules {
     bool causal = false;
     std::vector<Index> offsets;  ///< per batch item: key j is visible to query i when j <= i + offset
     std::optional<Window> window;
+    std::optional<Index> chunk;  ///< tokens that see each other and no others
+    std::vector<Index> prefix;   ///< per batch item: keys before it are seen by all; empty: no such rule
+    std::vector<std::vector<TokenBlock>> token_blocks;  ///< per batch item; empty: no such rule
     std::optional<std::vector<Index>> key_lengths;
     std::vector<MaskRule> masks;
     MaskAt mask_at = MaskAt::scaled_scores;
@@ -218,12 +297,41 @@ struct Rules {
 
     std::vector<PlannedStage> stages;   ///< in order; also those that are not shown
     std::vector<std::string> warnings;  ///< of planning
+
+    /// Heads of the stages of queries, and of keys, before the state.
+    Index query_heads() const { return heads / head_group; }
+    Index key_heads() const { return kv_heads / head_group; }
+    /// Heads of values, and of contexts.
+    Index value_heads() const { return differential ? kv_heads / 2 : kv_heads; }
+    Index context_heads() const { return differential ? heads / 2 : heads; }
+    /// The norm that makes a stage.
+    const PlannedNorm& norm_of(Stage stage) const {
+        return *(is_embeddings(stage)                  ? embeddings_norm
+                 : stage == Stage::normed_queries      ? query_norm
+                 : stage == Stage::normed_keys         ? key_norm
+                 : stage == Stage::normed_values       ? value_norm
+                 : stage == Stage::normed_context      ? context_norm
+                 : stage == Stage::normed_query_latent ? query_latent_norm
+                 : stage == Stage::normed_latent       ? latent_norm
+                                                       : concat_norm);
+    }
+    /// The stage that stands for an input where this is normed first.
+    std::optional<Stage> normed_input(std::size_t tensor) const {
+        if (!embeddings_norm || (tensor != *query_input && !(norms_key_embeddings && tensor == *key_input)))
+            return std::nullopt;
+        return tensor == *query_input ? Stage::normed_embeddings : Stage::normed_key_embeddings;
+    }
+    /// The bound to which a stage is clamped, if it is.
+    std::optional<double> limit_of(Stage stage) const;
 };
 
 /// Which of them are computed, and how; no number depends on it but for its last bits.
 struct Schedule {
     AxisSelection batch_shown, heads_shown, queries_shown, keys_shown;
-    AxisSelection kv_heads_shown;  ///< those that the shown query heads read
+    AxisSelection embeddings_shown;  ///< rows of normed embeddings: those of queries, or more
+    AxisSelection kv_heads_shown;    ///< those that the shown query heads read
+    AxisSelection value_heads_shown, context_heads_shown;
+    AxisSelection grouped_heads_shown;  ///< of queries and keys where there are more heads of values
     AxisSelection
         new_keys_shown;  ///< those of keys_shown that are neither cached nor appended, counted from 0
 
@@ -240,6 +348,25 @@ struct Schedule {
 struct Plan : Rules, Schedule {
     Index kv_head_of(Index head) const {
         return kv_interleaved ? head / (heads / kv_heads) : head % kv_heads;
+    }
+    /// The head of values that goes with a head of keys, that of contexts with a head of queries.
+    Index value_head_of(Index kv) const {
+        return differential ? differential->head_of(kv, value_heads()) : kv;
+    }
+    Index context_head_of(Index head) const {
+        return differential ? differential->head_of(head, context_heads()) : head;
+    }
+    /// The head of values that a head of contexts reads.
+    Index values_of(Index context_head) const {
+        return value_head_of(kv_head_of(
+            differential ? differential->half_of(context_head, false, context_heads()) : context_head));
+    }
+    /// The head of a stage that belongs to a query head; 0 where all share it.
+    Index head_in(StageShape family, Index head) const {
+        if (!has_heads(family) || family == StageShape::shared_keys) return 0;
+        if (has_paired_heads(family)) return context_head_of(head);
+        if (has_paired_kv_heads(family)) return value_head_of(kv_head_of(head));
+        return has_grouped_heads(family) ? head / head_group : has_kv_heads(family) ? kv_head_of(head) : head;
     }
     const Projection& projection(WeightRole r) const { return projections[idx(r)]; }
     Projection& projection(WeightRole r) { return projections[idx(r)]; }
@@ -261,6 +388,16 @@ struct Plan : Rules, Schedule {
     const std::string* column_token(StageShape family, Index column) const;
     /// Keys that masks cover: all but the appended ones.
     Index given_keys() const { return past + new_keys; }
+    /// Some rule of the mask compares a key with the place of the query, i + offset.
+    bool places_queries() const { return causal || window || chunk || !token_blocks.empty(); }
+    /// From where to where a token sees others of its blocks. All of them hold it, so they make one range.
+    TokenBlock own_block(Index item, Index place) const;
+    /// A prefix or a block of tokens shows the key, whatever causal, window and chunk say.
+    bool shows_anyway(Index item, Index query, Index key) const;
+    /// Number of a decay's or a beta's tensor, whose axes [batch, head, token] or [..., column] may be 1.
+    Index rate_number(std::size_t tensor, Index item, Index head, Index token, Index column) const;
+    /// Number of position_bias's tensor that is added to the score of a query and a given key.
+    Index bias_number(Index item, Index head, Index query, Index key) const;
     /// Keys after the given ones, always visible: bias_k, zeros.
     bool has_appended() const { return keys > given_keys(); }
     const PlannedStage* find(Stage stage) const;
@@ -268,6 +405,14 @@ struct Plan : Rules, Schedule {
     /// Axis lengths of a stage as shown (after the selection).
     Shape shown_shape(const PlannedStage& stage) const;
 };
+
+/// floor(a / b), also below 0.
+constexpr Index floor_of(Index a, Index b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+/// The bucket of a key so many tokens after the query: small distances have their own, larger ones share them
+/// by their logarithm. Raffel et al. 2020, section 2.1; in float32 as the authors' code (mesh_tensorflow,
+/// `_relative_position_bucket`) has it. \param distance key - query \param buckets of all.
+Index bucket_of(Index distance, Index buckets, const Buckets& rule);
 
 /// All of it, by one worker, stage by stage.
 Schedule whole(const Rules& rules);

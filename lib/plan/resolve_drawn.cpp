@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <array>
+#include <string>
+#include <utility>
 
 #include "lib/plan/weight_resolver.hpp"
 
@@ -20,6 +23,8 @@ std::size_t Resolver::place_drawn(const WeightsInit& init, Shape shape) {
     t.kind = TensorSource::Kind::drawn_weight;
     t.pointer = init.pointer;
     t.shape = std::move(shape);
+    t.shared = init.shared;
+    t.doubles = init.doubles;
     return b_.add_tensor(std::move(t));
 }
 
@@ -37,6 +42,8 @@ void Resolver::place_drawn_linear(const WeightsInit& init, WeightRole role, Inde
 Index Resolver::drawn_width(WeightRole role, Index d_out) const {
     const Index heads = b_.problem.num_heads.value_or(1),
                 kv = b_.problem.num_kv_heads.value_or(plan_.variant->one_kv_head ? 1 : heads);
+    if (role == WeightRole::value && b_.problem.num_value_heads && d_out % heads == 0)
+        return d_out / heads * *b_.problem.num_value_heads;
     if (role == WeightRole::query || kv == heads || d_out % heads != 0) return d_out;
     return d_out / heads * kv;
 }
@@ -56,8 +63,8 @@ void Resolver::drawn_heads(const WeightsInit& init) {
                                linear && init.bias.value_or(false));
     split_heads();
     if (!init.out_proj.value_or(false)) return;
-    plan_.projection(WeightRole::output).d_in = plan_.heads * plan_.value_dim;
-    place_drawn_linear(init, WeightRole::output, *init.d_out, true, true);
+    plan_.projection(WeightRole::output).d_in = plan_.context_heads() * plan_.value_dim;
+    place_drawn_linear(init, WeightRole::output, init.out_width.value_or(*init.d_out), true, true);
     plan_.has_output = true;
     plan_.output_dim = plan_.projection(WeightRole::output).d_out;
 }
@@ -74,6 +81,10 @@ void Resolver::drawn_multihead(const WeightsInit& init) {
     if (!init.out_proj.value_or(true))
         fail(child(init.pointer, "out_proj"),
              "is false, but torch.nn.MultiheadAttention always has an output projection");
+    if (init.out_width && *init.out_width != width)
+        fail(child(init.pointer, "out_proj"), "is " + std::to_string(*init.out_width) +
+                                                  ", but torch.nn.MultiheadAttention keeps the width " +
+                                                  std::to_string(width) + " of the embeddings");
     const bool bias = init.bias.value_or(true);
     for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) of(r).d_out = width;
     plan_.projection(WeightRole::output).d_in = plan_.projection(WeightRole::output).d_out = width;
@@ -103,6 +114,35 @@ void Resolver::drawn_multihead(const WeightsInit& init) {
     note_layout(plan_, "out_proj.weight", "output", false, true, {width, width});
     plan_.has_output = true;
     plan_.output_dim = width;
+    if (!init.add_bias_kv) return;
+    for (auto* appended : {&plan_.bias_k, &plan_.bias_v}) {
+        *appended = place_drawn(init, {1, 1, width});
+        const bool key = appended == &plan_.bias_k;
+        plan_.weight_notes.push_back(
+            {key ? "bias_k" : "bias_v",
+             std::string(word(key ? WeightRole::bias_k : WeightRole::bias_v)) + " that is appended",
+             "[dim]",
+             {1, 1, width}});
+    }
+}
+
+void resolve_draws(Builder& b) {
+    Plan& plan = b.plan;
+    if (!b.problem.manual_seed) return;
+    plan.manual_seed = *b.problem.manual_seed;
+    for (const std::string& pointer : b.problem.drawn) {
+        if (plan.dropout && plan.dropout->shared && pointer == "/dropout") {
+            plan.draws.push_back({Draw::Of::dropout, 0});
+        } else if (plan.init && plan.init->pointer == pointer) {
+            plan.draws.push_back({Draw::Of::weights, 0});
+        } else {
+            const auto drawn = [&](const TensorSource& t) { return t.shared && t.pointer == pointer; };
+            const auto at = std::find_if(plan.tensors.begin(), plan.tensors.end(), drawn);
+            if (at == plan.tensors.end())
+                throw Error(Exit::defect, pointer, "is drawn, but no tensor of the plan");
+            plan.draws.push_back({Draw::Of::tensor, static_cast<std::size_t>(at - plan.tensors.begin())});
+        }
+    }
 }
 
 }  // namespace attn

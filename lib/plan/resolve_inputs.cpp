@@ -2,6 +2,7 @@
 
 #include "lib/option_words.hpp"
 #include "lib/plan/builder.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
@@ -32,6 +33,28 @@ void check_groups(Builder& b, const std::string& pointer, std::string_view found
         b.problem.kv_head_order.value_or(KvHeadOrder::interleave) == KvHeadOrder::interleave;
 }
 
+void group_value_heads(Builder& b, Index value_heads, const std::string& pointer) {
+    Plan& plan = b.plan;
+    if (value_heads == plan.kv_heads) return;
+    const auto of = [](Index n) { return std::to_string(n) + (n == 1 ? " head" : " heads"); };
+    if (value_heads % plan.kv_heads != 0)
+        fail(pointer,
+             "has " + of(value_heads) + " of values, which are no multiple of " + of(plan.kv_heads) +
+                 " of keys",
+             "each head of keys serves the same number of heads of values");
+    if (plan.heads != plan.kv_heads)
+        fail(pointer,
+             "has " + of(value_heads) + " of values beside " + of(plan.heads) + " of queries and " +
+                 std::to_string(plan.kv_heads) +
+                 " of keys: a head of values reads one head of queries and keys, so there are as many "
+                 "of these");
+    if (b.problem.gate && b.problem.gate->from_queries)
+        fail("/gate/from", "is \"queries\", but there are " + of(value_heads) + " of values and " +
+                               std::to_string(plan.heads) + " of queries");
+    plan.head_group = value_heads / plan.kv_heads;
+    plan.heads = plan.kv_heads = value_heads;
+}
+
 namespace {
 
 /// Queries, keys and values as given: [token, dim], [head, token, dim] or [batch, head, token, dim].
@@ -55,26 +78,48 @@ void take_projected(Builder& b) {
     };
     if (k[0] != q[0]) differ(*p.keys, "batch items", *p.queries, "queries");
     if (v[0] != k[0]) differ(*p.values, "batch items", *p.keys, "keys");
-    if (v[1] != k[1]) differ(*p.values, "heads", *p.keys, "keys");
+    if (plan.differential) {
+        const auto halves = [](const TensorSource& t, Index heads, const char* what) {
+            if (heads % 2 != 0)
+                fail(t.pointer, "are " + to_string(t.shape) + ": " + how_many(heads, "head", "heads") +
+                                    " of " + what + ", expected two half heads for each head");
+        };
+        halves(*p.queries, q[1], "queries");
+        halves(*p.keys, k[1], "keys");
+        if (2 * v[1] != k[1])
+            fail(p.values->pointer, "are " + to_string(p.values->shape) + ", but keys are " +
+                                        to_string(p.keys->shape) +
+                                        ": a head of values goes with two half heads of keys");
+    } else if (v[1] != k[1] && !plan.variant->keeps_state()) {
+        differ(*p.values, "heads", *p.keys, "keys");
+    }
+    const Index each = plan.differential ? 2 : 1;
+    const auto counted_heads = [&](Index n) {
+        return plan.differential ? std::to_string(n) + " half heads, two for each head"
+                                 : how_many(n, "head", "heads");
+    };
+    if (p.num_value_heads && *p.num_value_heads != v[1])
+        fail("/num_value_heads", "is " + std::to_string(*p.num_value_heads) + ", but values are " +
+                                     to_string(p.values->shape) + ": " + std::to_string(v[1]) +
+                                     (v[1] == 1 ? " head" : " heads"));
     const bool scored =
         !p.weights.empty() &&
         std::any_of(p.weights.front().tensors.begin(), p.weights.front().tensors.end(),
                     [](const auto& t) { return weight_named(t.name)->role == WeightRole::score; });
     if (k[3] != q[3] && !scored) differ(*p.keys, "widths", *p.queries, "queries");
     if (v[2] != k[2]) differ(*p.values, "numbers of tokens", *p.keys, "keys");
-    if (p.num_heads && *p.num_heads != q[1])
+    if (p.num_heads && each * *p.num_heads != q[1])
         fail("/num_heads", "is " + std::to_string(*p.num_heads) + ", but queries " +
-                               to_string(p.queries->shape) + " have " + std::to_string(q[1]) +
-                               (q[1] == 1 ? " head" : " heads"));
+                               to_string(p.queries->shape) + " have " + counted_heads(q[1]));
     plan.projected_given = true;
     plan.batch = q[0];
     plan.heads = q[1];
     plan.kv_heads = k[1];
-    if (p.num_kv_heads && *p.num_kv_heads != k[1])
+    if (p.num_kv_heads && each * *p.num_kv_heads != k[1])
         fail("/num_kv_heads", "is " + std::to_string(*p.num_kv_heads) + ", but keys " +
-                                  to_string(p.keys->shape) + " have " + std::to_string(k[1]) +
-                                  (k[1] == 1 ? " head" : " heads"));
+                                  to_string(p.keys->shape) + " have " + counted_heads(k[1]));
     check_groups(b, p.keys->pointer, "keys have");
+    if (!plan.differential) group_value_heads(b, v[1], p.values->pointer);
     plan.queries = q[2];
     plan.keys = k[2];
     plan.query_dim = q[3];

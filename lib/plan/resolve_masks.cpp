@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "lib/input/choices.hpp"
 #include "lib/plan/builder.hpp"
@@ -40,7 +41,17 @@ void resolve_causal(Builder& b) {
         for (const Index o : plan.offsets) list += (list.empty() ? "" : ", ") + std::to_string(o);
         list = ", offset by batch item: " + list;
     }
-    if (plan.causal) plan.mask_words.push_back("key j is visible to query i when j ≤ i" + offset + list);
+    // The offsets of the items are said once, by the first rule that has them.
+    const auto say = [&](const std::string& words) {
+        plan.mask_words.push_back(words + std::exchange(list, ""));
+    };
+    if (plan.causal) say("key j is visible to query i when j ≤ i" + offset);
+    if (b.problem.chunk) {
+        plan.chunk = *b.problem.chunk;
+        const std::string by = " / " + std::to_string(*plan.chunk) + ")";
+        const std::string place = offset.empty() ? "i" : "(i" + offset + ")";
+        say("chunks: floor(j" + by + " = floor(" + place + by);
+    }
     if (!b.problem.window) return;
     plan.window = *b.problem.window;
     std::string words = "window: ";
@@ -53,7 +64,61 @@ void resolve_causal(Builder& b) {
         plan.window->right = within(*plan.window->right, reach);
         words += " ≤ i" + offset + signed_term(*plan.window->right);
     }
-    plan.mask_words.push_back(words + (plan.causal ? "" : list));
+    say(words);
+}
+
+/// What is seen whatever causal, window and chunk say.
+void resolve_prefix(Builder& b) {
+    Plan& plan = b.plan;
+    if (!b.problem.prefix_keys) return;
+    const PerItem& given = *b.problem.prefix_keys;
+    if (given.is_list && static_cast<Index>(given.numbers.size()) != plan.batch)
+        fail("/prefix_keys", "has " + std::to_string(given.numbers.size()) + " numbers, but there are " +
+                                 std::to_string(plan.batch) + " batch items");
+    std::string list;
+    for (std::size_t k = 0; k < given.numbers.size(); ++k) {
+        if (given.numbers[k] > plan.given_keys())
+            fail(given.is_list ? child("/prefix_keys", static_cast<Index>(k)) : "/prefix_keys",
+                 "is " + std::to_string(given.numbers[k]) + ", but there are " +
+                     std::to_string(plan.given_keys()) + " keys");
+        list += (list.empty() ? "" : ", ") + std::to_string(given.numbers[k]);
+    }
+    plan.prefix = given.numbers;
+    if (!given.is_list) plan.prefix.assign(static_cast<std::size_t>(plan.batch), given.numbers[0]);
+    plan.mask_words.push_back(given.numbers.size() == 1
+                                  ? "every query sees the keys before " + list
+                                  : "every query sees the keys before a number, by batch item: " + list);
+}
+
+void resolve_token_blocks(Builder& b) {
+    Plan& plan = b.plan;
+    if (!b.problem.token_blocks) return;
+    const TokenBlocks& given = *b.problem.token_blocks;
+    if (given.is_list && static_cast<Index>(given.items.size()) != plan.batch)
+        fail("/token_blocks", "has " + std::to_string(given.items.size()) +
+                                  " lists of blocks, but there are " + std::to_string(plan.batch) +
+                                  " batch items");
+    std::string words;
+    for (std::size_t item = 0; item < given.items.size(); ++item) {
+        const std::string at =
+            given.is_list ? child("/token_blocks", static_cast<Index>(item)) : "/token_blocks";
+        if (item > 0) words += "; ";
+        std::string list;
+        for (std::size_t k = 0; k < given.items[item].size(); ++k) {
+            const TokenBlock& block = given.items[item][k];
+            if (block.to > plan.given_keys())
+                fail(child(child(at, static_cast<Index>(k)), Index{1}),
+                     "is " + std::to_string(block.to) + ", but there are " +
+                         std::to_string(plan.given_keys()) + " keys");
+            list += (list.empty() ? "" : ", ") + std::to_string(block.from) + " to " +
+                    std::to_string(block.to - 1);
+        }
+        words += list.empty() ? "none" : list;
+    }
+    plan.token_blocks = given.items;
+    if (!given.is_list) plan.token_blocks.assign(static_cast<std::size_t>(plan.batch), given.items[0]);
+    plan.mask_words.push_back(std::string("tokens of a block see each other") +
+                              (given.items.size() == 1 ? ": " : ", by batch item: ") + words);
 }
 
 void resolve_lengths(Builder& b) {
@@ -97,6 +162,8 @@ void resolve_masks(Builder& b) {
     Plan& plan = b.plan;
     Problem& p = b.problem;
     resolve_causal(b);
+    resolve_prefix(b);
+    resolve_token_blocks(b);
     resolve_lengths(b);
     bool adds = false;
     for (MaskInput& m : p.masks) {
@@ -106,7 +173,8 @@ void resolve_masks(Builder& b) {
                                   to_string(m.tensor.shape));
         plan.masks.push_back({m.kind, b.add_tensor(std::move(m.tensor))});
     }
-    plan.masked = !plan.state && (plan.causal || plan.window || plan.key_lengths || !plan.masks.empty());
+    plan.masked = !plan.state &&
+                  (plan.places_queries() || !plan.prefix.empty() || plan.key_lengths || !plan.masks.empty());
     plan.mask_at = p.mask_at.value_or(MaskAt::scaled_scores);
     plan.normalize = p.normalize.value_or(Normalize::softmax);
     plan.empty_rows = p.empty_rows.value_or(EmptyRows::zero);

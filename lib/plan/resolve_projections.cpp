@@ -1,3 +1,6 @@
+#include <initializer_list>
+#include <string>
+
 #include "lib/plan/weight_resolver.hpp"
 
 namespace attn {
@@ -63,13 +66,32 @@ void Resolver::latent(NamedWeights& set) {
     const auto width_of = [](const char* what, Index width) {
         return std::string(what) + " has the width " + std::to_string(width);
     };
-    place(needed(WeightRole::latent, "W_DKV", "it makes the latent of keys and values"), WeightRole::latent,
-          b_.key_width, embedded(WeightRole::key));
+    NamedTensor* both = slots.weight[slot(WeightRole::latent_and_rope)];
+    NamedTensor* pairs = slots.weight[slot(WeightRole::key_value_up)];
+    const auto refuse_beside = [&](const NamedTensor* whole, std::initializer_list<WeightRole> parts) {
+        for (const WeightRole r : parts)
+            if (const NamedTensor* t = whole ? slots.weight[slot(r)] : nullptr)
+                fail_at_key(t->tensor.pointer,
+                            "\"" + t->name + "\" stands beside \"" + whole->name + "\", which holds it");
+    };
+    refuse_beside(both, {WeightRole::latent, WeightRole::rope_key});
+    refuse_beside(pairs, {WeightRole::key_up, WeightRole::value_up});
+    const auto inputs_of = [&](const NamedTensor& t) { return t.tensor.shape[is_out_in(t, set) ? 1 : 0]; };
+    if (both) {
+        const NamedTensor& reader =
+            pairs ? *pairs : needed(WeightRole::key_up, "W_UK", "it makes the keys from the latent");
+        latent_and_rope(*both, set, inputs_of(reader));
+    } else {
+        place(needed(WeightRole::latent, "W_DKV", "it makes the latent of keys and values"),
+              WeightRole::latent, b_.key_width, embedded(WeightRole::key));
+    }
     const Index narrow = of(WeightRole::latent).d_out;
-    place(needed(WeightRole::key_up, "W_UK", "it makes the keys from the latent"), WeightRole::key_up, narrow,
-          width_of("the latent", narrow));
-    place(needed(WeightRole::value_up, "W_UV", "it makes the values from the latent"), WeightRole::value_up,
-          narrow, width_of("the latent", narrow));
+    if (!pairs) {
+        place(needed(WeightRole::key_up, "W_UK", "it makes the keys from the latent"), WeightRole::key_up,
+              narrow, width_of("the latent", narrow));
+        place(needed(WeightRole::value_up, "W_UV", "it makes the values from the latent"),
+              WeightRole::value_up, narrow, width_of("the latent", narrow));
+    }
     NamedTensor* query = slots.weight[slot(WeightRole::query)];
     NamedTensor* up = slots.weight[slot(WeightRole::query_up)];
     NamedTensor* down = slots.weight[slot(WeightRole::query_latent)];
@@ -92,18 +114,25 @@ void Resolver::latent(NamedWeights& set) {
                                            sibling_name(slots, WeightRole::query) + "\"");
         place_bias(*bias, WeightRole::query, of(WeightRole::query).d_out);
     }
-    if (NamedTensor* rope = slots.weight[slot(WeightRole::rope_key)]) {
+    if (NamedTensor* rope = slots.weight[slot(WeightRole::rope_key)])
         place(*rope, WeightRole::rope_key, b_.key_width, embedded(WeightRole::key));
-        if (of(WeightRole::rope_key).d_out % 2 != 0)
-            fail(plan_.tensors.back().pointer, "gives " + std::to_string(of(WeightRole::rope_key).d_out) +
-                                                   " columns, which is odd: columns turn in pairs");
-    }
+    if (const Projection& rope = of(WeightRole::rope_key); rope.d_out % 2 != 0)
+        fail(plan_.tensors[rope.weight.front().tensor].pointer,
+             "gives " + std::to_string(rope.d_out) + (both ? " columns beside the latent" : " columns") +
+                 ", which is odd: columns turn in pairs");
+    if (pairs) keys_and_values(*pairs, set, narrow);
 }
 
 void Resolver::split_heads() {
     plan_.heads = b_.problem.num_heads.value_or(1);
     plan_.kv_heads = b_.problem.num_kv_heads.value_or(plan_.variant->one_kv_head ? 1 : plan_.heads);
+    if (plan_.differential) {
+        plan_.heads *= 2;
+        plan_.kv_heads *= 2;
+    }
     check_groups(b_, b_.problem.num_kv_heads ? "/num_kv_heads" : "/num_heads", "asks for");
+    if (b_.problem.num_value_heads) group_value_heads(b_, *b_.problem.num_value_heads, "/num_value_heads");
+    const Index queries = plan_.query_heads(), keys = plan_.key_heads();
     if (has_score_ && plan_.heads > 1)
         fail("/num_heads", "is " + std::to_string(plan_.heads) +
                                ", but W_score stands between whole embeddings: there is one head");
@@ -115,14 +144,14 @@ void Resolver::split_heads() {
     const auto split = [&](WeightRole role, Index heads, const char* key, const char* what) {
         const Index width = plan_.projection(role).d_out;
         if (width % heads != 0)
-            fail(heads == plan_.heads ? "/num_heads" : key, "is " + std::to_string(heads) +
-                                                                " heads, which does not divide the width " +
-                                                                std::to_string(width) + " of the " + what);
+            fail(role != WeightRole::value && heads == queries ? "/num_heads" : key,
+                 "is " + std::to_string(heads) + " heads, which does not divide the width " +
+                     std::to_string(width) + " of the " + what);
         return width / heads;
     };
-    const bool grouped = plan_.kv_heads != plan_.heads;
+    const bool grouped = keys != queries;
     plan_.query_dim =
-        split(WeightRole::query, plan_.heads, "/num_heads", grouped ? "queries" : "queries and keys");
+        split(WeightRole::query, queries, "/num_heads", grouped ? "queries" : "queries and keys");
     if (b_.problem.gate && b_.problem.gate->from_queries) {
         if (plan_.query_dim % 2 != 0)
             fail("/gate/from", "is \"queries\", but a head of W_query has " +
@@ -130,7 +159,11 @@ void Resolver::split_heads() {
                                    " columns: the first half is the query, the second the gate");
         plan_.query_dim /= 2;
     }
-    plan_.value_dim = split(WeightRole::value, plan_.kv_heads, "/num_kv_heads", "values");
+    plan_.value_dim = split(WeightRole::value, plan_.value_heads(),
+                            plan_.head_group > 1            ? "/num_value_heads"
+                            : plan_.kv_heads == plan_.heads ? "/num_heads"
+                                                            : "/num_kv_heads",
+                            "values");
     plan_.dim = plan_.query_dim;
     if (has_score_ || plan_.variant->is_latent()) {
         plan_.key_dim = split(WeightRole::key, plan_.kv_heads, "/num_heads", "keys");
@@ -144,11 +177,11 @@ void Resolver::split_heads() {
         return;
     }
     plan_.key_dim = plan_.dim;
-    if (plan_.projection(WeightRole::key).d_out != plan_.kv_heads * plan_.dim)
+    if (plan_.projection(WeightRole::key).d_out != keys * plan_.dim)
         fail(grouped ? "/num_kv_heads" : "/gate/from",
-             "is " + (grouped ? std::to_string(plan_.kv_heads) : std::string("\"queries\"")) + ": keys of " +
+             "is " + (grouped ? std::to_string(keys) : std::string("\"queries\"")) + ": keys of " +
                  std::to_string(plan_.dim) + " (the width of a query head) have the width " +
-                 std::to_string(plan_.kv_heads * plan_.dim) + ", but it is " +
+                 std::to_string(keys * plan_.dim) + ", but it is " +
                  std::to_string(plan_.projection(WeightRole::key).d_out));
 }
 
@@ -194,6 +227,18 @@ void Resolver::recurrence(NamedWeights& set) {
                                                    std::to_string(plan_.kv_heads) +
                                                    " heads of keys and values");
     };
+    NamedTensor* both = slots.weight[slot(WeightRole::packed_rates)];
+    if (both) {
+        for (const WeightRole r : {WeightRole::decay, WeightRole::beta})
+            if (const NamedTensor* other = slots.weight[slot(r)])
+                fail_at_key(other->tensor.pointer,
+                            "\"" + other->name + "\" stands beside \"" + both->name + "\", which holds it");
+        for (const auto* given : {&b_.problem.decay, &b_.problem.beta})
+            if (*given)
+                fail_at_key((*given)->pointer, "\"" + (*given)->pointer.substr(1) + "\" stands beside \"" +
+                                                   both->name + "\" in weights, which holds it");
+        packed_rates(*both, set);
+    }
     if (const Projection* p = place(WeightRole::decay, b_.problem.decay)) {
         plan_.state->decays = true;
         fits(p->d_out, plan_.kv_heads, " outputs");
@@ -201,7 +246,7 @@ void Resolver::recurrence(NamedWeights& set) {
     for (const WeightRole r : {WeightRole::decay_log_rate, WeightRole::decay_bias}) {
         const NamedTensor* t = slots.bias[slot(r)];
         if (!t) continue;
-        if (!slots.weight[slot(WeightRole::decay)])
+        if (!slots.weight[slot(WeightRole::decay)] && !both)
             fail_at_key(t->tensor.pointer, "\"" + t->name + "\" stands without \"W_decay\"");
         const auto placed = place_vector(slots, r);
         fits(*element_count(plan_.tensors[*placed].shape), plan_.kv_heads, " numbers");

@@ -1,33 +1,51 @@
 #include <cmath>
 
 #include "lib/input/choices.hpp"
+#include "lib/input/read_options.hpp"
 #include "lib/plan/builder.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
 namespace {
 
-/// The slopes of the paper, section 3: a geometric sequence for a power of two; for other numbers of heads,
-/// as the authors' code has it, every second slope of twice the next lower power of two follows.
-std::vector<double> paper_slopes(Index heads) {
-    const auto of_power = [](Index n) {
-        std::vector<double> s;
-        for (Index k = 1; k <= n; ++k)
-            s.push_back(std::exp2(-8.0 * static_cast<double>(k) / static_cast<double>(n)));
-        return s;
-    };
-    Index power = 1;
-    while (2 * power <= heads) power *= 2;
-    std::vector<double> out = of_power(power);
-    const std::vector<double> more = of_power(2 * power);
-    for (std::size_t k = 0; static_cast<Index>(out.size()) < heads; k += 2) out.push_back(more[k]);
-    return out;
-}
-
 void check_per_head(const Builder& b, const std::vector<double>& numbers, const char* key, const char* what) {
     if (static_cast<Index>(numbers.size()) != b.plan.heads)
         fail(child("", key), "has " + std::to_string(numbers.size()) + " " + what + ", but there are " +
                                  std::to_string(b.plan.heads) + (b.plan.heads == 1 ? " head" : " heads"));
+}
+
+void resolve_position_bias(Builder& b) {
+    Plan& plan = b.plan;
+    PositionBias& given = *b.problem.position_bias;
+    const Shape& s = given.tensor.shape;
+    PlannedBias out{0, given.buckets, 0};
+    if (given.buckets) {
+        const Buckets& rule = *given.buckets;
+        out.rows = s[0];
+        if (s[1] != plan.heads)
+            fail(given.tensor.pointer, "is " + to_string(s) + ", expected [buckets, head " +
+                                           std::to_string(plan.heads) + "]: a column for each head");
+        const Index left = rule.bidirectional ? s[0] / 2 : s[0], half = left / 2;
+        if (half < 1)
+            fail(given.tensor.pointer, "has " + std::to_string(s[0]) + (s[0] == 1 ? " bucket" : " buckets") +
+                                           ", expected at least " +
+                                           (rule.bidirectional ? "4: two for each direction" : "2"));
+        if (rule.max_distance <= half)
+            fail("/position_bias/max_distance",
+                 "is " + std::to_string(rule.max_distance) + ", expected more than " + std::to_string(half) +
+                     ": distances below that have a bucket each, farther ones share the others");
+    } else {
+        const Shape four = four_axes(s);
+        if ((four[0] != 1 && four[0] != plan.batch) || four[1] != plan.heads || four[2] != plan.queries ||
+            four[3] != plan.given_keys())
+            fail(given.tensor.pointer,
+                 "is " + to_string(s) + ", expected [head " + std::to_string(plan.heads) + ", query " +
+                     std::to_string(plan.queries) + ", key " + std::to_string(plan.given_keys()) +
+                     "], or an axis of the " + std::to_string(plan.batch) +
+                     (plan.batch == 1 ? " batch item" : " batch items") + " before it");
+    }
+    out.tensor = b.add_tensor(std::move(given.tensor));
+    plan.position_bias = out;
 }
 
 }  // namespace
@@ -62,14 +80,7 @@ void resolve_scores(Builder& b) {
         plan.alibi = p.alibi->slopes.empty() ? paper_slopes(plan.heads) : p.alibi->slopes;
         check_per_head(b, plan.alibi, "alibi", "slopes");
     }
-    if (p.position_bias) {
-        const Shape& s = p.position_bias->shape;
-        if (s[0] != plan.heads || s[1] != plan.queries || s[2] != plan.given_keys())
-            fail(p.position_bias->pointer,
-                 "is " + to_string(s) + ", expected [head " + std::to_string(plan.heads) + ", query " +
-                     std::to_string(plan.queries) + ", key " + std::to_string(plan.given_keys()) + "]");
-        plan.position_bias = b.add_tensor(std::move(*p.position_bias));
-    }
+    if (p.position_bias) resolve_position_bias(b);
     if (p.sinks) {
         check_per_head(b, *p.sinks, "sinks", "numbers");
         if (plan.normalize != Normalize::softmax)

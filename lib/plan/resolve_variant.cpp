@@ -9,13 +9,14 @@ const Variant& variant_named(std::string_view name) {
     throw Error(Exit::defect, {}, "the table of variants has no " + std::string(name));
 }
 
-/// W_Q of TransformerLens says how many heads there are.
+/// W_Q of TransformerLens says how many heads there are, and so does a kernel of three axes of Keras.
 bool weights_have_heads(const Problem& p) {
     for (const NamedWeights& set : p.weights)
         for (const NamedTensor& t : set.tensors) {
             const WeightName& name = *weight_named(t.name);
-            if (name.role == WeightRole::query && name.family == WeightFamily::lens && !name.bias &&
-                t.tensor.shape[0] > 1)
+            const bool kernel = name.family == WeightFamily::keras && t.tensor.shape.size() == 3;
+            if (name.role == WeightRole::query && (kernel || name.family == WeightFamily::lens) &&
+                !name.bias && t.tensor.shape[kernel ? 1 : 0] > 1)
                 return true;
         }
     return false;
@@ -92,6 +93,9 @@ void refuse_foreign_options(Builder& b) {
     if (state)
         refuse({{p.softcap.has_value(), "softcap", no_scores},
                 {p.window.has_value(), "window", no_scores},
+                {p.chunk.has_value(), "chunk", no_scores},
+                {p.prefix_keys.has_value(), "prefix_keys", no_scores},
+                {p.token_blocks.has_value(), "token_blocks", no_scores},
                 {p.key_lengths.has_value(), "key_lengths", no_scores},
                 {!p.masks.empty(), "mask", no_scores},
                 {p.mask_at.has_value(), "mask_at", no_scores},
@@ -111,9 +115,33 @@ void refuse_foreign_options(Builder& b) {
                 {p.decay.has_value(), "decay", no_state},
                 {p.beta.has_value(), "beta", no_state},
                 {p.feature_map.has_value(), "feature_map", no_state},
+                {p.map_values, "map_values", no_state},
+                {p.conv.has_value(), "conv", no_state},
+                {p.past_conv.has_value(), "past_conv", no_state},
+                {p.beta_factor.has_value(), "beta_factor", no_state},
+                {p.num_value_heads.has_value(), "num_value_heads", no_state},
                 {p.normalizer, "normalizer", no_state}});
+    if (!v.differential) {
+        const std::string no_half = "is for variant \"differential\", but " + name + " has one softmax";
+        refuse({{p.lambda.has_value(), "lambda", no_half},
+                {p.lambda_init.has_value(), "lambda_init", no_half},
+                {p.pairing.has_value(), "pairing", no_half}});
+    }
     refuse(
-        {{state && !delta && p.beta.has_value(), "beta",
+        {{v.differential && p.gate && p.gate->norm, "gate",
+          "has a norm, but " + name + " norms each head's context anyway"},
+         {v.differential && p.gate && p.gate->from_queries, "gate",
+          "is made from the queries, but " + name + " has two of them for each head: it takes \"W_gate\""},
+         {state && !delta && p.conv && !(p.causal && p.causal->kind != Causal::Kind::none), "conv",
+          "goes from token to token, but without \"causal\" every query reads the last state"},
+         {p.conv && p.past_state.has_value() && !p.past_conv, "conv",
+          "stands beside \"past_state\" without \"past_conv\": the tokens before the first one are not "
+          "known"},
+         {p.conv && p.gate && p.gate->from_queries, "conv",
+          "convolves the projected queries, but half of them are the gate"},
+         {state && !delta && p.beta_factor.has_value(), "beta_factor",
+          "multiplies the rate of the delta rule: " + name + " adds every value as it is"},
+         {state && !delta && p.beta.has_value(), "beta",
           "is the rate of the delta rule: " + name + " adds every value as it is"},
          {delta && p.normalizer, "normalizer",
           "divides by the sum of the keys, but the delta rule corrects what it has added: variant \"linear\" "
@@ -126,6 +154,13 @@ void refuse_foreign_options(Builder& b) {
           "is given, but " + name + " makes keys and values from one latent"},
          {latent && p.qk_norm.has_value(), "qk_norm",
           "is given, but " + name + " keeps its keys as a latent: there are none to normalise in its cache"},
+         {latent && p.value_norm.has_value(), "value_norm",
+          "is given, but " + name + " makes its values from the latent that a cache holds"},
+         {latent && p.clip_qkv.has_value(), "clip_qkv",
+          "is given, but " + name + " makes keys and values from the latent that a cache holds"},
+         {p.query_scale && (state || has(v.needs, WeightRole::additive)), "query_scale",
+          "makes scores larger or smaller, but " + name +
+              (state ? " keeps a state instead of them" : " adds queries and keys")},
          {latent && p.past_keys.has_value(), "past_keys",
           "is given, but " + name + " caches \"past_latent\""},
          {latent && p.past_values.has_value(), "past_values",

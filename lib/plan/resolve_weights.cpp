@@ -1,6 +1,7 @@
 #include <array>
 
 #include "lib/plan/weight_resolver.hpp"
+#include "lib/text.hpp"
 
 namespace attn {
 namespace {
@@ -27,7 +28,25 @@ constexpr std::array<std::string_view, weight_role_count> role_words{"query",
                                                                      "context norm",
                                                                      "v",
                                                                      "log of the decay's rate",
-                                                                     "decay bias"};
+                                                                     "decay bias",
+                                                                     "query taps",
+                                                                     "key taps",
+                                                                     "value taps",
+                                                                     "taps of query, key, value",
+                                                                     "query norm's bias",
+                                                                     "key norm's bias",
+                                                                     "value norm",
+                                                                     "norm of the joined heads",
+                                                                     "bias of the norm of the joined heads",
+                                                                     "beta and decay",
+                                                                     "q1 of lambda",
+                                                                     "k1 of lambda",
+                                                                     "q2 of lambda",
+                                                                     "k2 of lambda",
+                                                                     "latent, rotary key",
+                                                                     "key, value, from the latent",
+                                                                     "query latent norm",
+                                                                     "latent norm"};
 
 /// Square, and another matrix when it is transposed.
 bool is_lopsided(const TensorSource& t) {
@@ -160,8 +179,13 @@ const std::string& Resolver::input_name(WeightRole r) const {
 
 void Resolver::place_weight(NamedTensor& t, const NamedWeights& set, WeightRole role, Index d_in,
                             const std::string& input) {
-    if (t.tensor.shape.size() == 3 && role != WeightRole::output) return place_heads(t, role, d_in, input);
-    const bool out_in = is_out_in(t, set);
+    const Shape whole = t.tensor.shape;
+    const bool kernel = weight_named(t.name)->family == WeightFamily::keras && whole.size() == 3;
+    if (whole.size() == 3 && role != WeightRole::output && !kernel) return place_heads(t, role, d_in, input);
+    if (kernel)
+        t.tensor.shape = role == WeightRole::output ? Shape{whole[0] * whole[1], whole[2]}
+                                                    : Shape{whole[0], whole[1] * whole[2]};
+    const bool out_in = !kernel && is_out_in(t, set);
     Shape s = t.tensor.shape;
     if (s.size() == 3) s = {s[0] * s[1], s[2]};
     const Index found = out_in ? s[1] : s[0], outputs = out_in ? s[0] : s[1];
@@ -190,7 +214,12 @@ void Resolver::place_weight(NamedTensor& t, const NamedWeights& set, WeightRole 
             {t.name, std::string(word(role)), "[head, d_head, d_model], x · W", t.tensor.shape});
     } else {
         note_layout(plan_, t.name, std::string(word(role)), false, out_in, s);
-        plan_.weight_notes.back().transpose_fits = !set.out_in && is_lopsided(t.tensor);
+        plan_.weight_notes.back().transpose_fits = !kernel && !set.out_in && is_lopsided(t.tensor);
+        if (kernel) {
+            plan_.weight_notes.back().shape = whole;
+            plan_.weight_notes.back().layout =
+                role == WeightRole::output ? "[head, d_head, d_out], x · W" : "[d_in, head, d_head], x · W";
+        }
     }
     p.weight.push_back({b_.add_tensor(std::move(t.tensor)), out_in, 0, p.d_out, outputs, 0});
     p.d_out += outputs;
@@ -225,20 +254,30 @@ void Resolver::place_heads(NamedTensor& t, WeightRole role, Index d_in, const st
 /// A head axis says how many heads there are.
 void Resolver::count_heads(const NamedWeights& set) {
     const NamedTensor *query = nullptr, *key = nullptr;
+    Index of_queries = 0;
     for (const NamedTensor& t : set.tensors) {
         const WeightName& name = *weight_named(t.name);
-        if (name.family != WeightFamily::lens || name.bias) continue;
-        if (name.role == WeightRole::query) query = &t;
+        const bool kernel = name.family == WeightFamily::keras && t.tensor.shape.size() == 3;
+        if ((name.family != WeightFamily::lens && !kernel) || name.bias) continue;
+        const Index counted = t.tensor.shape[kernel && name.role != WeightRole::output ? 1 : 0];
+        if (name.role == WeightRole::query) query = &t, of_queries = counted;
         if (name.role == WeightRole::key) key = &t;
         const bool kv = name.role == WeightRole::key || name.role == WeightRole::value;
         std::optional<Index>& heads = kv ? b_.problem.num_kv_heads : b_.problem.num_heads;
-        const Index found = t.tensor.shape[0];
+        // Of queries and keys there are two half heads for each head.
+        const Index each =
+            plan_.differential && name.role != WeightRole::value && name.role != WeightRole::output ? 2 : 1;
+        if (counted % each != 0)
+            fail(t.tensor.pointer, "is " + to_string(t.tensor.shape) + ": " +
+                                       how_many(counted, "head", "heads") +
+                                       ", expected two half heads for each head");
+        const Index found = counted / each;
         if (heads && *heads != found)
             fail(t.tensor.pointer, "is " + to_string(t.tensor.shape) + ", but there are " +
                                        std::to_string(*heads) +
                                        (kv ? " heads of keys and values" : " heads"));
         heads = found;
-        if (kv && query && query->tensor.shape[0] % found != 0)
+        if (kv && query && of_queries % (found * each) != 0)
             fail(t.tensor.pointer, "is " + to_string(t.tensor.shape) + ", but " + query->name + " is " +
                                        to_string(query->tensor.shape) +
                                        ": the heads of keys and values divide those of queries");
@@ -267,8 +306,9 @@ void Resolver::one_set(NamedWeights& set) {
     const Index before = plan_.projection(WeightRole::query).d_out,
                 values_before = plan_.projection(WeightRole::value).d_out;
     if (slots.weight[slot(WeightRole::packed)]) {
-        packed(*slots.weight[slot(WeightRole::packed)], set);
+        packed(*slots.weight[slot(WeightRole::packed)], set, slots);
     } else {
+        refuse_packing(set, slots);
         for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) {
             NamedTensor* w = slots.weight[slot(r)];
             if (!w && !slots.bias[slot(r)] && !has(plan_.variant->needs, r)) {
@@ -327,54 +367,6 @@ const Shape& Resolver::input_shape(WeightRole r) const {
                           : r == WeightRole::key ? *plan_.key_input
                                                  : *plan_.value_input;
     return plan_.tensors[k].shape;
-}
-
-void Resolver::packed(NamedTensor& t, const NamedWeights& set) {
-    c_attn_is_out_in_ =
-        weight_named(t.name)->family != WeightFamily::gpt2 || t.tensor.shape[0] == 3 * t.tensor.shape[1];
-    const bool out_in = set.out_in.value_or(c_attn_is_out_in_);
-    const Shape s = t.tensor.shape;
-    const Index d_in = out_in ? s[1] : s[0], outputs = out_in ? s[0] : s[1];
-    for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) {
-        if (of(r).d_in == d_in) continue;
-        fail(t.tensor.pointer,
-             "is " + to_string(s) + ", and " + input_name(r) + " are " + to_string(input_shape(r)) +
-                 ": expected [3E, E] with E = " + std::to_string(of(r).d_in),
-             "inputs of other widths take q_proj_weight, k_proj_weight, v_proj_weight");
-    }
-    if (outputs != 3 * d_in)
-        fail(t.tensor.pointer, "is " + to_string(s) + ", expected [3E, E]: [" + std::to_string(3 * d_in) +
-                                   ", " + std::to_string(d_in) + "]");
-    note_layout(plan_, t.name, "query, key, value", false, out_in, s);
-    const std::size_t k = b_.add_tensor(std::move(t.tensor));
-    Index from = 0;
-    for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value}) {
-        of(r).weight.push_back({k, out_in, from, 0, d_in, 0});
-        of(r).d_out = d_in;
-        from += d_in;
-    }
-}
-
-void Resolver::biases(Slots& slots) {
-    if (NamedTensor* t = slots.bias[slot(WeightRole::packed)]) {
-        const Index q = plan_.projection(WeightRole::query).d_out,
-                    v = plan_.projection(WeightRole::value).d_out;
-        if (t->tensor.shape[0] != 2 * q + v || plan_.variant->weights_list)
-            fail(t->tensor.pointer, "has " + std::to_string(t->tensor.shape[0]) + " numbers, expected " +
-                                        std::to_string(2 * q + v) + ": the biases of query, key and value");
-        for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value})
-            if (slots.bias[slot(r)])
-                fail_at_key(slots.bias[slot(r)]->tensor.pointer,
-                            "\"" + slots.bias[slot(r)]->name + "\" stands beside \"" + t->name + "\"");
-        note_layout(plan_, t->name, "query, key, value bias", true, false, t->tensor.shape);
-        const std::size_t k = b_.add_tensor(std::move(t->tensor));
-        plan_.projection(WeightRole::query).bias.push_back({k, true, 0, 0, q, 0});
-        plan_.projection(WeightRole::key).bias.push_back({k, true, q, 0, q, 0});
-        plan_.projection(WeightRole::value).bias.push_back({k, true, 2 * q, 0, v, 0});
-        return;
-    }
-    for (const WeightRole r : {WeightRole::query, WeightRole::key, WeightRole::value})
-        if (slots.bias[slot(r)]) place_bias(*slots.bias[slot(r)], r, outputs_of_last(of(r)));
 }
 
 void resolve_weights(Builder& b) {

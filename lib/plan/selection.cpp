@@ -80,7 +80,8 @@ PlannedStage& choose_picture(Plan& plan) {
     for (PlannedStage& s : plan.stages) {
         const StageInfo& info = info_of(s.stage);
         if (info.on_request) continue;
-        const int rank = info.phase == Phase::cells     ? is_weights(s.stage) ? 0 : 1
+        const int rank = info.phase == Phase::cells || info.phase == Phase::paired
+                             ? is_weights(s.stage) ? 0 : 1
                          : info.phase == Phase::context ? 2
                                                         : 3;
         if (best && rank > least) continue;
@@ -110,7 +111,10 @@ void choose_stages(Plan& plan, const std::vector<std::string>& asked) {
         const bool known = stage_named(name).has_value();
         const std::string hint = known ? std::string{} : did_you_mean(name, here);
         fail_usage(option::stages + " " + name + ": " +
-                       (known ? "this input has no such stage" : "there is no such stage"),
+                       (known ? "this input has no such stage" : "there is no such stage") +
+                       (known && plan.concat_norm && stage_named(name) == Stage::head_outputs
+                            ? ": \"concat_norm\" is of all heads together, so they have no shares"
+                            : ""),
                    (hint.empty() ? "" : hint + " ") + "stages of this input: " + all);
     }
 }
@@ -153,15 +157,24 @@ void resolve_selection(Builder& b) {
     plan.batch_shown =
         select_axis(r.batch, plan.batch, nullptr, {option::batch, "batch item", "batch items"});
     plan.heads_shown = select_axis(r.heads, plan.heads, nullptr, {option::heads, "head", "heads"});
-    plan.kv_heads_shown.asked = plan.heads_shown.asked;
-    for (const Index h : plan.heads_shown.indices) plan.kv_heads_shown.indices.push_back(plan.kv_head_of(h));
-    auto& kv = plan.kv_heads_shown.indices;
-    std::sort(kv.begin(), kv.end());
-    kv.erase(std::unique(kv.begin(), kv.end()), kv.end());
-    plan.kv_heads_shown.all = static_cast<Index>(kv.size()) == plan.kv_heads;
+    const auto belong = [](AxisSelection& to, const AxisSelection& from, Index count, auto&& head_of) {
+        to.asked = from.asked;
+        for (const Index h : from.indices) to.indices.push_back(head_of(h));
+        std::sort(to.indices.begin(), to.indices.end());
+        to.indices.erase(std::unique(to.indices.begin(), to.indices.end()), to.indices.end());
+        to.all = static_cast<Index>(to.indices.size()) == count;
+    };
+    belong(plan.kv_heads_shown, plan.heads_shown, plan.kv_heads, [&](Index h) { return plan.kv_head_of(h); });
+    belong(plan.value_heads_shown, plan.kv_heads_shown, plan.value_heads(),
+           [&](Index h) { return plan.value_head_of(h); });
+    belong(plan.context_heads_shown, plan.heads_shown, plan.context_heads(),
+           [&](Index h) { return plan.context_head_of(h); });
+    belong(plan.grouped_heads_shown, plan.heads_shown, plan.query_heads(),
+           [&](Index h) { return h / plan.head_group; });
     plan.queries_shown =
         select_axis(r.rows, plan.queries, &plan.query_tokens, {r.rows_flag, "row", "query rows"});
     if (r.cut_rows && !r.rows) leave_out(plan, *r.cut_rows, plan.queries_shown);
+    plan.embeddings_shown = plan.queries_shown;
     plan.keys_shown = select_axis(r.cols, plan.keys, &plan.key_tokens, {option::cols, "column", "keys"});
     plan.new_keys_shown.asked = plan.keys_shown.asked;
     for (const Index j : plan.keys_shown.indices)

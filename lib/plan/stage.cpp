@@ -25,9 +25,14 @@ std::optional<Stage> stage_named(std::string_view name) {
 std::span<const Axis> axes_of(StageShape shape) {
     switch (shape) {
         case StageShape::query_dim:
+        case StageShape::grouped_queries:
+        case StageShape::paired_queries:
             return query_dim_axes;
         case StageShape::key_dim:
+        case StageShape::grouped_keys:
         case StageShape::all_key_dim:
+        case StageShape::paired_keys:
+        case StageShape::paired_all_keys:
         case StageShape::shared_keys:
             return key_dim_axes;
         case StageShape::merged_keys:
@@ -37,7 +42,10 @@ std::span<const Axis> axes_of(StageShape shape) {
         case StageShape::per_query:
             return per_query_axes;
         case StageShape::query_key:
+        case StageShape::paired_cells:
             return query_key_axes;
+        case StageShape::embedded:
+        case StageShape::merged_queries:
         case StageShape::merged:
             return merged_axes;
         case StageShape::merged_cells:

@@ -14,18 +14,26 @@ inline constexpr std::array all_axes{Axis::batch, Axis::head, Axis::query, Axis:
 
 /// The axes of a stage by its family.
 enum class StageShape {
-    query_dim,     ///< batch, head, query, dim
-    key_dim,       ///< batch, head, key, dim: the new keys
-    all_key_dim,   ///< the same of all keys: cache, new, appended
-    shared_keys,   ///< batch, head (one for all), key, dim: the new keys
-    merged_keys,   ///< batch, key, dim: the new keys, before heads are split
-    per_key,       ///< batch, head, key: a number for each new key
-    per_query,     ///< batch, head, query: a number for each query
-    query_key,     ///< batch, head, query, key
-    merged,        ///< batch, query, dim
-    merged_cells,  ///< batch, query, key
-    state,         ///< batch, head, dim of keys, dim of values
-    states         ///< batch, head, key, dim of keys, dim of values
+    embedded,         ///< batch, query, dim: before heads are split
+    merged_queries,   ///< the same, of the shown queries alone
+    query_dim,        ///< batch, head, query, dim
+    key_dim,          ///< batch, head, key, dim: the new keys
+    paired_queries,   ///< batch, head (two half heads each), query, dim
+    grouped_queries,  ///< batch, head (several heads of values read each), query, dim
+    grouped_keys,     ///< batch, head (the same), key, dim: the new keys
+    all_key_dim,      ///< the same of all keys: cache, new, appended
+    paired_keys,      ///< batch, head (two half heads of keys each), key, dim: the new keys
+    paired_all_keys,  ///< the same of all keys
+    shared_keys,      ///< batch, head (one for all), key, dim: the new keys
+    merged_keys,      ///< batch, key, dim: the new keys, before heads are split
+    per_key,          ///< batch, head, key: a number for each new key
+    per_query,        ///< batch, head, query: a number for each query
+    query_key,        ///< batch, head, query, key
+    paired_cells,     ///< batch, head (two half heads each), query, key
+    merged,           ///< batch, query, dim
+    merged_cells,     ///< batch, query, key
+    state,            ///< batch, head, dim of keys, dim of values
+    states            ///< batch, head, key, dim of keys, dim of values
 };
 
 /// What a row of a stage belongs to. Where a head has a number for each token there is one row, whole: a
@@ -34,18 +42,26 @@ enum class RowKind { queries, new_keys, all_keys, whole };
 constexpr RowKind row_kind(StageShape s) {
     switch (s) {
         case StageShape::key_dim:
+        case StageShape::grouped_keys:
+        case StageShape::paired_keys:
         case StageShape::shared_keys:
         case StageShape::merged_keys:
             return RowKind::new_keys;
         case StageShape::all_key_dim:
+        case StageShape::paired_all_keys:
             return RowKind::all_keys;
         case StageShape::per_key:
         case StageShape::per_query:
         case StageShape::state:
         case StageShape::states:
             return RowKind::whole;
+        case StageShape::embedded:
         case StageShape::query_dim:
+        case StageShape::grouped_queries:
+        case StageShape::paired_queries:
         case StageShape::query_key:
+        case StageShape::paired_cells:
+        case StageShape::merged_queries:
         case StageShape::merged:
         case StageShape::merged_cells:
             break;
@@ -53,17 +69,31 @@ constexpr RowKind row_kind(StageShape s) {
     return RowKind::queries;
 }
 constexpr bool has_heads(StageShape s) {
-    return s != StageShape::merged && s != StageShape::merged_cells && s != StageShape::merged_keys;
+    return s != StageShape::merged && s != StageShape::merged_cells && s != StageShape::merged_keys &&
+           s != StageShape::merged_queries && s != StageShape::embedded;
 }
 /// A number for each token: there is no axis of rows.
 constexpr bool has_one_row(StageShape s) { return s == StageShape::per_key || s == StageShape::per_query; }
+/// The head axis is that of queries and keys where there are more heads of values.
+constexpr bool has_grouped_heads(StageShape s) {
+    return s == StageShape::grouped_queries || s == StageShape::grouped_keys;
+}
+/// The head axis is that of contexts where scores have two half heads for each.
+constexpr bool has_paired_heads(StageShape s) {
+    return s == StageShape::paired_queries || s == StageShape::paired_cells;
+}
+/// The head axis is that of values where keys have two half heads for each.
+constexpr bool has_paired_kv_heads(StageShape s) {
+    return s == StageShape::paired_keys || s == StageShape::paired_all_keys;
+}
 /// The head axis is that of keys and values.
 constexpr bool has_kv_heads(StageShape s) {
-    return has_heads(s) && row_kind(s) != RowKind::queries && s != StageShape::per_query;
+    return has_heads(s) && !has_grouped_heads(s) && !has_paired_kv_heads(s) &&
+           row_kind(s) != RowKind::queries && s != StageShape::per_query;
 }
 /// Columns are all keys.
 constexpr bool has_all_keys(StageShape s) {
-    return s == StageShape::query_key || s == StageShape::merged_cells;
+    return s == StageShape::query_key || s == StageShape::paired_cells || s == StageShape::merged_cells;
 }
 /// Columns are keys: all of them, or the new ones.
 constexpr bool has_key_columns(StageShape s) { return has_all_keys(s) || s == StageShape::per_key; }
@@ -74,6 +104,7 @@ constexpr bool has_token_columns(StageShape s) { return has_key_columns(s) || s 
 enum class Phase {
     source,   ///< before the scores, or the state: projections and what becomes of them
     cells,    ///< queries x keys, a block of rows with all its keys
+    paired,   ///< from the cells of two half heads
     context,  ///< a row of a head for each query, on every path
     state,    ///< what a head carries from token to token
     gated,    ///< from the contexts, head by head
@@ -94,17 +125,28 @@ enum class Holds {
 /// formula (resolve_stages.cpp). A stage has one meaning in every variant.
 // clang-format off
 #define ATTN_STAGES(stage)                                       \
+    stage(normed_embeddings, embedded, source, vectors, shown)   \
+    stage(normed_key_embeddings, merged_keys, source, vectors, shown) \
     stage(queries, query_dim, source, vectors, shown)            \
     stage(keys, key_dim, source, vectors, shown)                 \
     stage(values, key_dim, source, vectors, shown)               \
+    stage(query_latent, merged_queries, source, vectors, shown)  \
+    stage(normed_query_latent, merged_queries, source, vectors, shown) \
     stage(latent, merged_keys, source, vectors, shown)           \
+    stage(normed_latent, merged_keys, source, vectors, shown)    \
+    stage(convolved_queries, query_dim, source, vectors, shown)  \
+    stage(convolved_keys, key_dim, source, vectors, shown)       \
+    stage(convolved_values, key_dim, source, vectors, shown)     \
     stage(normed_queries, query_dim, source, vectors, shown)     \
     stage(normed_keys, key_dim, source, vectors, shown)          \
+    stage(normed_values, key_dim, source, vectors, shown)        \
     stage(rope_keys, shared_keys, source, vectors, shown)        \
     stage(rotated_queries, query_dim, source, vectors, shown)    \
     stage(rotated_keys, key_dim, source, vectors, shown)         \
+    stage(tempered_queries, query_dim, source, vectors, shown)   \
     stage(mapped_queries, query_dim, source, vectors, shown)     \
     stage(mapped_keys, key_dim, source, vectors, shown)          \
+    stage(mapped_values, key_dim, source, vectors, shown)        \
     stage(decay, per_key, source, rates, shown)                  \
     stage(beta, per_key, source, rates, shown)                   \
     stage(all_keys, all_key_dim, source, vectors, shown)         \
@@ -118,12 +160,14 @@ enum class Holds {
     stage(masked_weights, query_key, cells, weights, shown)      \
     stage(renormalized_weights, query_key, cells, weights, shown) \
     stage(dropped_weights, query_key, cells, weights, shown)     \
+    stage(differential_weights, paired_cells, paired, weights, shown) \
     stage(context, query_dim, context, vectors, shown)           \
     stage(state, state, state, vectors, shown)                   \
     stage(states, states, state, vectors, by_name)               \
     stage(normed_context, query_dim, gated, vectors, shown)      \
     stage(gated_context, query_dim, gated, vectors, shown)       \
     stage(concat, merged, merged, vectors, shown)                \
+    stage(normed_concat, merged, merged, vectors, shown)         \
     stage(head_outputs, query_dim, merged, vectors, by_name)     \
     stage(output, merged, merged, vectors, shown)                \
     stage(lse, per_query, context, log_sums, by_name)            \
@@ -164,6 +208,12 @@ std::optional<Stage> stage_named(std::string_view name);
 /// A row of a stage of queries x keys, or its mean over heads, is how much each key weighs.
 constexpr bool is_weights(Stage stage) { return info_of(stage).holds == Holds::weights; }
 constexpr bool is_score(Stage stage) { return info_of(stage).holds == Holds::scores; }
+/// Embeddings after their norm.
+constexpr bool is_embeddings(Stage stage) {
+    return stage == Stage::normed_embeddings || stage == Stage::normed_key_embeddings;
+}
+/// Values on their way to the contexts.
+constexpr bool is_values(Stage stage) { return info_of(stage).name.ends_with("values"); }
 /// Whether a stage stands before another in the table: where a plan need not have both.
 constexpr bool stands_before(Stage a, Stage b) { return static_cast<int>(a) < static_cast<int>(b); }
 

@@ -66,6 +66,13 @@ constexpr std::array variants{
             .formula = "(softmax(Q · Kᵀ / √d) · V) · sigmoid(gate)",
             .source = "Qiu et al. 2025, section 2.2",
             .gated = true},
+    Variant{.name = "differential",
+            .title = "differential attention",
+            .formula = "(softmax(Q_1 · K_1ᵀ / √d) - λ softmax(Q_2 · K_2ᵀ / √d)) · V",
+            .source = "Ye et al. 2024 (Differential Transformer), section 2.1",
+            .takes = Variant::usual | Variant::lambdas,
+            .may_take_projected = true,
+            .differential = true},
     Variant{.name = "additive",
             .title = "additive attention",
             .formula = "softmax(v · tanh(Q + K)) · V",
@@ -88,15 +95,16 @@ constexpr std::array variants{
             .formula = "softmax(Q · Kᵀ / √d) · V, K and V from X · W_DKV",
             .source = "DeepSeek-V2 2024, section 2.1",
             .needs = set_of({WeightRole::latent, WeightRole::key_up, WeightRole::value_up}),
-            .takes = (Variant::usual &
-                      ~set_of({WeightRole::packed, WeightRole::query_norm, WeightRole::key_norm})) |
+            .takes = (Variant::usual & ~(set_of({WeightRole::packed}) | Variant::norms)) |
                      set_of({WeightRole::query, WeightRole::query_latent, WeightRole::query_up,
-                             WeightRole::rope_key})},
+                             WeightRole::rope_key, WeightRole::latent_and_rope, WeightRole::key_value_up,
+                             WeightRole::query_latent_norm, WeightRole::latent_norm})},
     Variant{.name = "linear",
             .title = "linear attention",
             .formula = "φ(Q) · Σ φ(K)ᵀ V",
             .source = "Katharopoulos et al. 2020, section 3; decay: Yang et al. 2024 (GLA), section 4",
             .takes = (Variant::usual & ~set_of({WeightRole::bias_k, WeightRole::bias_v})) |
+                     Variant::convolutions |
                      set_of({WeightRole::decay, WeightRole::decay_log_rate, WeightRole::decay_bias}),
             .may_take_projected = true,
             .memory = Memory::linear_state},
@@ -105,8 +113,9 @@ constexpr std::array variants{
             .formula = "S = a S + b k (v - (a S)ᵀ k)ᵀ; Sᵀ q / √d",
             .source = "Yang, Kautz and Hatamizadeh 2025 (Gated DeltaNet), section 3.1, equation 10",
             .takes = (Variant::usual & ~set_of({WeightRole::bias_k, WeightRole::bias_v})) |
+                     Variant::convolutions |
                      set_of({WeightRole::decay, WeightRole::decay_log_rate, WeightRole::decay_bias,
-                             WeightRole::beta}),
+                             WeightRole::beta, WeightRole::packed_rates}),
             .may_take_projected = true,
             .causal = true,
             .memory = Memory::delta_state},

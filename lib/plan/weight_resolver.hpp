@@ -51,16 +51,30 @@ class Resolver {
     void check_plain_widths() const;
     void one_set(NamedWeights& set);
     void latent(NamedWeights& set);
+    void latent_and_rope(NamedTensor& t, const NamedWeights& set, Index narrow);
+    void keys_and_values(NamedTensor& t, const NamedWeights& set, Index narrow);
     void scoring(NamedWeights& set);
     void recurrence(NamedWeights& set);
     const Shape& input_shape(WeightRole r) const;
-    void packed(NamedTensor& t, const NamedWeights& set);
+    /// Outputs of a packed matrix, and how many of each head's it holds for a column of keys, of values.
+    struct PackedOutputs {
+        Index outputs, key_parts, value_parts;
+        const std::string& pointer;
+    };
+    Index value_width(const Slots& slots, const NamedWeights& set, Index values,
+                      const PackedOutputs& of_matrix) const;
+    void packed(NamedTensor& t, const NamedWeights& set, const Slots& slots);
+    /// in_proj_ba: beta and decay of the heads of values that read each head of keys.
+    void packed_rates(NamedTensor& t, const NamedWeights& set);
+    void refuse_packing(const NamedWeights& set, const Slots& slots) const;
     void biases(Slots& slots);
     void split_heads();
     /// A vector that stands alone; its length is checked where its use is known.
     std::optional<std::size_t> place_vector(const Slots& slots, WeightRole role);
     /// The gate, appended keys and weights of norms.
     void extras(NamedWeights& set);
+    /// Taps of queries, keys and values, each for itself or one below the other.
+    void convolution(Slots& slots);
     void output(NamedWeights& set);
     /// One tensor that the generator will fill, in draw order.
     std::size_t place_drawn(const WeightsInit& init, Shape shape);

@@ -21,8 +21,18 @@ std::uint64_t mcg_power(std::uint64_t exponent) {
 
 }  // namespace
 
+void skip_dropout(Generator& generator, DropoutGenerator kind, double p, std::uint64_t elements) {
+    if (p == 0 || p == 1) return;
+    if (kind == DropoutGenerator::torch_mkl) return generator.discard(1);
+    generator.discard(elements);
+    generator.discard(elements);
+}
+
 Dropout::Dropout(DropoutGenerator kind_, std::uint64_t seed, double p_)
-    : kind(kind_), p(p_), generator(seed) {
+    : Dropout(kind_, Generator(seed), p_) {}
+
+Dropout::Dropout(DropoutGenerator kind_, const Generator& generator_, double p_)
+    : kind(kind_), p(p_), generator(generator_) {
     if (!(p >= 0 && p <= 1)) throw std::invalid_argument("dropout: p must lie in 0..1");
     if (kind == DropoutGenerator::torch_mkl) {
         mcg = generator.r32() % mcg_modulus;

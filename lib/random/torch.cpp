@@ -74,10 +74,69 @@ void uniform_to_normal(std::span<float, block> values, float mean, float std) {
 
 std::size_t area(std::int64_t rows, std::int64_t columns) { return static_cast<std::size_t>(rows * columns); }
 
-std::vector<float> xavier_uniform(Generator& generator, std::int64_t rows, std::int64_t columns) {
-    std::vector<float> weight(area(rows, columns));
-    const double bound = std::sqrt(3.0) * std::sqrt(2.0 / static_cast<double>(rows + columns));
+/// The same in double, with libm's functions (native/cpu/DistributionTemplates.h normal_fill_16).
+void uniform_to_normal(std::span<double, block> values, double mean, double std) {
+    for (std::size_t j = 0; j < block / 2; ++j) {
+        const double radius = std::sqrt(-2.0 * std::log(1.0 - values[j]));
+        const double angle = 2.0 * std::numbers::pi * values[j + block / 2];
+        values[j] = std::fma(radius * std::cos(angle), std, mean);
+        values[j + block / 2] = std::fma(radius * std::sin(angle), std, mean);
+    }
+}
+
+template <class T>
+T unit(Generator& generator) {
+    if constexpr (sizeof(T) == sizeof(float))
+        return generator.u24();
+    else
+        return generator.u53();
+}
+
+template <class T>
+void draw_uniform(Generator& generator, std::span<T> out, double from, double to) {
+    const auto low = static_cast<T>(from);
+    const T width = static_cast<T>(to) - low;
+    for (T& x : out) x = std::fma(unit<T>(generator), width, low);
+}
+
+template <class T>
+void draw_normal(Generator& generator, std::span<T> out, double mean, double std) {
+    if (out.size() < block) {
+        // Fused or not is the same but for a double in 2^29; fused, no compiler has a choice.
+        for (T& x : out) x = static_cast<T>(std::fma(generator.normal53(), std, mean));
+        return;
+    }
+    const auto shift = static_cast<T>(mean);
+    const auto scale = static_cast<T>(std);
+    for (T& x : out) x = unit<T>(generator);
+    for (std::size_t i = 0; i + block <= out.size(); i += block)
+        uniform_to_normal(out.subspan(i).template first<block>(), shift, scale);
+    if (out.size() % block == 0) return;
+    // PyTorch draws the last 16 anew, over the end of the block before.
+    const auto tail = out.template last<block>();
+    for (T& x : tail) x = unit<T>(generator);
+    uniform_to_normal(tail, shift, scale);
+}
+
+template <class T>
+void draw_linear(Generator& generator, std::int64_t d_in, std::span<T> weight, std::span<T> bias) {
+    // kaiming_uniform_'s gain for the slope sqrt(5): sqrt(2 / (1 + sqrt(5)^2)) in double.
+    constexpr double gain = 0.5773502691896257;
+    if (d_in <= 0) {
+        uniform(generator, bias, 0, 0);
+        return;
+    }
+    const double root = std::sqrt(static_cast<double>(d_in));
+    const double bound = std::sqrt(3.0) * (gain / root);
     uniform(generator, weight, -bound, bound);
+    uniform(generator, bias, -1.0 / root, 1.0 / root);
+}
+
+template <class T>
+std::vector<T> xavier_uniform(Generator& generator, std::int64_t rows, std::int64_t columns) {
+    std::vector<T> weight(area(rows, columns));
+    const double bound = std::sqrt(3.0) * std::sqrt(2.0 / static_cast<double>(rows + columns));
+    uniform(generator, std::span<T>(weight), -bound, bound);
     return weight;
 }
 
@@ -99,67 +158,56 @@ double Generator::normal53() {
 }
 
 void uniform(Generator& generator, std::span<float> out, double from, double to) {
-    const auto low = static_cast<float>(from);
-    const float width = static_cast<float>(to) - low;
-    for (float& x : out) x = std::fma(generator.u24(), width, low);
+    draw_uniform(generator, out, from, to);
+}
+void uniform(Generator& generator, std::span<double> out, double from, double to) {
+    draw_uniform(generator, out, from, to);
 }
 
 void normal(Generator& generator, std::span<float> out, double mean, double std) {
-    if (out.size() < block) {
-        // Fused or not is the same but for a double in 2^29; fused, no compiler has a choice.
-        for (float& x : out) x = static_cast<float>(std::fma(generator.normal53(), std, mean));
-        return;
-    }
-    const auto shift = static_cast<float>(mean);
-    const auto scale = static_cast<float>(std);
-    for (float& x : out) x = generator.u24();
-    for (std::size_t i = 0; i + block <= out.size(); i += block)
-        uniform_to_normal(out.subspan(i).first<block>(), shift, scale);
-    if (out.size() % block == 0) return;
-    // PyTorch draws the last 16 anew, over the end of the block before.
-    const auto tail = out.last<block>();
-    for (float& x : tail) x = generator.u24();
-    uniform_to_normal(tail, shift, scale);
+    draw_normal(generator, out, mean, std);
+}
+void normal(Generator& generator, std::span<double> out, double mean, double std) {
+    draw_normal(generator, out, mean, std);
 }
 
 void linear(Generator& generator, std::int64_t d_in, std::span<float> weight, std::span<float> bias) {
-    // kaiming_uniform_'s gain for the slope sqrt(5): sqrt(2 / (1 + sqrt(5)^2)) in double.
-    constexpr double gain = 0.5773502691896257;
-    if (d_in <= 0) {
-        uniform(generator, bias, 0, 0);
-        return;
-    }
-    const double root = std::sqrt(static_cast<double>(d_in));
-    const double bound = std::sqrt(3.0) * (gain / root);
-    uniform(generator, weight, -bound, bound);
-    uniform(generator, bias, -1.0 / root, 1.0 / root);
+    draw_linear(generator, d_in, weight, bias);
+}
+void linear(Generator& generator, std::int64_t d_in, std::span<double> weight, std::span<double> bias) {
+    draw_linear(generator, d_in, weight, bias);
 }
 
 void embedding(Generator& generator, std::span<float> weight) { normal(generator, weight); }
+void embedding(Generator& generator, std::span<double> weight) { normal(generator, weight); }
 
-MultiheadWeights multihead(Generator& generator, std::int64_t embed, bool bias, bool add_bias_kv,
-                           std::int64_t kdim, std::int64_t vdim) {
-    MultiheadWeights w;
+template <class T>
+MultiheadWeights<T> multihead(Generator& generator, std::int64_t embed, bool bias, bool add_bias_kv,
+                              std::int64_t kdim, std::int64_t vdim) {
+    MultiheadWeights<T> w;
     w.out_proj_weight.resize(area(embed, embed));
     w.out_proj_bias.resize(bias ? area(1, embed) : 0);
-    linear(generator, embed, w.out_proj_weight, w.out_proj_bias);
-    w.out_proj_bias.assign(w.out_proj_bias.size(), 0.0F);
+    linear(generator, embed, std::span<T>(w.out_proj_weight), std::span<T>(w.out_proj_bias));
+    w.out_proj_bias.assign(w.out_proj_bias.size(), T{0});
     if (kdim == embed && vdim == embed) {
-        w.in_proj_weight = xavier_uniform(generator, 3 * embed, embed);
+        w.in_proj_weight = xavier_uniform<T>(generator, 3 * embed, embed);
     } else {
-        w.q_proj_weight = xavier_uniform(generator, embed, embed);
-        w.k_proj_weight = xavier_uniform(generator, embed, kdim);
-        w.v_proj_weight = xavier_uniform(generator, embed, vdim);
+        w.q_proj_weight = xavier_uniform<T>(generator, embed, embed);
+        w.k_proj_weight = xavier_uniform<T>(generator, embed, kdim);
+        w.v_proj_weight = xavier_uniform<T>(generator, embed, vdim);
     }
     w.in_proj_bias.resize(bias ? area(3, embed) : 0);
     if (add_bias_kv) {
         const double std = std::sqrt(2.0 / static_cast<double>(2 * embed));
         for (auto* row : {&w.bias_k, &w.bias_v}) {
             row->resize(area(1, embed));
-            normal(generator, *row, 0, std);
+            normal(generator, std::span<T>(*row), 0, std);
         }
     }
     return w;
 }
+
+template MultiheadWeights<float> multihead(Generator&, std::int64_t, bool, bool, std::int64_t, std::int64_t);
+template MultiheadWeights<double> multihead(Generator&, std::int64_t, bool, bool, std::int64_t, std::int64_t);
 
 }  // namespace attn::torch

@@ -37,38 +37,49 @@ class Generator {
 /// tensor.uniform_(from, to) of a float32 tensor, in memory order (native/cpu/DistributionTemplates.h).
 /// torch.rand is uniform(0, 1).
 void uniform(Generator& generator, std::span<float> out, double from, double to);
+/// The same of a float64 tensor: another sequence, of 53 bits and two words an element.
+void uniform(Generator& generator, std::span<double> out, double from, double to);
 
 /// tensor.normal_(mean, std) of a contiguous float32 tensor (native/cpu/DistributionTemplates.h). Fewer than
 /// 16 elements are drawn in double, more in blocks of 16 in float; torch.randn is normal(0, 1).
 void normal(Generator& generator, std::span<float> out, double mean = 0, double std = 1);
+/// The same of a float64 tensor: 16 elements or more in blocks of 16 too, with the functions of libm.
+void normal(Generator& generator, std::span<double> out, double mean = 0, double std = 1);
 
 /// nn.Linear(d_in, d_out): `weight` [d_out, d_in] row-major, then `bias` [d_out], empty where there is none
 /// (torch/nn/modules/linear.py reset_parameters).
 void linear(Generator& generator, std::int64_t d_in, std::span<float> weight, std::span<float> bias);
+void linear(Generator& generator, std::int64_t d_in, std::span<double> weight, std::span<double> bias);
 
 /// nn.Embedding(n, d): `weight` [n, d], standard normal (torch/nn/modules/sparse.py).
 void embedding(Generator& generator, std::span<float> weight);
+void embedding(Generator& generator, std::span<double> weight);
 
 /// Row-major, as the module lays them out; what the module does not have is empty.
+template <class T>
 struct MultiheadWeights {
-    std::vector<float> in_proj_weight;   ///< [3 embed, embed], or the next three
-    std::vector<float> q_proj_weight;    ///< [embed, embed]
-    std::vector<float> k_proj_weight;    ///< [embed, kdim]
-    std::vector<float> v_proj_weight;    ///< [embed, vdim]
-    std::vector<float> in_proj_bias;     ///< [3 embed], zeros
-    std::vector<float> out_proj_weight;  ///< [embed, embed]
-    std::vector<float> out_proj_bias;    ///< [embed], zeros
-    std::vector<float> bias_k;           ///< [1, 1, embed]
-    std::vector<float> bias_v;           ///< [1, 1, embed]
+    std::vector<T> in_proj_weight;   ///< [3 embed, embed], or the next three
+    std::vector<T> q_proj_weight;    ///< [embed, embed]
+    std::vector<T> k_proj_weight;    ///< [embed, kdim]
+    std::vector<T> v_proj_weight;    ///< [embed, vdim]
+    std::vector<T> in_proj_bias;     ///< [3 embed], zeros
+    std::vector<T> out_proj_weight;  ///< [embed, embed]
+    std::vector<T> out_proj_bias;    ///< [embed], zeros
+    std::vector<T> bias_k;           ///< [1, 1, embed]
+    std::vector<T> bias_v;           ///< [1, 1, embed]
 };
 
 /// nn.MultiheadAttention(embed, heads, bias, add_bias_kv, kdim, vdim); the number of heads draws nothing.
 /// kdim = vdim = embed gives in_proj_weight, any other the three (torch/nn/modules/activation.py).
-MultiheadWeights multihead(Generator& generator, std::int64_t embed, bool bias, bool add_bias_kv,
-                           std::int64_t kdim, std::int64_t vdim);
+template <class T = float>
+MultiheadWeights<T> multihead(Generator& generator, std::int64_t embed, bool bias, bool add_bias_kv,
+                              std::int64_t kdim, std::int64_t vdim);
 
 /// One seed has two masks: PyTorch's own kernel, and the one of builds with Intel's MKL up to torch 2.4.
 enum class DropoutGenerator { torch, torch_mkl };
+
+/// Passes over what nn.Dropout(p) draws for so many elements.
+void skip_dropout(Generator& generator, DropoutGenerator kind, double p, std::uint64_t elements);
 
 /// The mask of nn.Dropout(p) in training after torch.manual_seed(seed), element by element in the order of
 /// the tensor (native/Dropout.cpp). p = 0 keeps all, p = 1 none.
@@ -76,6 +87,8 @@ class Dropout {
   public:
     /// Throws std::invalid_argument unless 0 <= p <= 1.
     Dropout(DropoutGenerator kind, std::uint64_t seed, double p);
+    /// From a generator that has drawn other things before.
+    Dropout(DropoutGenerator kind, const Generator& generator, double p);
 
     /// Whether the next element is kept.
     bool keep();

@@ -74,6 +74,9 @@ class Bytes {
     std::vector<std::string> texts_;
 };
 
+/// Writes at `to`; returns the end.
+inline char* copied(std::string_view text, char* to) { return std::copy(text.begin(), text.end(), to); }
+
 /// Calls f with the typed numbers of one row.
 template <class F>
 void with_row(const Rows& rows, Index i, F&& f) {

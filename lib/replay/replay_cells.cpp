@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 
 #include "lib/replay/replay_work.hpp"
 #include "lib/run/dropout_rows.hpp"
@@ -13,6 +12,12 @@ namespace {
 
 constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
 constexpr std::uint64_t bit(Stage s) { return std::uint64_t{1} << static_cast<unsigned>(s); }
+
+void cap(double* row, Index keys, double limit, const Quirks& quirks) {
+    for (Index j = 0; j < keys; ++j) row[j] *= quirks.cap_inside;
+    ops::cap(row, row, keys, limit);
+    for (Index j = 0; j < keys; ++j) row[j] *= quirks.cap_outside;
+}
 
 void round_row(double* row, Index n, Rounding r) {
     std::transform(row, row + n, row, [r](double x) { return rounded(x, r); });
@@ -27,7 +32,7 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
     // Nothing before the last given stage is needed.
     const PlannedStage* last_given = nullptr;
     for (const PlannedStage& s : plan.stages)
-        if (s.family == StageShape::query_key && w.given[s.stage]) {
+        if (is_cells(s) && w.given[s.stage]) {
             last_given = &s;
             w[s.stage] = w.given[s.stage];
         }
@@ -54,17 +59,21 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
     std::optional<DropoutRows> dropout;
     bool skip = last_given != nullptr;
     for (const PlannedStage& s : plan.stages) {
-        if (s.family != StageShape::query_key) continue;
+        if (!is_cells(s)) continue;
         if (skip) {
             if (&s != last_given) continue;
             *cells = *w.given[s.stage];
             skip = false;
             if (s.stage == last_scores) take_lse(*cells);
+            if (s.stage == Stage::scores) scale_unplanned(w, *cells);
             continue;
         }
-        if (s.stage == Stage::scores) {
+        if (s.stage == Stage::differential_weights) {
+            *cells = subtracted(w, *cells);
+        } else if (s.stage == Stage::scores) {
             scores(w, *cells);
         } else if (s.stage == Stage::weights) {
+            mask_unplanned(w, *cells);
             weigh(w, *cells);
         } else if (s.stage == Stage::dropped_weights) {
             if (!plan.dropout) continue;
@@ -75,7 +84,7 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
                     for (Index i = 0; i < rows; ++i) {
                         dropout->row(b, h, w.made.rows[idx(i)], keep.data());
                         ops::drop(cells->row(b, h, i), cells->row(b, h, i), plan.keys, keep.data(),
-                                  dropout->kept_factor<double>());
+                                  w.quirks.dropout_factor.value_or(dropout->kept_factor<double>()));
                     }
         } else {
             for (Index b = 0; b < plan.batch; ++b)
@@ -87,10 +96,29 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
                                 : w.quirks.round_scores || (is_product && w.quirks.round_products))
             round_row(cells->values.data(), static_cast<Index>(cells->values.size()), w.quirks.round);
         if (kept & bit(s.stage)) w[s.stage] = std::make_shared<Numbers4>(*cells);
+        if (!goes_on(w)) return;
         if (s.stage == last_scores) take_lse(*cells);
+        if (s.stage == Stage::scores) scale_unplanned(w, *cells);
     }
     if (last_weights) w.take(Stage::mean_weights, [&] { return mean_over_heads(w, *cells); });
     if (!w.given[Stage::context]) context(w, *cells);
+}
+
+/// A scale where the plan has none, and no stage for it.
+void Replay::scale_unplanned(const Work& w, Numbers4& cells) const {
+    if (!w.plan.scaled || plan_.find(Stage::scaled_scores)) return;
+    for (double& x : cells.values) x *= w.plan.scale;
+}
+
+/// A mask where the plan has none, and no stage for it.
+void Replay::mask_unplanned(const Work& w, Numbers4& cells) const {
+    const Plan& plan = w.plan;
+    if (!plan.masked || plan_.masked || w.quirks.masks_weights) return;
+    const auto rows = static_cast<Index>(w.made.rows.size());
+    for (Index b = 0; b < plan.batch; ++b)
+        for (Index h = 0; h < plan.heads; ++h)
+            for (Index i = 0; i < rows; ++i)
+                mask_row(w, b, h, w.made.rows[idx(i)], w.hidden_row(b, h, i), cells.row(b, h, i));
 }
 
 /// Of the rows that merged stages hold.
@@ -102,10 +130,10 @@ Held Replay::mean_over_heads(const Work& w, const Numbers4& cells) const {
         for (Index i = 0; i < rows; ++i) {
             const auto at =
                 std::lower_bound(w.made.rows.begin(), w.made.rows.end(), w.made.merged_rows[idx(i)]);
-            for (Index h = 0; h < plan.heads; ++h)
+            for (Index h = 0; h < cells.shape[1]; ++h)
                 for (Index j = 0; j < plan.keys; ++j)
                     out->row(b, 0, i)[j] +=
-                        cells.row(b, h, at - w.made.rows.begin())[j] / static_cast<double>(plan.heads);
+                        cells.row(b, h, at - w.made.rows.begin())[j] / static_cast<double>(cells.shape[1]);
         }
     return out;
 }
@@ -118,17 +146,22 @@ void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index line, doubl
     const std::uint8_t* hidden = w.hidden_row(b, h, line);
     switch (stage) {
         case Stage::scaled_scores:
+            if (quirks.cap_before_scale && plan.softcap) cap(row, keys, *plan.softcap, quirks);
             for (Index j = 0; j < keys && plan.scaled; ++j) row[j] *= plan.scale;
             return;
         case Stage::capped_scores:
-            if (plan.softcap && !quirks.cap_after_mask) ops::cap(row, row, keys, *plan.softcap);
+            if (plan.softcap && !quirks.cap_after_mask && !quirks.cap_before_scale)
+                cap(row, keys, *plan.softcap, quirks);
             return;
         case Stage::biased_scores:
-            w.biases.add(b, h, query, 0, keys, row);
+            if (quirks.bias_times != 1 || quirks.bias_transposed || plan.alibi != plan_.alibi)
+                add_biases(w, b, h, query, row);
+            else
+                w.biases.add(b, h, query, 0, keys, row);
             return;
         case Stage::masked_scores:
             if (plan.masked) mask_row(w, b, h, query, hidden, row);
-            if (quirks.cap_after_mask && plan.softcap) ops::cap(row, row, keys, *plan.softcap);
+            if (quirks.cap_after_mask && plan.softcap) cap(row, keys, *plan.softcap, quirks);
             return;
         case Stage::masked_weights:
             if (hidden) ops::mask_weights(row, row, keys, hidden);
@@ -145,27 +178,40 @@ void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index line, doubl
         case Stage::scores:
         case Stage::weights:
         case Stage::dropped_weights:
+        case Stage::normed_embeddings:
+        case Stage::normed_key_embeddings:
         case Stage::queries:
         case Stage::keys:
         case Stage::values:
+        case Stage::query_latent:
+        case Stage::normed_query_latent:
         case Stage::latent:
+        case Stage::normed_latent:
+        case Stage::convolved_queries:
+        case Stage::convolved_keys:
+        case Stage::convolved_values:
         case Stage::normed_queries:
         case Stage::normed_keys:
+        case Stage::normed_values:
         case Stage::rope_keys:
         case Stage::rotated_queries:
         case Stage::rotated_keys:
+        case Stage::tempered_queries:
         case Stage::mapped_queries:
         case Stage::mapped_keys:
+        case Stage::mapped_values:
         case Stage::decay:
         case Stage::beta:
         case Stage::all_keys:
         case Stage::all_values:
+        case Stage::differential_weights:
         case Stage::context:
         case Stage::state:
         case Stage::states:
         case Stage::normed_context:
         case Stage::gated_context:
         case Stage::concat:
+        case Stage::normed_concat:
         case Stage::head_outputs:
         case Stage::output:
         case Stage::lse:
@@ -174,85 +220,39 @@ void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index line, doubl
     }
 }
 
+/// ALiBi with the slopes of the deviation, the position bias with its factor, the other way round.
+void Replay::add_biases(const Work& w, Index b, Index h, Index query, double* row) const {
+    const Plan& slopes = w.plan;
+    const double slope = slopes.alibi.empty() ? 0 : slopes.alibi[idx(h)];
+    const Index diagonal = query + plan_.offsets[idx(b)];
+    for (Index j = 0; j < plan_.given_keys(); ++j) {
+        row[j] -= slope * static_cast<double>(diagonal - j);
+        if (!plan_.position_bias || w.quirks.bias_times == 0) continue;
+        const Index number =
+            w.quirks.bias_transposed ? plan_.bias_number(b, h, j, query) : plan_.bias_number(b, h, query, j);
+        row[j] += w.quirks.bias_times * tensors_[plan_.position_bias->tensor][idx(number)];
+    }
+}
+
 /// Masks added and hidden cells filled.
 void Replay::mask_row(const Work& w, Index b, Index h, Index query, const std::uint8_t* hidden,
                       double* row) const {
     std::vector<double> added(static_cast<std::size_t>(w.plan.keys));
+    b = w.mask_item(b, h);
     if (w.mask.adds()) w.mask.add(b, h, query, added.data());
+    const std::uint8_t* ones = w.ones.empty() ? nullptr : w.ones.data() + (hidden - w.hidden.data());
+    for (Index j = 0; j < w.plan.keys && ones; ++j) row[j] += ones[j];
     for (Index j = 0; j < w.plan.keys; ++j) {
         const double more = added[idx(j)];
         if (hidden[j] != 0 && !w.quirks.masks_weights) {
-            row[j] = w.quirks.fill.value_or(minus_infinity);
+            row[j] =
+                w.quirks.fill_is_added
+                    ? static_cast<double>(static_cast<float>(row[j]) + static_cast<float>(*w.quirks.fill))
+                    : w.quirks.fill.value_or(minus_infinity);
         } else if (more != minus_infinity) {
-            row[j] += more;
+            row[j] += w.quirks.added_times * more;
         }
     }
-}
-
-void Replay::weigh(Work& w, Numbers4& cells) const {
-    const Plan& plan = w.plan;
-    const auto rows = static_cast<Index>(w.made.rows.size());
-    if (w.quirks.along != Along::keys) return weigh_across(w, cells);
-    for (Index b = 0; b < plan.batch; ++b)
-        for (Index h = 0; h < plan.heads; ++h)
-            for (Index i = 0; i < rows; ++i) {
-                double* row = cells.row(b, h, i);
-                weigh_row(w, b, h, i, row);
-                if (w.quirks.weights_times == 1) continue;
-                for (Index j = 0; j < plan.keys; ++j) row[j] *= w.quirks.weights_times;
-            }
-}
-
-void Replay::weigh_row(const Work& w, Index b, Index h, Index line, double* row) const {
-    const Plan& plan = w.plan;
-    const Index keys = plan.keys;
-    const std::uint8_t* hidden = w.hidden_row(b, h, line);
-    if (w.quirks.normal == Normal::none) return;
-    const bool before = plan.masked && plan.mask_at != MaskAt::weights && !w.quirks.masks_weights;
-    if (before && !plan.has_appended() && !ops::sees_a_key(row, keys)) {
-        ops::fill_empty(row, keys, plan.empty_rows);
-        return;
-    }
-    if (w.quirks.normal == Normal::base_two)
-        for (Index j = 0; j < keys; ++j) row[j] *= std::numbers::ln2;
-    if (plan.normalize == Normalize::sum) {
-        ops::divide_by_sum(row, row, keys);
-    } else if (plan.normalize == Normalize::sigmoid) {
-        ops::sigmoid(row, row, keys);
-    } else if (plan.sinks.empty()) {
-        ops::softmax(row, row, keys);
-    } else {
-        ops::softmax_with_sink(row, row, keys, plan.sinks[idx(h)]);
-    }
-    if (w.quirks.masks_weights && plan.mask_at != MaskAt::weights && hidden)
-        ops::mask_weights(row, row, keys, hidden);
-}
-
-/// A softmax along another axis than the keys.
-void Replay::weigh_across(Work& w, Numbers4& cells) const {
-    const Plan& plan = w.plan;
-    const bool heads = w.quirks.along == Along::heads;
-    const auto rows = static_cast<Index>(w.made.rows.size());
-    const Index count = heads ? plan.heads : rows, others = heads ? rows : plan.heads;
-    const Index step = heads ? rows * plan.keys : plan.keys;
-    std::vector<double> line(static_cast<std::size_t>(count));
-    for (Index b = 0; b < plan.batch; ++b)
-        for (Index o = 0; o < others; ++o)
-            for (Index j = 0; j < plan.keys; ++j) {
-                double* at = (heads ? cells.row(b, 0, o) : cells.row(b, o, 0)) + j;
-                for (Index k = 0; k < count; ++k) line[idx(k)] = at[k * step];
-                if (plan.masked && !ops::sees_a_key(line.data(), count)) {
-                    ops::fill_empty(line.data(), count, plan.empty_rows);
-                } else {
-                    ops::softmax(line.data(), line.data(), count);
-                }
-                for (Index k = 0; k < count; ++k) at[k * step] = line[idx(k)] * w.quirks.weights_times;
-            }
-    if (!w.quirks.masks_weights || plan.mask_at == MaskAt::weights || !plan.masked) return;
-    for (Index b = 0; b < plan.batch; ++b)
-        for (Index h = 0; h < plan.heads; ++h)
-            for (Index i = 0; i < rows; ++i)
-                ops::mask_weights(cells.row(b, h, i), cells.row(b, h, i), plan.keys, w.hidden_row(b, h, i));
 }
 
 }  // namespace attn

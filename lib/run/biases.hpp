@@ -1,5 +1,6 @@
 #pragma once
 #include <span>
+#include <vector>
 
 #include "lib/plan/plan.hpp"
 #include "lib/run/materialize.hpp"
@@ -19,7 +20,9 @@ class Biases {
 
   private:
     const Plan& plan_;
-    std::span<const T> table_;  ///< [head, query, given key]
+    std::vector<Index> bucket_numbers_;  ///< of each distance from `nearest_` on, in the table
+    Index nearest_ = 0;
+    std::span<const T> table_;  ///< the tensor of the position bias
 };
 
 }  // namespace attn

@@ -8,33 +8,34 @@
 
 namespace attn {
 
-/// The contexts of the shown rows: heads side by side, [batch, row, head, value_dim], where stages after them
-/// need it so; otherwise head by head, [batch, head, row, value_dim].
+/// Contexts of the shown rows, of so many heads: heads side by side, [batch, row, head, value_dim], where
+/// stages after them need it so; otherwise head by head, [batch, head, row, value_dim].
 template <class T>
 class Contexts {
   public:
-    Contexts(const Plan& plan, Findings& findings, bool side_by_side)
+    Contexts(const Plan& plan, Findings& findings, bool side_by_side, Index heads)
         : plan_(plan),
           findings_(findings),
           rows_(static_cast<Index>(plan.queries_shown.indices.size())),
-          stride_(side_by_side ? plan.heads * plan.value_dim : plan.value_dim),
-          heads_(static_cast<std::size_t>(plan.batch * plan.heads)) {}
+          count_(heads),
+          stride_(side_by_side ? heads * plan.value_dim : plan.value_dim),
+          heads_(static_cast<std::size_t>(plan.batch * heads)) {}
 
     /// Memory for all of them.
     void take(Arena& arena) {
-        T* data = arena.take<T>(plan_.batch * rows_ * plan_.heads * plan_.value_dim);
+        T* data = arena.take<T>(plan_.batch * rows_ * count_ * plan_.value_dim);
         const bool side_by_side = stride_ != plan_.value_dim;
         for (Index b = 0; b < plan_.batch; ++b)
-            for (Index h = 0; h < plan_.heads; ++h)
+            for (Index h = 0; h < count_; ++h)
                 set_place(b, h,
-                          side_by_side ? data + (b * rows_ * plan_.heads + h) * plan_.value_dim
-                                       : data + (b * plan_.heads + h) * rows_ * plan_.value_dim);
+                          side_by_side ? data + (b * rows_ * count_ + h) * plan_.value_dim
+                                       : data + (b * count_ + h) * rows_ * plan_.value_dim);
     }
     /// The rows of a head go here.
-    void set_place(Index batch, Index head, T* at) { heads_[idx(batch * plan_.heads + head)] = at; }
+    void set_place(Index batch, Index head, T* at) { heads_[idx(batch * count_ + head)] = at; }
 
     T* row(Index batch, Index line, Index head) const {
-        return heads_[idx(batch * plan_.heads + head)] + line * stride_;
+        return heads_[idx(batch * count_ + head)] + line * stride_;
     }
     /// Elements from row to row.
     Index stride() const { return stride_; }
@@ -48,7 +49,7 @@ class Contexts {
   private:
     const Plan& plan_;
     Findings& findings_;
-    Index rows_, stride_;
+    Index rows_, count_, stride_;
     std::vector<T*> heads_;
     std::mutex mutex_;
 };

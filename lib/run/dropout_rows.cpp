@@ -5,10 +5,10 @@
 namespace attn {
 namespace {
 
-torch::Dropout start(const DropoutInput& d) {
-    return {
-        d.kind == DropoutKind::torch ? torch::DropoutGenerator::torch : torch::DropoutGenerator::torch_mkl,
-        d.seed, d.p};
+torch::Dropout start(const DropoutInput& d, const torch::Generator* shared) {
+    const auto kind =
+        d.kind == DropoutKind::torch ? torch::DropoutGenerator::torch : torch::DropoutGenerator::torch_mkl;
+    return shared ? torch::Dropout(kind, *shared, d.p) : torch::Dropout(kind, d.seed, d.p);
 }
 
 }  // namespace
@@ -17,7 +17,8 @@ template <class T>
 DropoutRows::DropoutRows(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {
     if (!plan.dropout) return;
     if (!plan.dropout_keep) {
-        generator_.emplace(start(*plan.dropout));
+        start_.emplace(start(*plan.dropout, plan.dropout->shared ? tensors.dropout_start() : nullptr));
+        generator_ = start_;
         return;
     }
     given_ = aligned<std::uint8_t>(plan.tensors[*plan.dropout_keep].shape, tensors[*plan.dropout_keep]);
@@ -33,7 +34,7 @@ void DropoutRows::row(Index batch, Index head, Index query, std::uint8_t* keep) 
     const Index item = plan_.heads_first_dropout ? head * plan_.batch + batch : batch * plan_.heads + head;
     const Index wanted = (item * plan_.queries + query) * plan_.keys;
     if (wanted < position_) {
-        generator_.emplace(start(*plan_.dropout));
+        generator_ = start_;
         position_ = 0;
     }
     if (wanted > position_) generator_->skip(static_cast<std::uint64_t>(wanted - position_));

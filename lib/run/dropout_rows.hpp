@@ -26,7 +26,7 @@ class DropoutRows {
 
   private:
     const Plan& plan_;
-    std::optional<torch::Dropout> generator_;
+    std::optional<torch::Dropout> start_, generator_;  ///< of the first row; where it is
     Index position_ = 0;
     Tensor4<std::uint8_t> given_;
 };

@@ -75,7 +75,7 @@ void Emitter<T>::source(Sink& sink, const PlannedStage& stage, const View<T>& fr
 template <class T>
 void Emitter<T>::contexts(Sink& sink, const PlannedStage& stage, const Contexts<T>& from, bool in_place) {
     for (const Index b : plan_.batch_shown.indices)
-        for (const Index h : plan_.heads_shown.indices)
+        for (const Index h : plan_.heads_of(stage.family).indices)
             for_blocks(plan_, b, h, plan_.row_block, [&](const RowBlock& r) {
                 Rows rows = rows_of(stage, b, h, r.query, r.rows);
                 if (!in_place) return push(sink, rows, from.row(b, r.first, h), from.stride());

@@ -3,13 +3,6 @@
 #include <algorithm>
 
 namespace attn {
-namespace {
-
-/// Pushed row block by row block on the traced path.
-bool is_traced(Stage s) { return info_of(s).phase == Phase::cells || s == Stage::context; }
-
-}  // namespace
-
 template <class T>
 Executor<T>::Executor(const Plan& plan)
     : plan_(plan),
@@ -24,6 +17,12 @@ Executor<T>::Executor(const Plan& plan)
       emitter_(plan, findings_),
       operands_{plan, mask_, biases_, {}, true, {}, {}, {}, {}} {
     if (plan.additive) operands_.additive = tensors_[*plan.additive];
+}
+
+/// Pushed row block by row block on the traced path.
+template <class T>
+bool Executor<T>::is_traced(Stage s) const {
+    return info_of(s).phase == Phase::cells || (s == Stage::context && !plan_.differential);
 }
 
 template <class T>
@@ -48,10 +47,14 @@ void Executor<T>::prepare(Sink& sink) {
             operands_, projections_.of(Stage::decay), projections_.of(Stage::beta),
             past ? tensors_[*past] : std::span<const T>{}, arena_, pool_);
     }
+    if (plan_.differential)
+        lambda_ = plan_.differential->factor(
+            [&](std::size_t k, Index at) { return static_cast<double>(tensors_[k][idx(at)]); });
     outputs_.prepare(needs_, projections_, findings_, arena_);
-    keeps_contexts_ =
-        is_read(plan_, needs_, Stage::context) || (needs_.has(Stage::context) && plan_.path != Path::traced);
+    keeps_contexts_ = is_read(plan_, needs_, Stage::context) ||
+                      (needs_.has(Stage::context) && (plan_.path != Path::traced || plan_.differential));
     contexts_.reset();
+    halves_.reset();
     log_sums_.reset();
     if (needs_.has(Stage::lse)) log_sums_.take(plan_, arena_);
     if (keeps_contexts_) place_contexts(sink);
@@ -63,9 +66,13 @@ void Executor<T>::prepare(Sink& sink) {
 template <class T>
 void Executor<T>::place_contexts(Sink& sink) {
     const bool side_by_side = is_read(plan_, needs_, Stage::context);
-    contexts_ = std::make_unique<Contexts<T>>(plan_, findings_, side_by_side);
-    contexts_in_place_ = !side_by_side && plan_.find(Stage::context)->shown && plan_.path != Path::traced &&
-                         !sink.stage_by_stage() && sink.gives_memory();
+    if (plan_.differential) {
+        halves_ = std::make_unique<Contexts<T>>(plan_, findings_, false, plan_.heads);
+        halves_->take(arena_);
+    }
+    contexts_ = std::make_unique<Contexts<T>>(plan_, findings_, side_by_side, plan_.context_heads());
+    contexts_in_place_ = !side_by_side && !plan_.differential && plan_.find(Stage::context)->shown &&
+                         plan_.path != Path::traced && !sink.stage_by_stage() && sink.gives_memory();
     if (!contexts_in_place_) return contexts_->take(arena_);
     const PlannedStage& stage = *plan_.find(Stage::context);
     for (const Index b : plan_.batch_shown.indices)
@@ -130,15 +137,18 @@ void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown
         for (const PlannedStage* s : shown)
             if (info_of(s->stage).phase == phase) f(*s);
     };
-    // Queries that are projected are there for the shown rows only, and so is what is made of queries.
+    // Queries that are projected are there for the shown rows only, and so is what is made of queries; but
+    // those that are convolved are there whole.
     each(Phase::source, [&](const PlannedStage& s) {
         const bool of_queries = row_kind(s.family) == RowKind::queries;
-        const bool given = s.stage == Stage::queries && !projections_.map(WeightRole::query);
+        const bool given =
+            s.family == StageShape::embedded ||
+            (s.stage == Stage::queries && (!projections_.map(WeightRole::query) || plan_.conv));
         emitter_.source(sink, s, projections_.of(s.stage), of_queries && !given);
     });
     const Needs needs = needs_of(plan_, shown);
-    const bool by_blocks = std::any_of(shown.begin(), shown.end(), [](const PlannedStage* s) {
-        return info_of(s->stage).phase == Phase::cells || info_of(s->stage).phase == Phase::context;
+    const bool by_blocks = std::any_of(shown.begin(), shown.end(), [&](const PlannedStage* s) {
+        return is_traced(s->stage) || s->stage == Stage::lse;
     });
     if (plan_.path == Path::traced) {
         // Once the contexts are kept, stages that are made of them need nothing to be computed again.
@@ -147,10 +157,16 @@ void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown
         compute_contexts(sink);
     }
     if (needs.any(Phase::gated)) outputs_.apply_gate(needs_, *contexts_, projections_.gate());
+    if (needs.has(Stage::normed_concat)) outputs_.norm_concat(*contexts_);
+    each(Phase::paired, [&](const PlannedStage& s) {
+        for (const Index b : plan_.batch_shown.indices)
+            for (const Index h : plan_.heads_of(s.family).indices)
+                add_weights(sink, s, b, h, shares_of(h), 1);
+    });
     each(Phase::context, [&](const PlannedStage& s) {
         if (s.stage == Stage::lse) {
             emitter_.log_sums(sink, s, log_sums_);
-        } else if (plan_.path != Path::traced) {
+        } else if (!is_traced(s.stage) || plan_.path != Path::traced) {
             emitter_.contexts(sink, s, *contexts_, contexts_in_place_);
         }
     });
@@ -160,7 +176,7 @@ void Executor<T>::pass(Sink& sink, const std::vector<const PlannedStage*>& shown
     for (const Index b : plan_.batch_shown.indices)
         each(Phase::merged, [&](const PlannedStage& s) {
             if (s.stage == Stage::mean_weights) {
-                mean_weights(sink, s, b);
+                add_weights(sink, s, b, 0, shares_of({}), static_cast<double>(plan_.context_heads()));
             } else {
                 outputs_.merged(sink, s, b, *contexts_, emitter_);
             }
@@ -173,12 +189,31 @@ void Executor<T>::compute_contexts(Sink& sink) {
     if (plan_.path == Path::recurrent) {
         recurrence_->run(needs_.has(Stage::context) ? contexts_.get() : nullptr, needs_.has(Stage::state));
     } else if (plan_.path == Path::fused) {
-        Fused<T>(operands_, arena_, pool_).run(*contexts_, log_sums_);
+        Fused<T>(operands_, arena_, pool_).run(of_query_heads(), log_sums_);
     } else {
-        SingleRows<T>(operands_, arena_, pool_).run(*contexts_, log_sums_);
+        SingleRows<T>(operands_, arena_, pool_).run(of_query_heads(), log_sums_);
     }
     pool_.watch({});
+    keep_contexts();
+}
+
+/// The contexts are there: those of half heads become those of heads.
+template <class T>
+void Executor<T>::keep_contexts() {
     has_contexts_ = true;
+    if (!plan_.differential) return;
+    const Index heads = plan_.context_heads();
+    const auto rows = static_cast<Index>(plan_.queries_shown.indices.size());
+    for (const Index b : plan_.batch_shown.indices)
+        for (const Index h : needs_.context_heads)
+            for (Index i = 0; i < rows; ++i) {
+                const T* first = halves_->row(b, i, plan_.differential->half_of(h, false, heads));
+                const T* second = halves_->row(b, i, plan_.differential->half_of(h, true, heads));
+                std::transform(
+                    first, first + plan_.value_dim, second, contexts_->row(b, i, h), [&](T x, T y) {
+                        return static_cast<T>(static_cast<double>(x) - lambda_ * static_cast<double>(y));
+                    });
+            }
 }
 
 template <class T>
@@ -198,7 +233,7 @@ void Executor<T>::trace(Sink& sink, const std::vector<const PlannedStage*>& show
             trace_in_order(sink, shown, needs, blocks);
         }
     }
-    if (needs.has(Stage::context) && keeps_contexts_) has_contexts_ = true;
+    if (needs.has(Stage::context) && keeps_contexts_) keep_contexts();
 }
 
 /// Every worker writes where the sink wants the stages: nothing is copied, no order is kept.
@@ -288,26 +323,50 @@ void Executor<T>::take_block(const RowBlock& block, const Needs& needs, const Tr
     const T* from = w.at[idx(Stage::context)];
     for (Index i = 0; i < block.rows; ++i)
         std::copy_n(from + i * plan_.value_dim, plan_.value_dim,
-                    contexts_->row(block.batch, block.first + i, block.head));
+                    of_query_heads().row(block.batch, block.first + i, block.head));
 }
 
-/// The last weights once more, head by head, as many rows at a time as blocking.hpp says: added up in double,
-/// in the order of heads.
+/// What heads have a part in a row of weights with: a head of differential attention, or all heads.
 template <class T>
-void Executor<T>::mean_weights(Sink& sink, const PlannedStage& stage, Index batch) {
+auto Executor<T>::shares_of(std::optional<Index> head) const -> std::vector<HeadShare> {
+    std::vector<HeadShare> out;
+    for (Index h = 0; h < plan_.heads; ++h) {
+        if (head && plan_.context_head_of(h) != *head) continue;
+        const bool second =
+            plan_.differential &&
+            h != plan_.differential->half_of(plan_.context_head_of(h), false, plan_.context_heads());
+        out.push_back({h, second ? -lambda_ : 1});
+    }
+    return out;
+}
+
+/// The last weights of heads once more, head by head, as many rows at a time as blocking.hpp says: each times
+/// its share, added up in double, in the order of heads.
+template <class T>
+void Executor<T>::add_weights(Sink& sink, const PlannedStage& stage, Index batch, Index head,
+                              const std::vector<HeadShare>& shares, double divisor) {
     const PlannedStage* const self = &stage;
     const Needs needs = needs_of(plan_, {&self, 1});
-    const auto weights = static_cast<std::size_t>(stage.reads.front());
-    const Index keys = plan_.keys, heads = plan_.heads;
+    const Stage read = stage.reads.front();
+    const auto weights = static_cast<std::size_t>(
+        info_of(read).phase == Phase::paired ? plan_.find(read)->reads.front() : read);
+    const Index keys = plan_.keys;
+    const auto share_of = [&](const KeyHead& h) {
+        return std::find_if(shares.begin(), shares.end(),
+                            [&](const HeadShare& s) { return s.head == h.head; });
+    };
+    const auto has_part = [&](const KeyHead& h) { return share_of(h) != shares.end(); };
     std::vector<double> sums;
-    std::vector<T> mean;
+    std::vector<T> out;
     for_blocks(
         plan_, batch, 0, blocking::mean_rows(keys, plan_.row_block, pool_.workers()),
         [&](const RowBlock& all) {
             sums.assign(idx(all.rows * keys), 0);
             for (const auto& group : traced_->groups({batch})) {
+                if (std::none_of(group.heads.begin(), group.heads.end(), has_part)) continue;
                 traced_->hold(group, false);
                 for (const KeyHead& h : group.heads) {
+                    if (!has_part(h)) continue;
                     std::vector<RowBlock> blocks;
                     for (Index i = 0; i < all.rows; i += plan_.row_block)
                         blocks.push_back({batch, h.head, all.first + i, all.query + i,
@@ -316,14 +375,14 @@ void Executor<T>::mean_weights(Sink& sink, const PlannedStage& stage, Index batc
                         if (!has_traced_) take_block(block, needs, w, findings_);
                         double* to = sums.data() + (block.first - all.first) * keys;
                         for (Index k = 0; k < block.rows * keys; ++k)
-                            to[k] += static_cast<double>(w.at[weights][k]);
+                            to[k] += share_of(h)->share * static_cast<double>(w.at[weights][k]);
                     });
                 }
             }
-            mean.resize(sums.size());
-            std::transform(sums.begin(), sums.end(), mean.begin(),
-                           [&](double sum) { return static_cast<T>(sum / static_cast<double>(heads)); });
-            emitter_.push(sink, emitter_.rows_of(stage, batch, 0, all.query, all.rows), mean.data(), keys);
+            out.resize(sums.size());
+            std::transform(sums.begin(), sums.end(), out.begin(),
+                           [&](double sum) { return static_cast<T>(sum / divisor); });
+            emitter_.push(sink, emitter_.rows_of(stage, batch, head, all.query, all.rows), out.data(), keys);
         });
 }
 

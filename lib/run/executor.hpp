@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "lib/run/fused.hpp"
@@ -35,8 +36,19 @@ class Executor {
     void compute_in_order(const std::vector<RowBlock>& blocks, const Needs& needs, F&& f);
     void look_at_rows_left_out();
     void take_block(const RowBlock& block, const Needs& needs, const TraceSpace<T>& w, Findings& findings);
-    void mean_weights(Sink& sink, const PlannedStage& stage, Index batch);
+    /// A head, and the factor of its weights in a sum of heads.
+    struct HeadShare {
+        Index head;
+        double share;
+    };
+    std::vector<HeadShare> shares_of(std::optional<Index> head) const;
+    void add_weights(Sink& sink, const PlannedStage& stage, Index batch, Index head,
+                     const std::vector<HeadShare>& shares, double divisor);
+    void keep_contexts();
+    /// Where contexts of the heads of queries go: half heads where there are such.
+    Contexts<T>& of_query_heads() const { return plan_.differential ? *halves_ : *contexts_; }
     T* log_sums_of(const RowBlock& block, const Needs& needs) const;
+    bool is_traced(Stage stage) const;
     bool shows_head(Index head) const;
 
     const Plan& plan_;
@@ -54,7 +66,8 @@ class Executor {
     // Of the run under way.
     Needs needs_;  ///< of all stages that are shown
     Operands<T> operands_;
-    std::unique_ptr<Contexts<T>> contexts_;
+    std::unique_ptr<Contexts<T>> contexts_, halves_;
+    double lambda_ = 0;  ///< of differential attention
     LogSums<T> log_sums_;
     std::unique_ptr<Traced<T>> traced_;
     std::unique_ptr<Recurrence<T>> recurrence_;

@@ -1,6 +1,7 @@
 #include "lib/run/fused.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "lib/run/ops.hpp"
@@ -13,13 +14,8 @@ constexpr T infinity = std::numeric_limits<T>::infinity();
 
 constexpr Index block_keys = blocking::block, job_rows = blocking::fused_rows;
 
-/// A chain of more products is cut, so that its rounding does not grow with the width.
-constexpr Index longest_chain = 128;
-
-/// Contexts of so many blocks of keys are added up before they are added to the whole: a long row of
-/// additions would round at the size of the whole each time. A row of Space::context is the whole, the sum
-/// under way, and what the whole's roundings have lost.
-constexpr Index blocks_of_a_sum = 4, parts_of_a_row = 3;
+/// A row of Space::context is the context under way, and what its roundings have lost.
+constexpr Index parts_of_a_row = 2;
 
 /// What a row sees of a block of keys is rounded outward to so many keys.
 constexpr Index grain = 16;
@@ -101,14 +97,14 @@ void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts, LogSums<
         w.visible[idx(i)] = operands_.mask.visible(block.batch, block.query + i);
     std::fill_n(w.context, block.rows * parts_of_a_row * plan_.value_dim, T{0});
     // A sink is a score that was seen before all others and carries no value.
-    std::fill_n(w.max, block.rows, plan_.sinks.empty() ? -infinity<T> : rules_.sink(block.head));
-    std::fill_n(w.sum, block.rows, plan_.sinks.empty() ? 0.0 : 1.0);
+    const T sink = plan_.sinks.empty() ? -infinity<T> : rules_.sink(block.head);
+    std::fill_n(w.max, block.rows, sink);
+    std::fill_n(w.sum, block.rows,
+                plan_.sinks.empty() ? 0.0 : std::exp2(-kernel_.rounding(sink, rules_.factor())));
     const Index from = w.visible.front().from / block_keys * block_keys,
                 to = plan_.has_appended() ? plan_.keys : w.visible.back().to;
-    for (Index k0 = from; k0 < to; k0 += block_keys) {
+    for (Index k0 = from; k0 < to; k0 += block_keys)
         key_block(job, w, k0, std::min(k0 + block_keys, plan_.keys));
-        if ((k0 / block_keys + 1) % blocks_of_a_sum == 0 || k0 + block_keys >= to) add_sums(block.rows, w);
-    }
     if (T* out = log_sums.of(block.batch, block.head))
         for (Index i = 0; i < block.rows; ++i) out[block.first + i] = rules_.log_sum(w.max[i], w.sum[i]);
     finish(job, w, contexts);
@@ -148,7 +144,7 @@ void Fused<T>::step(const Job& job, Space& w, Index first, Index rows, Visible k
     const RowBlock& block = job.block;
     const Index stride = operands_.queries.token, width = plan_.value_dim;
     w.packs->scores(job.slot, keys.from, keys.to, operands_.queries_of(block) + first * stride, stride,
-                    w.scores, block_keys, rows, longest_chain);
+                    w.scores, block_keys, rows);
     for (Index i = 0; i < rows; ++i) {
         const Visible& v = w.visible[idx(first + i)];
         if (rules_.changes_all() || v.from > keys.from || v.to < keys.to)
@@ -159,17 +155,8 @@ void Fused<T>::step(const Job& job, Space& w, Index first, Index rows, Visible k
     T* context = w.context + first * row;
     kernel_.weigh(w.scores, block_keys, rows, keys.to - keys.from, rules_.factor(),
                   {w.max + first, w.sum + first, context, row, row});
-    w.packs->add_values(job.slot, keys.from, keys.to, w.scores, block_keys, context + width, row, rows);
-}
-
-template <class T>
-void Fused<T>::add_sums(Index rows, Space& w) const {
-    const Index width = plan_.value_dim;
-    for (Index i = 0; i < rows; ++i) {
-        T* context = w.context + i * parts_of_a_row * width;
-        kernel_.add_exactly(context + width, context, context + 2 * width, width);
-        std::fill_n(context + width, width, T{0});
-    }
+    w.packs->add_values(job.slot, keys.from, keys.to, w.scores, block_keys, context, context + width, row,
+                        rows);
 }
 
 /// The mean of all values, added up as a context is.
@@ -178,12 +165,9 @@ void Fused<T>::fill_uniform(const Job& job, Space& w, T* context) const {
     const Index width = plan_.value_dim;
     std::fill_n(context, parts_of_a_row * width, T{0});
     std::fill_n(w.scores, block_keys, T{1} / static_cast<T>(plan_.keys));
-    for (Index k0 = 0; k0 < plan_.keys; k0 += block_keys) {
+    for (Index k0 = 0; k0 < plan_.keys; k0 += block_keys)
         w.packs->add_values(job.slot, k0, std::min(k0 + block_keys, plan_.keys), w.scores, block_keys,
-                            context + width, parts_of_a_row * width, 1);
-        kernel_.add_exactly(context + width, context, context + 2 * width, width);
-        std::fill_n(context + width, width, T{0});
-    }
+                            context, context + width, parts_of_a_row * width, 1);
 }
 
 template <class T>
@@ -198,14 +182,14 @@ void Fused<T>::finish(const Job& job, Space& w, Contexts<T>& contexts) const {
             contexts.is_empty(block.batch, block.head, block.query + i);
             if (plan_.empty_rows == EmptyRows::uniform) {
                 fill_uniform(job, w, context);
-                kernel_.add(context + 2 * width, context, width);
+                kernel_.add_rest(context + width, context, width);
                 std::copy_n(context, width, out);
             } else {
                 std::fill_n(out, width, ops::empty_context<T>(plan_.empty_rows));
             }
             continue;
         }
-        kernel_.add(context + 2 * width, context, width);
+        kernel_.add_rest(context + width, context, width);
         kernel_.divide(context, out, width, w.sum[i]);
     }
 }

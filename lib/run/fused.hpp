@@ -34,7 +34,6 @@ class Fused {
     void compute(const Job& job, Space& w, Contexts<T>& contexts, LogSums<T>& log_sums) const;
     void key_block(const Job& job, Space& w, Index k0, Index k1) const;
     void step(const Job& job, Space& w, Index first, Index rows, Visible keys) const;
-    void add_sums(Index rows, Space& w) const;
     void fill_uniform(const Job& job, Space& w, T* context) const;
     void finish(const Job& job, Space& w, Contexts<T>& contexts) const;
 

@@ -8,9 +8,10 @@
 
 namespace attn {
 
-/// Keys from ... to - 1.
+/// Keys from ... to - 1, but for those from `hole_from` on and before `hole_to`.
 struct Visible {
     Index from = 0, to = 0;
+    Index hole_from = 0, hole_to = 0;  ///< within from ... to; equal: no hole
 };
 
 /// What the rules of a plan do to one row: which keys are hidden, and what is added to their scores.
@@ -22,8 +23,10 @@ class Mask {
     bool adds() const { return !added_.empty(); }
     /// Some rule looks at single cells: not only from which key to which a query sees.
     bool has_cells() const { return adds() || !rules_.empty(); }
-    /// The given keys that causal, window and lengths leave to a query: both ends grow with the query or
-    /// stay. Appended keys, which come after them, are always visible.
+    /// What a query sees may have a hole.
+    bool has_holes() const { return !plan_.prefix.empty(); }
+    /// The given keys that causal, window, chunk, prefix, blocks and lengths leave to a query: both ends grow
+    /// with the query or stay. Appended keys, which come after them, are always visible.
     Visible visible(Index batch, Index query) const;
     /// No given key is visible to the query.
     bool hides_all(Index batch, Index head, Index query) const;
@@ -44,6 +47,8 @@ class Mask {
     };
 
     const Plan& plan_;
+    /// Plan::own_block of each batch item and key.
+    std::vector<std::vector<TokenBlock>> own_blocks_;
     std::vector<Rule> rules_;
     std::vector<Tensor4<T>> added_;
 };

@@ -1,7 +1,9 @@
 #include "lib/run/materialize.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 
 #include "lib/random/torch.hpp"
@@ -11,13 +13,24 @@ namespace {
 
 std::size_t elements(const TensorSource& t) { return static_cast<std::size_t>(*element_count(t.shape)); }
 
-/// torch.rand, torch.randn, torch.nn.Embedding(num_embeddings, dim)(ids).
-void draw(const TensorSource& t, std::span<float> out) {
-    torch::Generator generator(t.seed);
+template <class D, class T>
+std::vector<T> converted(std::vector<D> from) {
+    if constexpr (std::is_same_v<D, T>)
+        return from;
+    else {
+        std::vector<T> out(from.size());
+        std::transform(from.begin(), from.end(), out.begin(), [](D v) { return static_cast<T>(v); });
+        return out;
+    }
+}
+
+/// torch.rand, torch.randn, torch.nn.Embedding(num_embeddings, dim)(ids), in the type D of PyTorch's tensor.
+template <class D>
+void draw_as(const TensorSource& t, torch::Generator& generator, std::span<D> out) {
     if (t.kind == TensorSource::Kind::embedding) {
         const auto dim = static_cast<std::size_t>(t.shape.back());
-        std::vector<float> table(static_cast<std::size_t>(t.num_embeddings) * dim);
-        torch::embedding(generator, table);
+        std::vector<D> table(static_cast<std::size_t>(t.num_embeddings) * dim);
+        torch::embedding(generator, std::span<D>(table));
         auto to = out.begin();
         for (const Index id : t.ids)
             to = std::copy_n(table.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(id) * dim),
@@ -29,19 +42,35 @@ void draw(const TensorSource& t, std::span<float> out) {
     }
 }
 
-/// The drawn weights of a plan, in the order in which their tensors stand.
-std::vector<std::vector<float>> draw_weights(const Plan& plan) {
+template <class T>
+void draw(const TensorSource& t, torch::Generator& generator, std::span<T> out) {
+    if (t.doubles == (sizeof(T) == sizeof(double))) return draw_as(t, generator, out);
+    const auto take = [&](auto zero) {
+        std::vector<decltype(zero)> drawn(out.size(), zero);
+        draw_as(t, generator, std::span(drawn));
+        std::transform(drawn.begin(), drawn.end(), out.begin(), [](auto v) { return static_cast<T>(v); });
+    };
+    if (t.doubles)
+        take(0.0);
+    else
+        take(0.0F);
+}
+
+/// The drawn weights of a plan, in the order in which their tensors stand, in the type D of PyTorch's
+/// tensors.
+template <class D>
+std::vector<std::vector<D>> draw_weights_as(const Plan& plan, torch::Generator& generator) {
     std::vector<const TensorSource*> places;
     for (const TensorSource& t : plan.tensors)
         if (t.kind == TensorSource::Kind::drawn_weight) places.push_back(&t);
-    std::vector<std::vector<float>> out;
-    torch::Generator generator(plan.init->seed);
+    std::vector<std::vector<D>> out;
     if (plan.init->kind == WeightsInit::Kind::multihead) {
-        auto w = torch::multihead(
-            generator, plan.projection(WeightRole::query).d_in, plan.init->bias.value_or(true), false,
-            plan.projection(WeightRole::key).d_in, plan.projection(WeightRole::value).d_in);
+        auto w = torch::multihead<D>(generator, plan.projection(WeightRole::query).d_in,
+                                     plan.init->bias.value_or(true), plan.init->add_bias_kv,
+                                     plan.projection(WeightRole::key).d_in,
+                                     plan.projection(WeightRole::value).d_in);
         for (auto* part : {&w.in_proj_weight, &w.q_proj_weight, &w.k_proj_weight, &w.v_proj_weight,
-                           &w.in_proj_bias, &w.out_proj_weight, &w.out_proj_bias})
+                           &w.in_proj_bias, &w.out_proj_weight, &w.out_proj_bias, &w.bias_k, &w.bias_v})
             if (!part->empty()) out.push_back(std::move(*part));
         return out;
     }
@@ -51,15 +80,15 @@ std::vector<std::vector<float>> draw_weights(const Plan& plan) {
     const TensorSource* const output =
         plan.has_output ? &plan.tensors[plan.projection(WeightRole::output).weight.front().tensor] : nullptr;
     for (std::size_t k = 0; k < places.size(); ++k) {
-        std::vector<float> weight(elements(*places[k]));
+        std::vector<D> weight(elements(*places[k]));
         if (rand && places[k] != output) {
-            torch::uniform(generator, weight, 0, 1);
+            torch::uniform(generator, std::span<D>(weight), 0, 1);
             out.push_back(std::move(weight));
             continue;
         }
-        std::vector<float> bias;
+        std::vector<D> bias;
         if (k + 1 < places.size() && places[k + 1]->shape.size() == 1) bias.resize(elements(*places[k + 1]));
-        torch::linear(generator, places[k]->shape[1], weight, bias);
+        torch::linear(generator, places[k]->shape[1], std::span<D>(weight), std::span<D>(bias));
         out.push_back(std::move(weight));
         if (bias.empty()) continue;
         out.push_back(std::move(bias));
@@ -68,12 +97,47 @@ std::vector<std::vector<float>> draw_weights(const Plan& plan) {
     return out;
 }
 
+template <class T>
+std::vector<std::vector<T>> draw_weights(const Plan& plan, torch::Generator& generator) {
+    std::vector<std::vector<T>> out;
+    const auto take = [&](auto drawn) {
+        for (auto& part : drawn)
+            out.push_back(converted<typename std::decay_t<decltype(part)>::value_type, T>(std::move(part)));
+    };
+    if (plan.init->doubles)
+        take(draw_weights_as<double>(plan, generator));
+    else
+        take(draw_weights_as<float>(plan, generator));
+    return out;
+}
+
 }  // namespace
 
 template <class T>
 Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
-    std::vector<std::vector<float>> weights;
-    if (plan.init) weights = draw_weights(plan);
+    // What one generator draws, in its order.
+    std::vector<std::vector<T>> weights, shared(plan.tensors.size());
+    torch::Generator generator(plan.manual_seed);
+    for (const Draw& d : plan.draws) {
+        if (d.of == Draw::Of::weights) {
+            weights = draw_weights<T>(plan, generator);
+        } else if (d.of == Draw::Of::tensor) {
+            shared[d.tensor].resize(elements(plan.tensors[d.tensor]));
+            draw(plan.tensors[d.tensor], generator, std::span<T>(shared[d.tensor]));
+        } else {
+            dropout_start_ = generator;
+            torch::skip_dropout(
+                generator,
+                plan.dropout->kind == DropoutKind::torch ? torch::DropoutGenerator::torch
+                                                         : torch::DropoutGenerator::torch_mkl,
+                plan.dropout->p,
+                static_cast<std::uint64_t>(plan.batch * plan.heads * plan.queries * plan.keys));
+        }
+    }
+    if (plan.init && !plan.init->shared) {
+        torch::Generator own(plan.init->seed);
+        weights = draw_weights<T>(plan, own);
+    }
     std::size_t next = 0;
     std::vector<std::size_t> to_draw;
     std::vector<std::span<T>> places;
@@ -100,22 +164,20 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
         if (t.kind == TensorSource::Kind::literal) {
             t.numbers.copy(out);
         } else if (t.kind == TensorSource::Kind::drawn_weight) {
-            std::vector<float>& from = weights[next++];
+            std::vector<T>& from = weights[next++];
             std::copy(from.begin(), from.end(), out.begin());
             from = {};
+        } else if (t.shared) {
+            std::copy(shared[k].begin(), shared[k].end(), out.begin());
+            shared[k] = {};
         } else {
             to_draw.push_back(places.size() - 1);
         }
     }
     pool.run(static_cast<Index>(to_draw.size()), [&](Index job, int) {
         const std::size_t k = to_draw[idx(job)];
-        if constexpr (sizeof(T) == sizeof(float)) {
-            draw(plan.tensors[k], places[k]);
-        } else {
-            std::vector<float> singles(places[k].size());
-            draw(plan.tensors[k], singles);
-            std::copy(singles.begin(), singles.end(), places[k].begin());
-        }
+        torch::Generator own(plan.tensors[k].seed);
+        draw(plan.tensors[k], own, places[k]);
     });
 }
 

@@ -1,19 +1,22 @@
 #pragma once
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "lib/plan/plan.hpp"
+#include "lib/random/torch.hpp"
 #include "lib/run/arena.hpp"
 #include "lib/run/pool.hpp"
 
 namespace attn {
 
-/// The tensors of a plan as numbers of type T. Drawn tensors are drawn in float32, as PyTorch draws them, and
-/// widened.
+/// The tensors of a plan as numbers of type T. Drawn tensors are drawn in float32 as PyTorch draws them, or
+/// in float64 where the document says so, and converted.
 template <class T>
 class Tensors {
   public:
-    /// Drawn by the pool's workers, each tensor from a generator of its own.
+    /// Drawn by the pool's workers, each tensor from a generator of its own; those of manual_seed one after
+    /// another.
     Tensors(const Plan& plan, Pool& pool);
 
     /// Row-major elements of tensor `k` of the plan.
@@ -23,9 +26,12 @@ class Tensors {
     std::span<const T> in_place(std::size_t k) const { return numbers_[k]; }
     /// As many elements as `out` holds, from `first` on, of any tensor, however it is stored.
     void copy(std::size_t k, Index first, std::span<T> out) const;
+    /// The generator that draws a dropout mask without a seed of its own; null: the mask has one.
+    const torch::Generator* dropout_start() const { return dropout_start_ ? &*dropout_start_ : nullptr; }
 
   private:
     Arena memory_;
+    std::optional<torch::Generator> dropout_start_;
     std::vector<std::span<const T>> numbers_;
     std::vector<Numbers> stored_;  ///< of tensors that are not held as T; else empty
 };

@@ -34,7 +34,7 @@ struct Operands {
     View<T> queries;  ///< [batch, head, row, dim]
     bool queries_are_whole =
         true;                     ///< rows of queries are original numbers, else places among the shown ones
-    View<T> keys, values;         ///< [batch, kv head, key, dim]
+    View<T> keys, values;         ///< [batch, kv head or head of values, key, dim]
     std::vector<Index> heads;     ///< that are computed, sorted
     std::span<const T> additive;  ///< v of additive scores: of each head, or for all; else empty
 

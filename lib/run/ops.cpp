@@ -30,6 +30,7 @@ template <class T>
 void keep_range(const T* in, T* out, Index keys, Visible seen, Index always, T elsewhere) {
     std::fill(out, out + seen.from, elsewhere);
     std::copy(in + seen.from, in + seen.to, out + seen.from);
+    std::fill(out + seen.hole_from, out + seen.hole_to, elsewhere);
     std::fill(out + seen.to, out + always, elsewhere);
     std::copy(in + always, in + keys, out + always);
 }
@@ -109,11 +110,21 @@ T log_of_sum(const T* scores, Index keys, double sink) {
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-double opening(const Gate& gate, double g) { return gate.silu ? g * sigmoid(g) : sigmoid(g); }
+double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
 
-double log_decay(double rate, double x) {
-    return -rate * (std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))));
+double opening(GateActivation activation, double g) {
+    switch (activation) {
+        case GateActivation::sigmoid:
+            return sigmoid(g);
+        case GateActivation::silu:
+            return g * sigmoid(g);
+        case GateActivation::softplus:
+            break;
+    }
+    return softplus(g);
 }
+
+double log_decay(double rate, double x) { return -rate * softplus(x); }
 
 template <class T>
 void mask_weights(const T* in, T* out, Index keys, const std::uint8_t* hidden) {

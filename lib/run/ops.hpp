@@ -10,7 +10,8 @@ namespace attn::ops {
 // One short function per stage operation, on one row of `keys` cells.
 // hidden: 1 where the mask hides the cell; added: numbers of additive masks; both may be null.
 
-/// out = in for the keys that are seen and for those from `always` on, `elsewhere` for the others
+/// out = in for the keys that are seen (a hole is not) and for those from `always` on, `elsewhere` for the
+/// others
 template <class T>
 void keep_range(const T* in, T* out, Index keys, Visible seen, Index always, T elsewhere);
 
@@ -73,7 +74,7 @@ void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_fact
 /// 1 / (1 + e^-x)
 double sigmoid(double x);
 /// What a context is multiplied by: sigmoid(g), or g · sigmoid(g) (SiLU).
-double opening(const Gate& gate, double g);
+double opening(GateActivation activation, double g);
 /// -rate · softplus(x), softplus(x) = log(1 + e^x): the logarithm of a decay (Gu and Dao 2023, section 3.6).
 double log_decay(double rate, double x);
 

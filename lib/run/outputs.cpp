@@ -19,44 +19,73 @@ void Outputs<T>::prepare(const Needs& needs, Projections<T>& projections, Findin
     for (auto* gated : {&normed_contexts_, &gated_contexts_}) {
         gated->reset();
         if (!needs.any(Phase::gated)) continue;
-        *gated = std::make_unique<Contexts<T>>(plan_, findings, true);
+        *gated = std::make_unique<Contexts<T>>(plan_, findings, true, plan_.context_heads());
         (*gated)->take(arena);
     }
+    normed_concats_.reset();
+    if (!needs.has(Stage::normed_concat)) return;
+    normed_concats_ = std::make_unique<Contexts<T>>(plan_, findings, true, plan_.context_heads());
+    normed_concats_->take(arena);
 }
 
 template <class T>
 void Outputs<T>::apply_gate(const Needs& needs, const Contexts<T>& contexts, const View<T>& gate) {
     const auto count = static_cast<Index>(plan_.queries_shown.indices.size());
     const Index width = plan_.value_dim;
-    const std::span<const T> weight =
-        plan_.context_norm ? tensors_[*plan_.context_norm] : std::span<const T>{};
-    for (const Index b : plan_.batch_shown.indices)
-        for (const Index h : needs.heads)
+    const bool norms = needs.has(Stage::normed_context);
+    if (norms) {
+        const Norming<T> norming(*plan_.context_norm, tensors_);
+        const bool together = plan_.context_norm->over_width;
+        for (const Index b : plan_.batch_shown.indices)
             for (Index k = 0; k < count; ++k) {
-                const T* x = contexts.row(b, k, h);
-                if (needs.has(Stage::normed_context)) {
-                    T* normed = normed_contexts_->row(b, k, h);
-                    rms_norm(x, normed, width, plan_.context_eps, weight);
-                    x = normed;
-                }
-                if (!needs.has(Stage::gated_context)) continue;
-                const T* g = gate.row(b, h, k);
-                T* out = gated_contexts_->row(b, k, h);
-                for (Index j = 0; j < width; ++j)
-                    out[j] = static_cast<T>(static_cast<double>(x[j]) *
-                                            ops::opening(*plan_.gate, static_cast<double>(g[j])));
+                if (together)
+                    norming(contexts.row(b, k, 0), width, normed_contexts_->row(b, k, 0), width,
+                            plan_.context_heads(), width);
+                else
+                    for (const Index h : needs.context_heads)
+                        norming(contexts.row(b, k, h), 0, normed_contexts_->row(b, k, h), 0, 1, width);
             }
+    }
+    if (!needs.has(Stage::gated_context)) return;
+    const Contexts<T>& from = norms ? *normed_contexts_ : contexts;
+    for (const Index b : plan_.batch_shown.indices)
+        for (const Index h : needs.context_heads)
+            for (Index k = 0; k < count; ++k) {
+                const T *x = from.row(b, k, h), *g = gate.row(b, h, k);
+                T* out = gated_contexts_->row(b, k, h);
+                for (Index j = 0; j < width; ++j) {
+                    const auto own = static_cast<double>(g[plan_.gate_by_head ? 0 : j]);
+                    out[j] =
+                        static_cast<T>(static_cast<double>(x[j]) * ops::opening(plan_.gate->activation, own));
+                }
+            }
+}
+
+template <class T>
+void Outputs<T>::norm_concat(const Contexts<T>& contexts) {
+    const Contexts<T>& from = joined(contexts);
+    const Norming<T> norming(*plan_.concat_norm, tensors_);
+    const auto count = static_cast<Index>(plan_.queries_shown.indices.size());
+    constexpr Index rows = Linear<T>::rows_of_a_job;
+    const Index jobs = blocking::parts(count, rows);
+    const auto& items = plan_.batch_shown.indices;
+    pool_.run(static_cast<Index>(items.size()) * jobs, [&](Index job, int) {
+        const Index b = items[idx(job / jobs)], first = job % jobs * rows;
+        for (Index k = first; k < std::min(first + rows, count); ++k)
+            norming(from.row(b, k, 0), 0, normed_concats_->row(b, k, 0), 0, 1, from.stride());
+    });
 }
 
 template <class T>
 void Outputs<T>::merged(Sink& sink, const PlannedStage& stage, Index batch, const Contexts<T>& contexts,
                         Emitter<T>& emitter) {
-    const Contexts<T>& from = plan_.gate ? *gated_contexts_ : contexts;
+    const Contexts<T>& from =
+        normed_concats_ && stage.stage != Stage::concat ? *normed_concats_ : joined(contexts);
     const Index width = from.stride(), out = plan_.output_dim, dim = plan_.value_dim;
     // Rows that are computed before they are pushed: some jobs for each worker.
     const Index rows = blocking::merged_rows * pool_.workers();
     const auto each_block = [&](auto&& f) { for_blocks(plan_, batch, 0, rows, f); };
-    if (stage.stage == Stage::concat) {
+    if (stage.stage == Stage::concat || stage.stage == Stage::normed_concat) {
         each_block([&](const RowBlock& r) {
             emitter.push(sink, emitter.rows_of(stage, batch, 0, r.query, r.rows), from.row(batch, r.first, 0),
                          width);
@@ -73,7 +102,7 @@ void Outputs<T>::merged(Sink& sink, const PlannedStage& stage, Index batch, cons
         emitter.push(sink, emitter.rows_of(stage, batch, head, r.query, r.rows), result.data(), out);
     };
     if (stage.stage == Stage::head_outputs) {
-        for (const Index h : plan_.heads_shown.indices)
+        for (const Index h : plan_.heads_of(stage.family).indices)
             each_block([&](const RowBlock& r) {
                 multiply(r, h, [&](const T* x, Index n, T* y) {
                     output_->multiply(x + h * dim, width, n, y, out, h * dim, (h + 1) * dim);

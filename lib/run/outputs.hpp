@@ -16,20 +16,27 @@ class Outputs {
     void prepare(const Needs& needs, Projections<T>& projections, Findings& findings, Arena& arena);
     /// Normed and gated contexts, from the contexts of all computed heads.
     void apply_gate(const Needs& needs, const Contexts<T>& contexts, const View<T>& gate);
+    /// The joined heads, normed.
+    void norm_concat(const Contexts<T>& contexts);
     /// The stage of Phase::gated as apply_gate() left it.
     const Contexts<T>& of(Stage stage) const {
         return stage == Stage::normed_context ? *normed_contexts_ : *gated_contexts_;
     }
-    /// concat, head_outputs or output of a batch item, some rows at a time.
+    /// concat, normed_concat, head_outputs or output of a batch item, some rows at a time.
     void merged(Sink& sink, const PlannedStage& stage, Index batch, const Contexts<T>& contexts,
                 Emitter<T>& emitter);
 
   private:
+    /// What is put side by side.
+    const Contexts<T>& joined(const Contexts<T>& contexts) const {
+        return plan_.gate ? *gated_contexts_ : plan_.context_norm ? *normed_contexts_ : contexts;
+    }
+
     const Plan& plan_;
     const Tensors<T>& tensors_;
     Pool& pool_;
     std::optional<Linear<T>> output_;
-    std::unique_ptr<Contexts<T>> normed_contexts_, gated_contexts_;
+    std::unique_ptr<Contexts<T>> normed_contexts_, gated_contexts_, normed_concats_;
 };
 
 }  // namespace attn

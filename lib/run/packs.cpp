@@ -7,6 +7,9 @@ namespace {
 
 constexpr Index blocks_of_a_job = 16;
 
+/// More products of a score are cut, so that its rounding does not grow with the width.
+constexpr Index longest_sum = 128;
+
 }  // namespace
 
 template <class T>
@@ -53,33 +56,32 @@ void Packs<T>::pack(const KeyHead& head, Index slot, Index first_block, Index en
                               keys_ + (slot * blocks_ * 2 + k0 / blocking::unit) * unit_size_);
         if (!with_values) continue;
         const Index k0 = b * blocking::block, n = std::min(blocking::block, plan_.keys - k0);
-        kernel_.pack_columns(operands_.values.row(head.batch, head.head, k0), operands_.values.token,
-                             plan_.value_dim, n, values_ + (slot * blocks_ + b) * block_size_);
+        kernel_.pack_columns(operands_.values.row(head.batch, plan_.value_head_of(head.head), k0),
+                             operands_.values.token, plan_.value_dim, n,
+                             values_ + (slot * blocks_ + b) * block_size_);
     }
 }
 
 template <class T>
-void Packs<T>::scores(Index slot, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m,
-                      Index chain) const {
+void Packs<T>::scores(Index slot, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m) const {
     for (Index u0 = k0 / blocking::unit * blocking::unit; u0 < k1; u0 += blocking::unit) {
         const T* packed = keys_ + (slot * blocks_ * 2 + u0 / blocking::unit) * unit_size_;
         const Index begin = std::max(k0, u0), end = std::min(k1, u0 + blocking::unit);
-        for (Index from = 0; from < plan_.dim; from += chain)
-            kernel_.multiply_packed(
-                a + from, lda, packed, c + (begin - k0), ldc, m,
-                {keys_of_unit(u0), plan_.dim, from, std::min(from + chain, plan_.dim), begin - u0, end - u0},
-                from > 0);
+        for (Index from = 0; from < plan_.dim; from += longest_sum)
+            kernel_.multiply_packed(a + from, lda, packed, c + (begin - k0), ldc, m,
+                                    {keys_of_unit(u0), plan_.dim, from,
+                                     std::min(from + longest_sum, plan_.dim), begin - u0, end - u0},
+                                    from > 0);
     }
 }
 
 template <class T>
-void Packs<T>::add_values(Index slot, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
-                          Index m) const {
+void Packs<T>::add_values(Index slot, Index k0, Index k1, const T* weights, Index stride, T* c, T* rest,
+                          Index ldc, Index m) const {
     const Index b = k0 / blocking::block, depth = std::min(blocking::block, plan_.keys - b * blocking::block);
-    kernel_.multiply_packed(
-        weights, stride, values_ + (slot * blocks_ + b) * block_size_, c, ldc, m,
-        kernels::Part::of_depth(plan_.value_dim, depth, k0 - b * blocking::block, k1 - b * blocking::block),
-        true);
+    kernel_.add_packed(
+        weights, stride, values_ + (slot * blocks_ + b) * block_size_, c, rest, ldc, m,
+        kernels::Part::of_depth(plan_.value_dim, depth, k0 - b * blocking::block, k1 - b * blocking::block));
 }
 
 template class Packs<float>;

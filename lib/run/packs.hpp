@@ -33,10 +33,10 @@ class Packs {
 
     /// c[m, k1 - k0] = a[m, dim] · keysᵀ of keys k0 ... k1 - 1, k0 a multiple of 16; `slot` of the head
     /// among those held.
-    void scores(Index slot, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m,
-                Index chain) const;
-    /// c[m, value_dim] += weights[m, k1 - k0] · values of keys k0 ... k1 - 1, all of one block.
-    void add_values(Index slot, Index k0, Index k1, const T* weights, Index stride, T* c, Index ldc,
+    void scores(Index slot, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m) const;
+    /// c[m, value_dim] + rest += weights[m, k1 - k0] · values of keys k0 ... k1 - 1, all of one block: see
+    /// kernels::Table::add_packed.
+    void add_values(Index slot, Index k0, Index k1, const T* weights, Index stride, T* c, T* rest, Index ldc,
                     Index m) const;
 
   private:

@@ -18,6 +18,7 @@ template <class T>
 void Projections<T>::make(const Needs& needs, Operands<T>& operands) {
     needs_ = needs;
     stages_.fill({});
+    norm_embeddings();
     project_all();
     prepare(operands);
     if (plan_.state) prepare_state(operands);
@@ -26,7 +27,22 @@ void Projections<T>::make(const Needs& needs, Operands<T>& operands) {
 template <class T>
 auto Projections<T>::input(std::size_t tensor) const -> Input {
     const Shape& shape = plan_.tensors[tensor].shape;
-    return {tensors_[tensor].data(), shape[shape.size() - 2], shape.back()};
+    const std::optional<Stage> normed = plan_.normed_input(tensor);
+    return {normed ? of(*normed).data : tensors_[tensor].data(), shape[shape.size() - 2], shape.back()};
+}
+
+/// Of all tokens: keys read them, too.
+template <class T>
+void Projections<T>::norm_embeddings() {
+    const auto make = [&](Stage stage, const std::optional<std::size_t>& tensor) {
+        if (!needs_.has(stage)) return;
+        const Shape& shape = plan_.tensors[*tensor].shape;
+        const Index tokens = shape[shape.size() - 2], width = shape.back();
+        at(stage) =
+            sources_.normed({tensors_[*tensor].data(), tokens * width, 0, width}, 1, tokens, width, stage);
+    };
+    make(Stage::normed_embeddings, plan_.query_input);
+    make(Stage::normed_key_embeddings, plan_.key_input);
 }
 
 /// An input as it is: [batch, head, token, dim] where it was given so, else columns of its rows.
@@ -78,44 +94,66 @@ View<T> Projections<T>::project(WeightRole role, const Input& x, const std::vect
 template <class T>
 void Projections<T>::project_all() {
     // A norm over the width needs all heads.
-    const bool wide = plan_.qk_norm && plan_.qk_norm->over_width;
+    const bool wide = plan_.query_norm && plan_.query_norm->over_width;
     const auto& rows = plan_.queries_shown.indices;
     const auto all_keys = counted(plan_.new_keys);
     const bool from_queries = plan_.gate && plan_.gate->from_queries;
-    if (needs_.has(Stage::queries)) {
-        const auto heads = wide ? counted(plan_.heads) : needs_.heads;
+    // Several heads may read one of queries and keys.
+    const auto grouped = [&](const std::vector<Index>& heads) {
+        std::vector<Index> out;
+        for (const Index h : heads)
+            if (out.empty() || out.back() != h / plan_.head_group) out.push_back(h / plan_.head_group);
+        return out;
+    };
+    if (needs_.has(Stage::queries) || needs_.has(Stage::query_latent)) {
+        const auto heads = wide ? counted(plan_.query_heads()) : grouped(needs_.heads);
         Input x = input(*plan_.query_input);
-        std::vector<Index> tokens = rows;
+        std::vector<Index> tokens = plan_.conv ? counted(plan_.queries) : rows;
         if (map(WeightRole::query_latent)) {
             const Index narrow = plan_.projection(WeightRole::query_latent).d_out;
-            x.data = project(WeightRole::query_latent, x, rows, 1, narrow, {0}).data;
+            View<T> made = at(Stage::query_latent) =
+                project(WeightRole::query_latent, x, rows, 1, narrow, {0});
+            const auto count = static_cast<Index>(rows.size());
+            if (plan_.query_latent_norm)
+                made = at(Stage::normed_query_latent) =
+                    sources_.normed(made, 1, count, narrow, Stage::normed_query_latent);
+            x.data = made.data;
             x.tokens = static_cast<Index>(rows.size());
             x.width = narrow;
             tokens = counted(x.tokens);
         }
-        at(Stage::queries) = project(WeightRole::query, x, tokens, plan_.heads,
+        at(Stage::queries) = project(WeightRole::query, x, tokens, plan_.query_heads(),
                                      plan_.query_dim * (from_queries ? 2 : 1), heads);
     }
     if (from_queries && needs_.has(Stage::gated_context)) {
         gate_ = at(Stage::queries);
         gate_.data += plan_.query_dim;  // the second half of each head
     } else if (needs_.applies(WeightRole::gate)) {
-        gate_ = project(WeightRole::gate, input(*plan_.query_input), rows, plan_.heads, plan_.value_dim,
-                        needs_.heads);
+        gate_ = project(WeightRole::gate, input(*plan_.query_input), rows, plan_.context_heads(),
+                        plan_.gate_by_head ? 1 : plan_.value_dim, needs_.context_heads);
     }
     if (plan_.variant->is_latent()) return project_latent();
     if (needs_.has(Stage::keys))
-        at(Stage::keys) = project(WeightRole::key, input(*plan_.key_input), all_keys, plan_.kv_heads,
-                                  plan_.key_dim, wide ? counted(plan_.kv_heads) : needs_.kv_heads);
+        at(Stage::keys) =
+            project(WeightRole::key, input(*plan_.key_input), all_keys, plan_.key_heads(), plan_.key_dim,
+                    wide ? counted(plan_.key_heads()) : grouped(needs_.kv_heads));
     if (needs_.has(Stage::values))
-        at(Stage::values) = project(WeightRole::value, input(*plan_.value_input), all_keys, plan_.kv_heads,
-                                    plan_.value_dim, needs_.kv_heads);
-    const auto cached = [&](const std::optional<std::size_t>& t, Index dim) -> View<T> {
-        if (!t) return {};
-        return {tensors_[*t].data(), plan_.kv_heads * plan_.past * dim, plan_.past * dim, dim};
+        at(Stage::values) = project(WeightRole::value, input(*plan_.value_input), all_keys,
+                                    plan_.value_heads(), plan_.value_dim, needs_.value_heads);
+    const auto clamp = [&](Stage stage, Index heads, Index tokens, Index dim) {
+        if (const auto limit = plan_.limit_of(stage); limit && needs_.has(stage))
+            at(stage) = sources_.clamped(at(stage), heads, tokens, dim, *limit);
     };
-    past_keys_ = cached(plan_.past_keys, plan_.key_dim);
-    past_values_ = cached(plan_.past_values, plan_.value_dim);
+    clamp(Stage::queries, plan_.query_heads(), plan_.conv ? plan_.queries : static_cast<Index>(rows.size()),
+          plan_.query_dim);
+    clamp(Stage::keys, plan_.key_heads(), plan_.new_keys, plan_.key_dim);
+    clamp(Stage::values, plan_.value_heads(), plan_.new_keys, plan_.value_dim);
+    const auto cached = [&](const std::optional<std::size_t>& t, Index heads, Index dim) -> View<T> {
+        if (!t) return {};
+        return {tensors_[*t].data(), heads * plan_.past * dim, plan_.past * dim, dim};
+    };
+    past_keys_ = cached(plan_.past_keys, plan_.kv_heads, plan_.key_dim);
+    past_values_ = cached(plan_.past_values, plan_.value_heads(), plan_.value_dim);
 }
 
 /// Keys and values from the latent, and those of the cache from its latents (DeepSeek-V2, equations 9 to 11).
@@ -125,7 +163,11 @@ void Projections<T>::project_latent() {
     const Index narrow = plan_.projection(WeightRole::latent).d_out;
     if (!needs_.has(Stage::latent)) return;
     at(Stage::latent) = project(WeightRole::latent, input(*plan_.key_input), all_keys, 1, narrow, {0});
-    const Input latent{at(Stage::latent).data, plan_.new_keys, narrow};
+    if (plan_.latent_norm)
+        at(Stage::normed_latent) =
+            sources_.normed(at(Stage::latent), 1, plan_.new_keys, narrow, Stage::normed_latent);
+    const Input latent{at(plan_.latent_norm ? Stage::normed_latent : Stage::latent).data, plan_.new_keys,
+                       narrow};
     const auto project_one = [&](WeightRole role, Index dim, Stage stage, View<T>& past) {
         at(stage) = project(role, latent, all_keys, plan_.kv_heads, dim, needs_.kv_heads);
         if (plan_.past_latent)
@@ -142,39 +184,34 @@ View<T> Projections<T>::query_rows(const View<T>& x, Index dim, bool are_whole) 
     const auto& rows = plan_.queries_shown.indices;
     if (!are_whole || plan_.queries_shown.all) return x;
     const auto count = static_cast<Index>(rows.size());
-    T* data = arena_.template take<T>(plan_.batch * plan_.heads * count * dim);
-    const View<T> out{data, plan_.heads * count * dim, count * dim, dim};
+    const Index heads = plan_.query_heads();
+    T* data = arena_.template take<T>(plan_.batch * heads * count * dim);
+    const View<T> out{data, heads * count * dim, count * dim, dim};
     for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < plan_.heads; ++h)
+        for (Index h = 0; h < heads; ++h)
             for (const Index r : rows) data = std::copy_n(x.row(b, h, r), dim, data);
     return out;
 }
 
-/// What becomes of queries, keys and values before the scores.
 template <class T>
-void Projections<T>::prepare(Operands<T>& operands) {
+void Projections<T>::norm(Operands<T>& operands) {
+    const auto queries = static_cast<Index>(plan_.queries_shown.indices.size());
+    const auto make = [&](Stage stage, View<T>& x, Index heads, Index tokens, Index dim) {
+        if (needs_.has(stage)) x = at(stage) = sources_.normed(x, heads, tokens, dim, stage);
+    };
+    make(Stage::normed_queries, operands.queries, plan_.query_heads(), queries, plan_.query_dim);
+    make(Stage::normed_keys, operands.keys, plan_.key_heads(), plan_.new_keys, plan_.key_dim);
+    make(Stage::normed_values, operands.values, plan_.value_heads(), plan_.new_keys, plan_.value_dim);
+}
+
+template <class T>
+void Projections<T>::rotate(Operands<T>& operands) {
     const auto& rows = plan_.queries_shown.indices;
-    const auto count = static_cast<Index>(rows.size());
     const auto all_keys = counted(plan_.new_keys);
-    operands.queries = at(Stage::queries);
-    operands.queries_are_whole = !map(WeightRole::query);
-    operands.keys = at(Stage::keys);
-    operands.values = at(Stage::values);
-    if (needs_.has(Stage::normed_queries) || needs_.has(Stage::rotated_queries) ||
-        needs_.has(Stage::mapped_queries) || needs_.applies(WeightRole::score)) {
-        operands.queries = query_rows(operands.queries, plan_.query_dim, operands.queries_are_whole);
-        operands.queries_are_whole = false;
-    }
-    if (needs_.has(Stage::normed_queries))
-        operands.queries = at(Stage::normed_queries) =
-            sources_.normed(operands.queries, plan_.heads, count, plan_.query_dim, plan_.query_norm);
-    if (needs_.has(Stage::normed_keys))
-        operands.keys = at(Stage::normed_keys) =
-            sources_.normed(operands.keys, plan_.kv_heads, plan_.new_keys, plan_.key_dim, plan_.key_norm);
     if (needs_.has(Stage::rotated_queries))
         operands.queries = at(Stage::rotated_queries) =
-            sources_.rotated(operands.queries, plan_.heads, plan_.query_dim, plan_.rope->first_query, rows,
-                             plan_.rope->query_positions);
+            sources_.rotated(operands.queries, plan_.query_heads(), plan_.query_dim, plan_.rope->first_query,
+                             rows, plan_.rope->query_positions);
     if (needs_.has(Stage::rope_keys)) {
         const Index turned = plan_.rope->dims;
         const View<T> raw = project(WeightRole::rope_key, input(*plan_.key_input), all_keys, 1, turned, {0});
@@ -184,8 +221,46 @@ void Projections<T>::prepare(Operands<T>& operands) {
         operands.keys = at(Stage::rotated_keys) =
             map(WeightRole::rope_key) ? sources_.widened(operands.keys, plan_.key_dim, at(Stage::rope_keys),
                                                          plan_.rope->dims, plan_.new_keys)
-                                      : sources_.rotated(operands.keys, plan_.kv_heads, plan_.key_dim, 0,
+                                      : sources_.rotated(operands.keys, plan_.key_heads(), plan_.key_dim, 0,
                                                          all_keys, plan_.rope->key_positions);
+}
+
+/// What becomes of queries, keys and values before the scores.
+template <class T>
+void Projections<T>::prepare(Operands<T>& operands) {
+    const auto& rows = plan_.queries_shown.indices;
+    const auto count = static_cast<Index>(rows.size());
+    operands.queries = at(Stage::queries);
+    operands.queries_are_whole = !map(WeightRole::query) || plan_.conv;
+    operands.keys = at(Stage::keys);
+    operands.values = at(Stage::values);
+    // The tokens before a row have a part in it: queries are there whole until they are convolved.
+    if (needs_.has(Stage::convolved_queries)) {
+        operands.queries = at(Stage::convolved_queries) =
+            query_rows(sources_.convolved(operands.queries, plan_.query_heads(), plan_.queries,
+                                          plan_.query_dim, plan_.conv->of(Stage::convolved_queries)),
+                       plan_.query_dim, true);
+        operands.queries_are_whole = false;
+    }
+    if (needs_.has(Stage::convolved_keys))
+        operands.keys = at(Stage::convolved_keys) =
+            sources_.convolved(operands.keys, plan_.key_heads(), plan_.new_keys, plan_.key_dim,
+                               plan_.conv->of(Stage::convolved_keys));
+    if (needs_.has(Stage::convolved_values))
+        operands.values = at(Stage::convolved_values) =
+            sources_.convolved(operands.values, plan_.kv_heads, plan_.new_keys, plan_.value_dim,
+                               plan_.conv->of(Stage::convolved_values));
+    if (needs_.has(Stage::normed_queries) || needs_.has(Stage::rotated_queries) ||
+        needs_.has(Stage::tempered_queries) || needs_.has(Stage::mapped_queries) ||
+        needs_.applies(WeightRole::score)) {
+        operands.queries = query_rows(operands.queries, plan_.query_dim, operands.queries_are_whole);
+        operands.queries_are_whole = false;
+    }
+    if (!plan_.norm_after_rope) norm(operands);
+    rotate(operands);
+    if (plan_.norm_after_rope) norm(operands);
+    if (needs_.has(Stage::tempered_queries))
+        operands.queries = at(Stage::tempered_queries) = sources_.tempered(operands.queries, rows);
     if (needs_.has(Stage::all_keys)) {
         if (plan_.past_rope_keys) {
             const Index turned = plan_.rope->dims;
@@ -194,11 +269,11 @@ void Projections<T>::prepare(Operands<T>& operands) {
                 {tensors_[*plan_.past_rope_keys].data(), plan_.past * turned, 0, turned}, turned, plan_.past);
         }
         operands.keys = at(Stage::all_keys) =
-            sources_.joined(past_keys_, operands.keys, plan_.bias_k, plan_.dim);
+            sources_.joined(past_keys_, operands.keys, plan_.bias_k, plan_.kv_heads, plan_.dim);
     }
     if (needs_.has(Stage::all_values))
-        operands.values = at(Stage::all_values) =
-            sources_.joined(past_values_, operands.values, plan_.bias_v, plan_.value_dim);
+        operands.values = at(Stage::all_values) = sources_.joined(past_values_, operands.values, plan_.bias_v,
+                                                                  plan_.value_heads(), plan_.value_dim);
     if (!needs_.applies(WeightRole::score)) return;
     // (q · W_score) · kᵀ: what reads the scores needs no way of its own.
     const Linear<T> linear(*map(WeightRole::score), 0, plan_.dim, plan_.batch * plan_.heads * count,
@@ -220,27 +295,23 @@ void Projections<T>::per_token(Stage stage, WeightRole role, const std::optional
     T* data = arena_.template take<T>(plan_.batch * heads * tokens * dim);
     const View<T> out{data, heads * tokens * dim, tokens * dim, dim};
     View<T> from;
-    if (given) {
-        const bool one = plan_.tensors[*given].shape[1] == 1;
-        from = {tensors_[*given].data(), (one ? 1 : heads) * tokens * dim, one ? 0 : tokens * dim, dim};
-    } else {
-        from = project(role, input(*plan_.key_input), counted(tokens), heads, dim, needs_.kv_heads);
-    }
+    if (!given) from = project(role, input(*plan_.key_input), counted(tokens), heads, dim, needs_.kv_heads);
     const auto per_head = [&](const std::optional<std::size_t>& t, Index h) {
         return t ? static_cast<double>(tensors_[*t][idx(h)]) : 0.0;
     };
+    const double factor = role == WeightRole::beta ? plan_.state->beta_factor : 1;
     for (Index b = 0; b < plan_.batch; ++b)
         for (Index h = 0; h < heads; ++h) {
             const double rate = std::exp(per_head(plan_.state->log_rate, h)),
                          bias = per_head(plan_.state->bias, h);
-            const auto result = [&](T value) -> T {
-                if (given) return value;
-                const auto x = static_cast<double>(value);
-                return static_cast<T>(role == WeightRole::beta ? ops::sigmoid(x)
-                                                               : ops::log_decay(rate, x + bias));
+            const auto result = [&](Index t, Index k) {
+                if (given)
+                    return static_cast<double>(tensors_[*given][idx(plan_.rate_number(*given, b, h, t, k))]);
+                const auto x = static_cast<double>(from.row(b, h, t)[k]);
+                return role == WeightRole::beta ? ops::sigmoid(x) : ops::log_decay(rate, x + bias);
             };
             for (Index t = 0; t < tokens; ++t)
-                data = std::transform(from.row(b, h, t), from.row(b, h, t) + dim, data, result);
+                for (Index k = 0; k < dim; ++k) *data++ = static_cast<T>(factor * result(t, k));
         }
     at(stage) = out;
 }
@@ -252,10 +323,13 @@ void Projections<T>::prepare_state(Operands<T>& operands) {
     const auto count = static_cast<Index>(plan_.queries_shown.indices.size());
     if (needs_.has(Stage::mapped_queries))
         operands.queries = at(Stage::mapped_queries) =
-            sources_.mapped(operands.queries, plan_.heads, count, *state.feature_map);
+            sources_.mapped(operands.queries, plan_.query_heads(), count, plan_.dim, *state.feature_map);
     if (needs_.has(Stage::mapped_keys))
         operands.keys = at(Stage::mapped_keys) =
-            sources_.mapped(operands.keys, plan_.kv_heads, plan_.new_keys, *state.feature_map);
+            sources_.mapped(operands.keys, plan_.key_heads(), plan_.new_keys, plan_.dim, *state.feature_map);
+    if (needs_.has(Stage::mapped_values))
+        operands.values = at(Stage::mapped_values) = sources_.mapped(
+            operands.values, plan_.kv_heads, plan_.new_keys, plan_.value_dim, *state.feature_map);
     if (needs_.has(Stage::decay))
         per_token(Stage::decay, WeightRole::decay, state.decay, state.decay_by_column ? plan_.dim : 1);
     if (needs_.has(Stage::beta))

@@ -39,7 +39,9 @@ class Projections {
         const T* data;
         Index tokens, width;
     };
+    /// An input, normed where the plan says so.
     Input input(std::size_t tensor) const;
+    void norm_embeddings();
     View<T> placed(const Input& x, Index heads, Index dim) const;
     View<T> project(WeightRole role, const Input& x, const std::vector<Index>& tokens, Index heads, Index dim,
                     const std::vector<Index>& wanted);
@@ -47,6 +49,8 @@ class Projections {
     void project_all();
     void project_latent();
     void prepare(Operands<T>& operands);
+    void norm(Operands<T>& operands);
+    void rotate(Operands<T>& operands);
     void prepare_state(Operands<T>& operands);
     void per_token(Stage stage, WeightRole role, const std::optional<std::size_t>& given, Index dim);
     View<T>& at(Stage stage) { return stages_[idx(stage)]; }

@@ -67,7 +67,7 @@ void Recurrence<T>::start(Walk& w) const {
 template <class T>
 void Recurrence<T>::step(Walk& w, Index token) const {
     const Index rows = plan_.dim, columns = w.columns();
-    const T* key = operands_.keys.row(w.batch, w.head, token);
+    const T* key = operands_.keys.row(w.batch, w.head / plan_.head_group, token);
     const T* value = operands_.values.row(w.batch, w.head, token) + w.begin;
     std::copy_n(key, rows, w.key.data());
     if (rule_.decays) {
@@ -103,14 +103,14 @@ template <class T>
 void Recurrence<T>::answer(Walk& w, Index first, Index last, const std::vector<Index>& heads,
                            Contexts<T>& contexts) const {
     const Index rows = plan_.dim, columns = w.columns();
-    const double scale = plan_.scaled ? plan_.scale : 1;
+    const double scale = plan_.factor();
     for (const Index head : heads)
         for (Index from = first; from < last; from += read_rows) {
             const Index count = std::min(read_rows, last - from);
             for (Index i = 0; i < count; ++i) {
                 const Index query = plan_.queries_shown.indices[idx(from + i)];
-                const T* q =
-                    operands_.queries.row(w.batch, head, operands_.queries_are_whole ? query : from + i);
+                const T* q = operands_.queries.row(w.batch, head / plan_.head_group,
+                                                   operands_.queries_are_whole ? query : from + i);
                 std::copy_n(q, rows, w.queries.data() + i * rows);
             }
             kernel_.multiply(w.queries.data(), rows, w.state, plan_.value_dim, w.contexts.data(), columns,

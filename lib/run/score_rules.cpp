@@ -14,25 +14,33 @@ ScoreRules<T>::ScoreRules(const Operands<T>& operands)
     : plan_(operands.plan),
       mask_(operands.mask),
       biases_(operands.biases),
-      changes_all_(mask_.has_cells() || biases_.any() || plan_.softcap) {
+      changes_all_(mask_.has_cells() || mask_.has_holes() || biases_.any() || plan_.softcap) {
     // What comes after the scale needs the scale first; otherwise the scale waits for the exponential.
     scales_ = plan_.scaled &&
               (plan_.softcap || biases_.any() || (mask_.adds() && plan_.mask_at == MaskAt::scaled_scores));
     left_ = plan_.scaled && !scales_ ? plan_.scale : 1;
     if (scales_) scale_ = static_cast<T>(plan_.scale);
-    factor_ = static_cast<T>(left_ * std::numbers::log2e);
+    factor_ = left_ * std::numbers::log2e;
 }
 
 template <class T>
 T ScoreRules<T>::sink(Index head) const {
-    return static_cast<T>(plan_.sinks[idx(head)] * std::numbers::log2e / static_cast<double>(factor_));
+    return static_cast<T>(plan_.sinks[idx(head)] / left_);
 }
 
 template <class T>
 T ScoreRules<T>::log_sum(T max, double sum) const {
-    // Sums are of 2^((score - max) * factor): e to the power of what the scale left.
+    // Sums are of 2^(score * factor - exponent): e to the power of what the scale left, and the rounding.
     const double top = max == -std::numeric_limits<T>::infinity() ? 0 : static_cast<double>(max) * left_;
-    return static_cast<T>(top + std::log(sum));
+    return static_cast<T>(top +
+                          (std::log(sum) + std::numbers::ln2 * kernels::table<T>().rounding(max, factor_)));
+}
+
+template <class T>
+double ScoreRules<T>::power_between(T from, T to) const {
+    const auto& kernel = kernels::table<T>();
+    return std::exp2((static_cast<double>(from) - static_cast<double>(to)) * factor_ +
+                     (kernel.rounding(from, factor_) - kernel.rounding(to, factor_)));
 }
 
 template <class T>

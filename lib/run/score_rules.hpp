@@ -11,7 +11,7 @@ class ScoreRules {
     explicit ScoreRules(const Operands<T>& operands);
 
     /// Above 0, times log2(e): the softmax is computed with powers of 2.
-    T factor() const { return factor_; }
+    double factor() const { return factor_; }
     /// The sink of a head, as a score.
     T sink(Index head) const;
     /// Masks leave the row nothing. `saw_nothing`: no score above -inf has come, nor a sink; a sink hides the
@@ -19,6 +19,9 @@ class ScoreRules {
     bool is_empty(Index batch, Index head, Index query, bool saw_nothing) const;
     /// The logarithm of a row's sum of exponentials, from its running maximum and sum.
     T log_sum(T max, double sum) const;
+    /// 2^ what the exponent of powers that were computed with one maximum is above that of another
+    /// (kernels::Table::weigh); either may be -inf, where nothing has been seen.
+    double power_between(T from, T to) const;
     /// Every score is changed, seen in full or not.
     bool changes_all() const { return changes_all_; }
     /// Applied to scores[k1 - k0] of keys k0 ... k1 - 1.
@@ -29,7 +32,8 @@ class ScoreRules {
     const Mask<T>& mask_;
     const Biases<T>& biases_;
     double left_ = 1;  ///< of the scale, for the exponential
-    T factor_, scale_ = 1;
+    double factor_;
+    T scale_ = 1;
     bool changes_all_, scales_ = false;
 };
 

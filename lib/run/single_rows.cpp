@@ -85,7 +85,7 @@ void SingleRows<T>::compute(const Group& group, Index k0, Index k1, const Space&
         kernel_.weigh(w.scores, keys_of_a_block, rows, to - from, rules_.factor(),
                       {piece.max, piece.sum, piece.context, 2 * width, 2 * width});
         kernel_.multiply_stream(w.scores, keys_of_a_block,
-                                operands_.values.row(group.batch, group.kv_head, from),
+                                operands_.values.row(group.batch, plan_.value_head_of(group.kv_head), from),
                                 operands_.values.token, w.context, width, rows, width, to - from);
         for (Index i = 0; i < rows; ++i) {
             T* context = piece.context + i * 2 * width;
@@ -109,8 +109,8 @@ void SingleRows<T>::merge(const Group& group, const Piece* pieces, Contexts<T>& 
         if (!plan_.sinks.empty()) {
             const T sink = rules_.sink(r.head);
             max = std::max(max, sink);
-            sum = std::exp2((static_cast<double>(sink) - static_cast<double>(max)) *
-                            static_cast<double>(rules_.factor()));
+            sum = std::exp2((static_cast<double>(sink) - static_cast<double>(max)) * rules_.factor() -
+                            kernel_.rounding(max, rules_.factor()));
         }
         std::fill(context.begin(), context.end(), 0.0);
         for (Index p = 0; p < pieces_of_group_; ++p) {
@@ -118,8 +118,7 @@ void SingleRows<T>::merge(const Group& group, const Piece* pieces, Contexts<T>& 
             const bool hidden =
                 pieces[p].max[i] == -std::numeric_limits<T>::infinity() && pieces[p].sum[i] == 0;
             if (hidden) continue;
-            const double by = std::exp2((static_cast<double>(pieces[p].max[i]) - static_cast<double>(max)) *
-                                        static_cast<double>(rules_.factor()));
+            const double by = rules_.power_between(pieces[p].max[i], max);
             sum += pieces[p].sum[i] * by;
             const T* part = pieces[p].context + at * 2 * width;
             for (Index j = 0; j < width; ++j)

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lib/run/ops.hpp"
+
 namespace attn {
 namespace {
 
@@ -35,13 +37,37 @@ double spread(const T* x, Index n, double mean) {
 }  // namespace
 
 template <class T>
-void rms_norm(const T* x, T* out, Index n, double eps, std::span<const T> weight) {
-    Moments m;
-    m.add(x, n);
-    const double by = 1 / std::sqrt(m.squares / static_cast<double>(n) + eps);
-    for (Index k = 0; k < n; ++k)
-        out[k] = static_cast<T>(static_cast<double>(x[k]) * by *
-                                (weight.empty() ? 1 : static_cast<double>(weight[idx(k)])));
+Norming<T>::Norming(const PlannedNorm& norm, const Tensors<T>& tensors, std::optional<double> limit)
+    : norm_(norm),
+      gain_(norm.weight ? tensors[*norm.weight] : std::span<const T>{}),
+      bias_(norm.bias ? tensors[*norm.bias] : std::span<const T>{}),
+      limit_(limit) {}
+
+template <class T>
+void Norming<T>::operator()(const T* x, Index x_step, T* out, Index out_step, Index heads, Index dim) const {
+    const Index group = norm_.over_width ? heads : 1;
+    for (Index first = 0; first < heads; first += group) {
+        Moments m;
+        for (Index h = first; h < first + group; ++h) m.add(x + h * x_step, dim);
+        const auto n = static_cast<double>(m.count);
+        const double mean = norm_.type == NormType::layer ? m.sum / n : 0;
+        double size = m.squares;
+        if (norm_.type == NormType::layer) {
+            size = 0;
+            for (Index h = first; h < first + group; ++h) size += spread(x + h * x_step, dim, mean);
+        }
+        const double by = 1 / std::sqrt((norm_.type == NormType::l2 ? size : size / n) + norm_.eps);
+        for (Index h = first; h < first + group; ++h)
+            for (Index k = 0; k < dim; ++k) {
+                const std::size_t at = idx(norm_.gain_at(h, k, dim));
+                double v = (static_cast<double>(x[h * x_step + k]) - mean) * by;
+                if (!gain_.empty()) v *= static_cast<double>(gain_[at]) + (norm_.plus_one ? 1 : 0);
+                v *= norm_.factor;
+                if (!bias_.empty()) v += static_cast<double>(bias_[at]);
+                if (limit_) v = std::clamp(v, -*limit_, *limit_);
+                out[h * out_step + k] = static_cast<T>(v);
+            }
+    }
 }
 
 template <class T>
@@ -51,78 +77,117 @@ View<T> Sources<T>::take(Index heads, Index tokens, Index dim, T*& data) const {
 }
 
 template <class T>
-View<T> Sources<T>::normed(const View<T>& x, Index heads, Index tokens, Index dim,
-                           const std::optional<std::size_t>& weight) const {
-    const QkNorm& norm = *plan_.qk_norm;
-    const Index group = norm.over_width ? heads : 1;
-    const std::span<const T> gain = weight ? tensors_[*weight] : std::span<const T>{};
+View<T> Sources<T>::normed(const View<T>& x, Index heads, Index tokens, Index dim, Stage stage) const {
+    const Norming<T> norming(plan_.norm_of(stage), tensors_, plan_.limit_of(stage));
     T* data = nullptr;
     const View<T> out = take(heads, tokens, dim, data);
     for (Index b = 0; b < plan_.batch; ++b)
-        for (Index first = 0; first < heads; first += group)
+        for (Index t = 0; t < tokens; ++t)
+            norming(x.row(b, 0, t), x.head, data + b * out.batch + t * out.token, out.head, heads, dim);
+    return out;
+}
+
+template <class T>
+template <class F>
+View<T> Sources<T>::changed(const View<T>& x, Index heads, Index tokens, Index dim, const F& f) const {
+    T* data = nullptr;
+    const View<T> out = take(heads, tokens, dim, data);
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < heads; ++h)
             for (Index t = 0; t < tokens; ++t) {
-                Moments m;
-                for (Index h = first; h < first + group; ++h) m.add(x.row(b, h, t), dim);
-                const auto n = static_cast<double>(m.count);
-                const double mean = norm.type == NormType::layer ? m.sum / n : 0;
-                double size = m.squares;
-                if (norm.type == NormType::layer) {
-                    size = 0;
-                    for (Index h = first; h < first + group; ++h) size += spread(x.row(b, h, t), dim, mean);
-                }
-                const double by = 1 / std::sqrt((norm.type == NormType::l2 ? size : size / n) + norm.eps);
-                for (Index h = first; h < first + group; ++h) {
-                    T* to = data + b * out.batch + h * out.head + t * out.token;
-                    for (Index k = 0; k < dim; ++k) {
-                        double v = (static_cast<double>(x.row(b, h, t)[k]) - mean) * by;
-                        if (!gain.empty())
-                            v *= static_cast<double>(gain[idx((h - first) * dim + k)]) +
-                                 (norm.plus_one ? 1 : 0);
-                        to[k] = static_cast<T>(v);
-                    }
-                }
+                const T* const from = x.row(b, h, t);
+                for (Index k = 0; k < dim; ++k) *data++ = f(from[k], b, h, t);
             }
     return out;
 }
 
 template <class T>
+View<T> Sources<T>::clamped(const View<T>& x, Index heads, Index tokens, Index dim, double limit) const {
+    const T most = static_cast<T>(limit);
+    return changed(x, heads, tokens, dim,
+                   [most](T v, Index, Index, Index) { return std::clamp(v, -most, most); });
+}
+
+template <class T>
+View<T> Sources<T>::tempered(const View<T>& x, const std::vector<Index>& rows) const {
+    const PlannedQueryScale& scale = *plan_.query_scale;
+    return changed(x, plan_.heads, static_cast<Index>(rows.size()), plan_.query_dim,
+                   [&](T v, Index b, Index h, Index t) {
+                       return static_cast<T>(static_cast<double>(v) * scale.at(b, h, rows[idx(t)]));
+                   });
+}
+
+template <class T>
+View<T> Sources<T>::convolved(const View<T>& x, Index heads, Index tokens, Index dim,
+                              const PlannedConv::Part& part) const {
+    const PlannedConv& conv = *plan_.conv;
+    const std::span<const T> taps = tensors_[part.weight];
+    const auto number = [](std::span<const T> from, Index k) { return static_cast<double>(from[idx(k)]); };
+    T* data = nullptr;
+    const View<T> out = take(heads, tokens, dim, data);
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < heads; ++h)
+            for (Index t = 0; t < tokens; ++t)
+                for (Index c = 0; c < dim; ++c) {
+                    const Index channel = h * dim + c;
+                    double sum = part.bias ? number(tensors_[*part.bias], part.first + channel) : 0;
+                    for (Index k = 0; k < conv.taps; ++k) {
+                        const Index from = t + k + 1 - conv.taps;
+                        const double tap = number(taps, conv.tap(part, channel, k));
+                        if (from >= 0)
+                            sum += tap * static_cast<double>(x.row(b, h, from)[c]);
+                        else if (conv.past)
+                            sum += tap * number(tensors_[*conv.past], conv.before(part, b, channel, t, k));
+                    }
+                    *data++ = static_cast<T>(conv.silu ? sum * ops::sigmoid(sum) : sum);
+                }
+    return out;
+}
+
+template <class T>
 View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index first,
-                            const std::vector<Index>& tokens, const std::vector<double>& positions) const {
+                            const std::vector<Index>& tokens, const Places& positions) const {
     const PlannedRope& rope = *plan_.rope;
-    const Index pairs = rope.dims / 2, rows = static_cast<Index>(tokens.size());
+    const Index pairs = rope.pairs(), rows = static_cast<Index>(tokens.size());
     T* data = nullptr;
     const View<T> out = take(heads, rows, dim, data);
-    std::vector<double> cos(static_cast<std::size_t>(pairs)), sin(cos);
+    std::vector<double> cos(static_cast<std::size_t>(rope.dims)), sin(cos), frequency;
+    if (!rope.cos)
+        for (Index n = 0; n < pairs; ++n) frequency.push_back(rope.frequency(n));
+    const double sense = rope.reverse ? -1 : 1;
+    /// Cosine and sine of every column.
+    const auto turn = [&](Index item, Index token) {
+        for (Index n = 0; n < pairs; ++n) {
+            const Index a = rope.first_of(n), b = rope.second_of(n);
+            if (rope.cos) {
+                const Shape& s = plan_.tensors[*rope.cos].shape;
+                const Index of = s.size() == 3 && s[0] > 1 ? item : 0;
+                const Index row = (of * s[s.size() - 2] + token) * s.back();
+                for (const Index column : {a, b}) {
+                    const auto cell = static_cast<std::size_t>(row + (rope.by_column ? column : n));
+                    cos[idx(column)] = static_cast<double>(tensors_[*rope.cos][cell]);
+                    sin[idx(column)] = sense * static_cast<double>(tensors_[*rope.sin][cell]);
+                }
+                continue;
+            }
+            const double angle = positions.at(item, token) * frequency[idx(n)];
+            cos[idx(a)] = cos[idx(b)] = rope.amplitude * std::cos(angle);
+            sin[idx(a)] = sin[idx(b)] = sense * rope.amplitude * std::sin(angle);
+        }
+    };
     for (Index b = 0; b < plan_.batch; ++b)
         for (Index t = 0; t < rows; ++t) {
-            const Index token = tokens[idx(t)];
-            for (Index n = 0; n < pairs; ++n) {
-                const auto at = static_cast<std::size_t>(n);
-                if (rope.cos) {
-                    const Shape& s = plan_.tensors[*rope.cos].shape;
-                    const Index item = s.size() == 3 && s[0] > 1 ? b : 0;
-                    const auto cell = static_cast<std::size_t>((item * s[s.size() - 2] + token) * pairs + n);
-                    cos[at] = static_cast<double>(tensors_[*rope.cos][cell]);
-                    sin[at] = static_cast<double>(tensors_[*rope.sin][cell]);
-                    continue;
-                }
-                const double angle =
-                    positions[idx(token)] *
-                    std::pow(rope.base, -2.0 * static_cast<double>(n) / static_cast<double>(rope.dims));
-                cos[at] = std::cos(angle);
-                sin[at] = std::sin(angle);
-            }
+            turn(b, tokens[idx(t)]);
             for (Index h = 0; h < heads; ++h) {
                 const T* from = x.row(b, h, t);
                 T* to = data + b * out.batch + h * out.head + t * out.token;
                 std::copy_n(from, dim, to);
                 for (Index n = 0; n < pairs; ++n) {
-                    const Index i = first + (rope.interleaved ? 2 * n : n),
-                                j = i + (rope.interleaved ? 1 : pairs);
-                    const auto at = static_cast<std::size_t>(n);
-                    const auto u = static_cast<double>(from[i]), v = static_cast<double>(from[j]);
-                    to[i] = static_cast<T>(u * cos[at] - v * sin[at]);
-                    to[j] = static_cast<T>(u * sin[at] + v * cos[at]);
+                    const Index i = rope.first_of(n), j = rope.second_of(n);
+                    const auto u = static_cast<double>(from[first + i]),
+                               v = static_cast<double>(from[first + j]);
+                    to[first + i] = static_cast<T>(u * cos[idx(i)] - v * sin[idx(i)]);
+                    to[first + j] = static_cast<T>(u * sin[idx(j)] + v * cos[idx(j)]);
                 }
             }
         }
@@ -130,15 +195,17 @@ View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index firs
 }
 
 template <class T>
-View<T> Sources<T>::mapped(const View<T>& x, Index heads, Index tokens, FeatureMap map) const {
+View<T> Sources<T>::mapped(const View<T>& x, Index heads, Index tokens, Index dim, FeatureMap map) const {
     T* data = nullptr;
-    const View<T> out = take(heads, tokens, plan_.dim, data);
+    const View<T> out = take(heads, tokens, dim, data);
     const auto of = [map](T v) {
         switch (map) {
             case FeatureMap::elu1:
                 return v > 0 ? v + 1 : static_cast<T>(std::exp(static_cast<double>(v)));
             case FeatureMap::relu:
                 return v < 0 ? T{0} : v;
+            case FeatureMap::silu:
+                return static_cast<T>(static_cast<double>(v) * ops::sigmoid(static_cast<double>(v)));
             case FeatureMap::identity:
                 break;
         }
@@ -147,7 +214,7 @@ View<T> Sources<T>::mapped(const View<T>& x, Index heads, Index tokens, FeatureM
     for (Index b = 0; b < plan_.batch; ++b)
         for (Index h = 0; h < heads; ++h)
             for (Index t = 0; t < tokens; ++t)
-                data = std::transform(x.row(b, h, t), x.row(b, h, t) + plan_.dim, data, of);
+                data = std::transform(x.row(b, h, t), x.row(b, h, t) + dim, data, of);
     return out;
 }
 
@@ -167,11 +234,11 @@ View<T> Sources<T>::widened(const View<T>& x, Index dim, const View<T>& shared, 
 
 template <class T>
 View<T> Sources<T>::joined(const View<T>& past, const View<T>& x, const std::optional<std::size_t>& bias,
-                           Index dim) const {
+                           Index heads, Index dim) const {
     T* data = nullptr;
-    const View<T> out = take(plan_.kv_heads, plan_.keys, dim, data);
+    const View<T> out = take(heads, plan_.keys, dim, data);
     for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < plan_.kv_heads; ++h) {
+        for (Index h = 0; h < heads; ++h) {
             T* to = data + b * out.batch + h * out.head;
             for (Index t = 0; t < plan_.past; ++t) to = std::copy_n(past.row(b, h, t), dim, to);
             for (Index t = 0; t < plan_.new_keys; ++t) to = std::copy_n(x.row(b, h, t), dim, to);
@@ -183,7 +250,7 @@ View<T> Sources<T>::joined(const View<T>& past, const View<T>& x, const std::opt
 
 template class Sources<float>;
 template class Sources<double>;
-template void rms_norm(const float*, float*, Index, double, std::span<const float>);
-template void rms_norm(const double*, double*, Index, double, std::span<const double>);
+template class Norming<float>;
+template class Norming<double>;
 
 }  // namespace attn

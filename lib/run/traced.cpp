@@ -8,9 +8,6 @@
 namespace attn {
 namespace {
 
-/// Shorter chains than on the fused path: here memory sets the pace, and stages are rounded on their way.
-constexpr Index chain = 16, key_step = blocking::unit, sum_keys = 8 * key_step;
-
 bool is_cells(const PlannedStage& s) { return info_of(s.stage).phase == Phase::cells; }
 
 }  // namespace
@@ -30,7 +27,6 @@ Traced<T>::Traced(const Operands<T>& operands, const Needs& needs, const Dropout
             if (is_cells(s) && needs.has(s.stage))
                 w.own[idx(s.stage)] = arena.take<T>(plan_.row_block * plan_.keys);
         w.own[idx(Stage::context)] = arena.take<T>(plan_.row_block * plan_.value_dim);
-        w.sums = arena.take<T>(plan_.row_block * plan_.value_dim);
         w.rest = arena.take<T>(plan_.row_block * plan_.value_dim);
         w.at = w.own;
     }
@@ -115,7 +111,7 @@ void Traced<T>::scores(const RowBlock& block, T* out) const {
         return;
     }
     if (packs_) {
-        packs_->scores(slot_of(block), 0, plan_.keys, queries, stride, out, plan_.keys, block.rows, chain);
+        packs_->scores(slot_of(block), 0, plan_.keys, queries, stride, out, plan_.keys, block.rows);
         return;
     }
     kernel_.dot_rows(queries, stride, operands_.keys.row(block.batch, plan_.kv_head_of(block.head), 0),
@@ -126,8 +122,10 @@ template <class T>
 void Traced<T>::context(const RowBlock& block, const T* weights, T* out, const TraceSpace<T>& w) const {
     const Index keys = plan_.keys, width = plan_.value_dim;
     if (!packs_) {
-        kernel_.multiply(weights, keys, operands_.values.row(block.batch, plan_.kv_head_of(block.head), 0),
-                         operands_.values.token, out, width, block.rows, width, keys);
+        kernel_.multiply(
+            weights, keys,
+            operands_.values.row(block.batch, plan_.value_head_of(plan_.kv_head_of(block.head)), 0),
+            operands_.values.token, out, width, block.rows, width, keys);
         return;
     }
     // Blocks that are hidden from every row have weights 0; a row that sees nothing has weights of its own.
@@ -137,18 +135,14 @@ void Traced<T>::context(const RowBlock& block, const T* weights, T* out, const T
                 operands_.mask.visible(block.batch, block.query + block.rows - 1).to};
         if (plan_.has_appended()) seen.to = keys;
     }
-    // Sums of sums: a long row of additions would round at the size of the whole each time.
     const Index at = slot_of(block);
     std::fill_n(out, block.rows * width, T{0});
     std::fill_n(w.rest, block.rows * width, T{0});
-    for (Index from = seen.from / sum_keys * sum_keys; from < seen.to; from += sum_keys) {
-        std::fill_n(w.sums, block.rows * width, T{0});
-        for (Index k0 = from; k0 < std::min(from + sum_keys, seen.to); k0 += key_step)
-            packs_->add_values(at, k0, std::min(k0 + key_step, keys), weights + k0, keys, w.sums, width,
-                               block.rows);
-        kernel_.add_exactly(w.sums, out, w.rest, block.rows * width);
-    }
-    kernel_.add(w.rest, out, block.rows * width);
+    constexpr Index step = blocking::unit;
+    for (Index from = seen.from / step * step; from < seen.to; from += step)
+        packs_->add_values(at, from, std::min(from + step, keys), weights + from, keys, out, w.rest, width,
+                           block.rows);
+    kernel_.add_rest(w.rest, out, block.rows * width);
 }
 
 template <class T>
@@ -210,28 +204,41 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
         case Stage::dropped_weights:
             ops::drop(in, out, keys, w.keep.data() + i * keys, dropout_.kept_factor<T>());
             break;
+        case Stage::normed_embeddings:
+        case Stage::normed_key_embeddings:
         case Stage::queries:
         case Stage::keys:
         case Stage::values:
+        case Stage::query_latent:
+        case Stage::normed_query_latent:
         case Stage::latent:
+        case Stage::normed_latent:
+        case Stage::convolved_queries:
+        case Stage::convolved_keys:
+        case Stage::convolved_values:
         case Stage::normed_queries:
         case Stage::normed_keys:
+        case Stage::normed_values:
         case Stage::rope_keys:
         case Stage::rotated_queries:
         case Stage::rotated_keys:
+        case Stage::tempered_queries:
         case Stage::mapped_queries:
         case Stage::mapped_keys:
+        case Stage::mapped_values:
         case Stage::decay:
         case Stage::beta:
         case Stage::all_keys:
         case Stage::all_values:
         case Stage::scores:
+        case Stage::differential_weights:
         case Stage::context:
         case Stage::state:
         case Stage::states:
         case Stage::normed_context:
         case Stage::gated_context:
         case Stage::concat:
+        case Stage::normed_concat:
         case Stage::head_outputs:
         case Stage::output:
         case Stage::lse:

@@ -15,9 +15,8 @@ template <class T>
 struct TraceSpace {
     std::array<T*, stage_count> own{};  ///< [row_block, keys]; context: [row_block, value_dim]
     std::array<T*, stage_count> at{};
-    /// [row_block, value_dim]: a sum under way, and what the context's roundings have lost.
-    T *sums = nullptr, *rest = nullptr;
-    T* log_sums = nullptr;                   ///< [rows], where they are wanted
+    T* rest = nullptr;      ///< [row_block, value_dim]: what the context's roundings have lost
+    T* log_sums = nullptr;  ///< [rows], where they are wanted
     std::vector<std::uint8_t> hidden, keep;  ///< [rows, keys]
     std::vector<T> added;                    ///< [keys]
     std::vector<std::uint8_t> empty;         ///< [rows]

@@ -11,6 +11,7 @@ namespace {
 Plan masks_only(const Plan& plan) {
     Plan out = plan;
     out.init.reset();
+    out.draws.clear();
     for (std::size_t k = 0; k < out.tensors.size(); ++k) {
         const auto is_mask = [k](const MaskRule& m) { return m.tensor == k; };
         if (std::any_of(out.masks.begin(), out.masks.end(), is_mask)) continue;

@@ -24,11 +24,14 @@ std::vector<Groups> orders_of(StageShape family) {
     using axis_of::b, axis_of::h, axis_of::r, axis_of::c;
     switch (family) {
         case StageShape::query_key:
+        case StageShape::paired_cells:
             return {{{b}, {h}, {r}, {c}},
                     {{b, h}, {r}, {c}},
                     {{h}, {b}, {r}, {c}},
                     {{b}, {r}, {h}, {c}},
                     {{b}, {h}, {c}, {r}}};
+        case StageShape::embedded:
+        case StageShape::merged_queries:
         case StageShape::merged:
         case StageShape::merged_keys:  // batch, token, and columns as [head, dim]
             return {{{b}, {h}, {r, c}}, {{b}, {h}, {r}, {c}}, {{b}, {r}, {h}, {c}},
@@ -41,8 +44,13 @@ std::vector<Groups> orders_of(StageShape family) {
         case StageShape::states:
             return {{{b}, {h}, {r}, {c}}, {{b}, {h}, {c}, {r}}};
         case StageShape::query_dim:
+        case StageShape::grouped_queries:
+        case StageShape::paired_queries:
         case StageShape::key_dim:
+        case StageShape::grouped_keys:
         case StageShape::all_key_dim:
+        case StageShape::paired_keys:
+        case StageShape::paired_all_keys:
         case StageShape::shared_keys:
             break;
     }
@@ -53,10 +61,10 @@ std::vector<Groups> orders_of(StageShape family) {
 Axes axes_of_stage(const WholeStage& ours, Index heads) {
     using axis_of::b, axis_of::h, axis_of::r, axis_of::c;
     const StageShape family = ours.family();
-    if (family == StageShape::merged || family == StageShape::merged_keys) {
+    if (!has_heads(family) && family != StageShape::merged_cells) {
         const bool splits = heads > 1 && ours.shape[c] % heads == 0;
         const Index parts = splits ? heads : 1;
-        return {{"batch", family == StageShape::merged ? "query" : "key", "head", "dim"},
+        return {{"batch", family == StageShape::merged_keys ? "key" : "query", "head", "dim"},
                 {ours.shape[b], ours.shape[r], parts, ours.shape[c] / parts}};
     }
     const auto names = axes_of(family);
@@ -147,7 +155,7 @@ std::optional<FoundOrder> find_order(const GivenArray& theirs, const WholeStage&
                                      Layout layout) {
     const StageShape family = ours.family();
     std::vector<Groups> orders = orders_of(family);
-    if (layout == Layout::tokens_first && has_heads(family) && family != StageShape::query_key)
+    if (layout == Layout::tokens_first && has_heads(family) && !has_all_keys(family))
         std::swap(orders[0], orders[1]);
     const Shape found = family == StageShape::states ? ours.shape : theirs.shape;
     if (theirs.values.size() != ours.values.size()) return std::nullopt;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lib/input/choices.hpp"
+
 namespace attn {
 namespace {
 
@@ -22,19 +24,21 @@ void read_selection(const Value& root, Dump& dump) {
     }
 }
 
-/// A list of tokens of a trace; empty where they only count from 0: nobody gave any.
+/// A list of tokens of a trace.
 std::vector<std::string> tokens_in(const Value& tokens, std::string_view name) {
     std::vector<std::string> out;
-    bool given = false;
     if (const Value* list = tokens.find(name); list && list->kind == Value::Kind::array)
-        for (const Value& token : list->items) {
-            given = given || token.text != std::to_string(out.size());
-            out.push_back(token.text);
-        }
-    return given ? out : std::vector<std::string>();
+        for (const Value& token : list->items) out.push_back(token.text);
+    return given_tokens(std::move(out));
 }
 
 }  // namespace
+
+std::vector<std::string> given_tokens(std::vector<std::string> tokens) {
+    for (std::size_t k = 0; k < tokens.size(); ++k)
+        if (tokens[k] != std::to_string(k)) return tokens;
+    return {};
+}
 
 void read_about(const Value& root, Dump& dump) {
     if (const Value* order = root.find("order"); order && order->kind == Value::Kind::array)
@@ -51,6 +55,14 @@ void read_about(const Value& root, Dump& dump) {
     const Value* kv = object_in(*plan, "kv_heads");
     const Value* order = kv ? kv->find("order") : nullptr;
     dump.axes.kv_interleaved = !order || order->text != "tile";
+    const Value* sizes = object_in(*plan, "sizes");
+    if (const Value* heads = sizes ? sizes->find("head") : nullptr)
+        dump.axes.heads = std::max<Index>(heads->integer, 1);
+    if (const Value* halves = object_in(*plan, "differential")) {
+        const Value* pairing = halves->find("pairing");
+        const bool apart = pairing && pairing->text == choice_name(Pairing::halves);
+        dump.axes.pairing = apart ? Pairing::halves : Pairing::interleaved;
+    }
 }
 
 void copy_as(std::optional<Element> type, const Numbers& numbers, std::vector<double>& out) {

@@ -7,6 +7,7 @@
 
 #include "lib/input/file_tensors.hpp"
 #include "lib/input/numbers.hpp"
+#include "lib/input/problem.hpp"
 #include "lib/input/value.hpp"
 #include "lib/shape.hpp"
 
@@ -43,6 +44,8 @@ struct TraceAxes {
     bool known = false;          ///< a file says it (CSV does not)
     bool kv_interleaved = true;  ///< query head h reads kv head h / group; else h mod kv heads
     Index cached_keys = 0;
+    Index heads = 1;                   ///< of queries
+    std::optional<Pairing> pairing{};  ///< heads of queries are half heads: which belong together
 };
 
 /// The arrays of one document.
@@ -60,6 +63,9 @@ struct Dump {
 /// What a trace says of itself beside its numbers (JSON, the first event of NDJSON, attn_calc.json in npz and
 /// safetensors): the order of its stages, which part it is, how heads and keys lie.
 void read_about(const Value& root, Dump& dump);
+
+/// Tokens of an axis; empty where they only count from 0: nobody gave any.
+std::vector<std::string> given_tokens(std::vector<std::string> tokens);
 
 /// The numbers as doubles; those that are decimals of a float32 as that float32.
 void copy_as(std::optional<Element> type, const Numbers& numbers, std::vector<double>& out);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lib/input/words.hpp"
+#include "lib/plan/stage.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -176,6 +177,16 @@ class Brackets {
     std::vector<Digits> digits_;
 };
 
+/// The tokens of a stage of a CSV trace, where they are those of all queries or of all keys.
+void take_tokens(FileTensor& from, Dump& to) {
+    const auto stage = stage_named(from.name);
+    if (!stage) return;
+    const StageShape shape = info_of(*stage).shape;
+    if (!has_all_keys(shape)) return;
+    if (to.query_tokens.empty()) to.query_tokens = given_tokens(std::move(from.tokens[0]));
+    if (to.key_tokens.empty()) to.key_tokens = given_tokens(std::move(from.tokens[1]));
+}
+
 }  // namespace
 
 void refuse_line(const Source& source, std::size_t line, std::string message, std::string hint) {
@@ -233,6 +244,7 @@ std::vector<Dump> read_plain(const Source& source) {
                 dumps.emplace_back().number = t.document;
             }
             dumps.back().order.push_back(t.name);
+            take_tokens(t, dumps.back());
             GivenArray& array = dumps.back().arrays.emplace_back();
             array.name = std::move(t.name);
             array.shape = t.shape.empty() ? Shape{1} : std::move(t.shape);

@@ -35,7 +35,8 @@ SILENT = {"--threads", "--kernels"}
 # What depends on THEIRS: diff_test.py sees that each acts.
 OF_THEIRS = {"--map", "--layout", "--layer", "--digits", "--atol", "--rtol", "--ulp"}
 # Other tests see these act: files of tensors (read_files), float64 below the digits that are shown.
-ELSEWHERE = {("diff", "--dtype"), ("diff", "--ignore-unknown"), ("blindspots", "--dtype"), *((c, o) for c in ("run", "check", "explain", "view") for o in ("--weights", "--prefix"))}
+MODELS = ("--model", "--stack", "--as", "--embeddings", "--block", "--key-embeddings", "--root")  # models_folder_test.py
+ELSEWHERE = {*((c, o) for c in ("run", "check", "explain", "view", "init", "diff", "blindspots") for o in MODELS), ("diff", "--dtype"), ("diff", "--ignore-unknown"), ("blindspots", "--dtype"), *((c, o) for c in ("run", "check", "explain", "view") for o in ("--weights", "--prefix"))}
 MESSAGES = {"--color", "--error-format"}
 
 

@@ -7,7 +7,8 @@ import tempfile
 
 SOURCE, BUILD = os.environ["ATTN_SOURCE"], os.path.dirname(os.path.dirname(os.environ["ATTN_PROGRAM"]))
 CORPORA = {"document": ["data/examples", "data/cases", "tests/hostile/attn"], "npy": ["tests/hostile/npy"],
-           "npz": ["tests/hostile/npz"], "safetensors": ["tests/hostile/safetensors"]}
+           "npz": ["tests/hostile/npz"], "safetensors": ["tests/hostile/safetensors"],
+           "gguf": ["tests/hostile/gguf", "tests/data/files/gguf"], "torch": ["tests/data/torch/zip", "tests/data/torch/legacy", "tests/hostile/torch"]}
 if os.environ.get("ATTN_SANITIZE") != "ON":
     print("built with the sanitizers only")
     sys.exit(77)

@@ -152,6 +152,10 @@ class Tests(Program):
         self.out(self.tool, "commands", path)
         with open(path, encoding="utf-8") as new, open(os.path.join(SOURCE, "docs", "commands.md"), encoding="utf-8") as old:
             self.report.check(new.read() == old.read(), "docs/commands.md", "what the tables say: python3 tests/app/commands_page.py build/.../attn-pages", "another text")
+        table = os.path.join(self.folder, "models.md")
+        self.out(self.tool, "models", table)
+        with open(table, encoding="utf-8") as new, open(os.path.join(SOURCE, "docs", "models.md"), encoding="utf-8") as old:
+            self.report.check(f"<!-- architectures -->\n{new.read()}<!-- end of architectures -->\n" in old.read(), "docs/models.md", "what the tables say: python3 tests/app/commands_page.py build/.../attn-pages", "another table")
         self.report.equal("attn-pages: a page that is none", execute([self.tool, "menu", path], self.folder).status, 2)
         self.report.equal("attn-pages: no place", execute([self.tool, "manual", "/dev/full"], self.folder).status, 4)
 

@@ -52,7 +52,12 @@ Problem whole(const Sizes& s) {
     p.embeddings = drawn({s.batch, s.queries, width}, 1);
     p.num_heads = s.heads;
     p.has_weights = true;
-    p.init = WeightsInit{WeightsInit::Kind::linear, "", 2, width, false, true};
+    WeightsInit init;
+    init.seed = 2;
+    init.d_out = width;
+    init.bias = false;
+    init.out_proj = true;
+    p.init = init;
     if (s.causal) p.causal = Causal{Causal::Kind::top_left, {}, false};
     return p;
 }

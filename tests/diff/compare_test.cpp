@@ -174,11 +174,11 @@ TEST_CASE("ours is cut as the selection or the cells of theirs say") {
     const auto cut_keys = cut_alike(keys, ours, plain, part);  // heads 2 and 3 read kv head 1
     REQUIRE(cut_keys);
     CHECK(cut_keys->values == std::vector<double>{10, 11, 12});
-    ours.axes = {true, false, 0};  // and the heads 2 and 3 read kv heads 0 and 1
+    ours.axes = {true, false, 0, 4};  // and the heads 2 and 3 read kv heads 0 and 1
     CHECK_FALSE(cut_alike(keys, ours, plain, part));
     Dump columns;  // one cached key: key 2 is the new key 1
     columns.selection = {{"key", {0, 2}}};
-    columns.axes = {true, true, 1};
+    columns.axes = {true, true, 1, 1};
     ours.axes = {};  // ours does not say it, theirs does
     const auto new_key = cut_alike(keys, ours, plain, columns);
     REQUIRE(new_key);

@@ -714,6 +714,41 @@ def many(b):
     b.report.equal("a missing file is a difference", b.run("diff", "THEIRS", "OURS", "-q").status, 1)
 
 
+def code(b):
+    """The line of code to look at: whose, from --map or names, in text, JSON and the page."""
+    document, s = problem()
+    q = s["queries"] @ s["keys"].transpose(0, 1, 3, 2)
+    hidden = np.triu(np.ones((TOKENS, TOKENS), bool), 1)
+    e = np.exp(np.where(hidden, -np.inf, q) - np.where(hidden, -np.inf, q).max(-1, keepdims=True))
+    theirs = b.arrays("unscaled.json", {"weights": e / e.sum(-1, keepdims=True)})
+    plain = b.write("plain.json", document)
+    names = {"W_query": "q_proj", "W_key": "k_proj", "W_value": "v_proj", "W_out": "o_proj"}
+    document["weights"] = {f"{names[k]}.weight": np.array(v).T.tolist() for k, v in document["weights"].items()}
+    named = b.write("named.json", document)
+    line = "attn_weights = torch.matmul(query_states, key_states.transpose(2, 3)) * self.scaling"
+    cause = b.diff(theirs, named, status=1)["causes"][0]
+    b.report.equal("the cause", cause["id"], "no_scale")
+    b.report.equal("the line, by the names of the weights", cause.get("look_at"), {"system": "Transformers", "lines": [line]})
+    b.report.equal("no line where nobody's names are known", b.diff(theirs, plain)["causes"][0].get("look_at"), None)
+    found = b.diff(theirs, plain, "--map", "llama")["causes"][0].get("look_at", {})
+    b.report.equal("the line, by --map", found, {"system": "llama.cpp", "lines": ["kq = ggml_soft_max_ext(ctx0, kq, kq_mask, kq_scale, max_bias)"]})
+    nested_name = b.write("prefixed.json", {"transformer.h.0.attn.weights": nested(e / e.sum(-1, keepdims=True))})
+    b.report.equal("the line, by the names of theirs", b.diff(nested_name, plain)["causes"][0].get("look_at", {}).get("system"), "GPT-2")
+    text = " ".join(b.run("diff", theirs, named).text.split())
+    b.report.check(f"look at, in Transformers: {line} with this one change" in text, "the line in text", line, text)
+    b.run("diff", theirs, named, "-o", "d.html", "-o", "d.svg")
+    for name in ("d.html", "d.svg"):
+        with open(os.path.join(b.folder, name), encoding="utf-8") as file:
+            b.report.check("look at, in Transformers: attn_weights" in file.read(), f"the line in {name}")
+    # Two mistakes, two lines.
+    both = np.where(np.triu(np.ones((TOKENS, TOKENS), bool), 2), -np.inf, q)
+    e = np.exp(both - both.max(-1, keepdims=True))
+    cause = b.diff(b.arrays("both.json", {"weights": e / e.sum(-1, keepdims=True)}), named)["causes"][0]
+    b.report.equal("two mistakes", sorted([cause["id"], *cause.get("with", [])]), ["mask_one_future", "no_scale"])
+    b.report.equal("two lines", len(cause["look_at"]["lines"]), 2)
+    b.report.check(line in cause["look_at"]["lines"], "one of them", line, cause["look_at"])
+
+
 def command_line(b):
     document, s = problem()
     ours = b.write("my.json", document)
@@ -751,7 +786,7 @@ def command_line(b):
     b.report.check(done.status == 3 and "/weights/1" in done.said, "ragged rows", 3, done.said)
 
 
-PARTS = (forms, alignments, comparisons, printed, judgements, names, uncompared, where, parts, broken, averaged, by_request, by_column, unread, prints, words, many, command_line)
+PARTS = (forms, alignments, comparisons, printed, judgements, names, uncompared, where, parts, broken, averaged, by_request, by_column, unread, prints, words, many, code, command_line)
 
 
 def main():

@@ -221,6 +221,10 @@ def holds(interval, result, slack):
     return interval.lo - slack <= result.hi and result.lo <= interval.hi + slack
 
 
+def leaves_of(tensor):
+    return [x for item in tensor for x in leaves_of(item)] if isinstance(tensor, list) else [tensor]
+
+
 def tensor_named(doc, name):
     """What the document holds under the name of a place: "embeddings", "W_query", "weights[0].W_query", "mask[1].keep"."""
     name = name[len("input."):] if name.startswith("input.") else name
@@ -337,18 +341,19 @@ class Judge:
         if not isinstance(tensor, (list, dict)) or isinstance(tensor, dict) and "data" not in tensor:
             return
         at = [int(k) for k in found[2].split(",")]
-        if isinstance(tensor, dict):
-            shape, tensor = tensor["shape"], tensor["data"]
-            at = at[len(at) - len(shape):]
-            flat = 0
-            for k, n in zip(at, shape):
-                flat = flat * n + k
-            at = [flat]
-        else:
-            at = at[len(at) - len(shape_of(tensor)):]
-        for k in at:
-            tensor = tensor[k]
-        written = float(number(tensor))
+        shape = tensor["shape"] if isinstance(tensor, dict) else shape_of(tensor)
+        if len(shape) == len(at) + 1:
+            # A matrix of [d, heads, dim], or of [heads, dim, d], is told of as one of two axes; its bias as one of one.
+            weights = self.doc.get("weights")
+            named = weights.get("names", {}) if isinstance(weights, dict) else {}
+            joins_first = "output" in found[1] or any("output" in ours and found[1].endswith(theirs) for ours, theirs in named.items())
+            shape = [shape[0] * shape[1], *shape[2:]] if joins_first else [*shape[:-2], shape[-2] * shape[-1]]
+        at = at[len(at) - len(shape):]
+        flat = 0
+        for k, n in zip(at, shape):
+            flat = flat * n + k
+        numbers = tensor["data"] if isinstance(tensor, dict) else leaves_of(tensor)
+        written = float(number(numbers[flat]))
         self.known += 1
         rounded = float32 if dtype == "float32" else float
         self.report.check(same(rounded(number(term["value"])), rounded(written)), name, written, term["value"])
@@ -361,10 +366,20 @@ class Judge:
             query = int(found[3]) + sum(int(part.replace(" ", "")) for part in re.findall(r"[+-] \d+", found[4]))
             self.report.check(int(found[1]) > query if found[2] == ">" else int(found[1]) < query, f"{name}: {note}", "true", "false")
             return
+        found = re.fullmatch(r"hidden: chunk: key (\d+) is in chunk (\d+), query (\d+)((?: [+-] \d+)*) in chunk (-?\d+)", note)
+        if found:
+            self.rules += 1
+            size, query = self.doc["chunk"], int(found[3]) + sum(int(part.replace(" ", "")) for part in re.findall(r"[+-] \d+", found[4]))
+            chunks = [int(found[1]) // size, query // size]
+            self.report.equal(f"{name}: {note}", chunks, [int(found[2]), int(found[5])])
+            self.report.check(chunks[0] != chunks[1], f"{name}: {note}", "two chunks", chunks)
+            return
         found = re.fullmatch(r"hidden: key (\d+) is past the key length (\d+)", note)
         if found:
             self.rules += 1
             self.report.check(int(found[1]) >= int(found[2]), f"{name}: {note}", "true", "false")
+            return
+        if note == "no key is visible: log 0":  # lse of an empty row
             return
         self.report.check(re.fullmatch(r"hidden: mask.*(drops it|does not keep it|is -inf)", note), f"{name}: {note}", "a rule", note)
 

@@ -76,19 +76,22 @@ std::string print(const char* format, Arguments... arguments) {
     return s;
 }
 
+/// The release build goes over all of them, sanitizers over a tenth.
+constexpr int share = ATTN_SANITIZED ? 10 : 1;
+
 }  // namespace
 
 TEST_CASE("read numbers: a million of every form, short and long") {
     Texts texts;
-    for (int k = 0; k < 500000; ++k) check(texts.number(10, 12));
-    for (int k = 0; k < 300000; ++k) check(texts.number(22, 50));
-    for (int k = 0; k < 100000; ++k) check(texts.number(40, 400));
-    for (int k = 0; k < 1000; ++k) check(texts.number(800, 900));
+    for (int k = 0; k < 500000 / share; ++k) check(texts.number(10, 12));
+    for (int k = 0; k < 300000 / share; ++k) check(texts.number(22, 50));
+    for (int k = 0; k < 100000 / share; ++k) check(texts.number(40, 400));
+    for (int k = 0; k < 1000 / share; ++k) check(texts.number(800, 900));
 }
 
 TEST_CASE("read numbers: what programs print of any float32 and float64, subnormal ones too") {
     Texts texts;
-    for (int k = 0; k < 200000; ++k) {
+    for (int k = 0; k < 200000 / share; ++k) {
         const float f = std::bit_cast<float>(static_cast<std::uint32_t>(texts.random()));
         const double d = std::bit_cast<double>(texts.random());
         const double unit = std::ldexp(static_cast<double>(texts.random()), -64);
@@ -103,7 +106,7 @@ TEST_CASE("read numbers: what programs print of any float32 and float64, subnorm
 
 TEST_CASE("read numbers: the middle of two floats, and just beside it") {
     Texts texts;
-    for (int k = 0; k < 100000; ++k) {
+    for (int k = 0; k < 100000 / share; ++k) {
         // Exact middles: of two float32 (a double), of two float64 (by hand, from a 54-bit integer).
         const auto f = std::bit_cast<float>(static_cast<std::uint32_t>(texts.random()));
         const float next = std::nextafter(f, INFINITY);

@@ -68,7 +68,7 @@ class Tests(Program):
         """What is neither read nor known for a mask or a table is refused by name, in a document and on the command line."""
         one = np.ones(2, "<f4")
         unread = {"sinks": (np.ones(1, "<f4"), '"sinks": {"file"'), "relative_attention_bias.weight": (np.ones((4, 1), "<f4"), "position_bias"),
-                  "q_layernorm.weight": (one, "qk_norm"), "k_layernorm.weight": (one, "qk_norm"), "dense.weight": (np.array(W, "<f4"), "out_proj.weight"),
+                  "query_layernorm.weight": (one, "qk_norm"), "kv_layernorm.weight": (one, "qk_norm"),
                   "q_norm.norm.weight": (one, "qk_norm"), "rotary_emb.weight": (one, ""), "k_proj.weight_scale": (one, "one by one"),
                   "bias": (one, ""), "mask_bias": (one, "")}
         for name, (tensor, hint) in unread.items():
@@ -76,6 +76,9 @@ class Tests(Program):
             for arguments in ([self.document(), "--weights", "m.safetensors", "--prefix", LAYER],
                               [self.put("y.json", {"embeddings": X, "weights": {"file": "m.safetensors", "prefix": LAYER}})]):
                 self.refused(f"{name} {len(arguments)}", arguments, rf"holds {name} below .*is not the name of a weight and nothing reads", hint)
+        self.model(**{"dense.weight": np.array(W, "<f4")})
+        self.refused("two of the output", [self.document(), "--weights", "m.safetensors", "--prefix", LAYER],
+                     '"dense.weight" and "o_proj.weight" are both the output weight', "")
         ignored = {"bias": np.ones((1, 1, 4, 4), "<f4"), "masked_bias": np.float32(1).reshape(()), "rotary_emb.inv_freq": one, "attn.bias": np.ones((1, 1, 4, 4), "<f4"),
                    "attention.masked_bias": np.float32(1).reshape(()), "mask": np.ones((4, 4), "<f4"), "rotary_sin": one, "slope_rate": one}
         for name, tensor in ignored.items():
@@ -133,12 +136,53 @@ class Tests(Program):
             self.refused(word, [self.document(), "-f", word], f'"{meant}"', status=2)
         for word, meant in {"attn_weights": "weights", "attn_scores": "scores", "context_vec": "context", "hook_pattern": "weights", "kq": "scores"}.items():
             self.refused(word, [self.document(), "--stages", word], f'did you mean "{meant}"', status=2)
-        for word, value, meant in (("Wq", W, "W_query"), ("Wq", [W], "W_Q"), ("wk", W, "W_key"), ("W_v", W, "W_value"), ("Wo", W, "W_out"), ("bq", [1, 2], "b_query")):
+        for word, value, meant in (("wk", W, "W_k"), ("W_quer", W, "W_query"), ("b_quer", [1, 2], "b_query")):
             self.refused(f"{word} {value}", [self.document(weights={**QKV, word: value})], f'unknown key "{word}" in /weights', f'did you mean "{meant}"')
+        for word, value, meant in (("Wq", W, "W_query"), ("W_v", W, "W_value"), ("wq.weight", W, "W_query"), ("to_k.weight", W, "W_key"), ("query/kernel", W, "W_query")):
+            self.refused(f"{word} beside {meant}", [self.document(weights={**QKV, word: value})], f'"{word}" and "{meant}" are both the', "")
+        self.refused("a matrix of three axes", [self.document(weights={"Wq": [W], "Wk": W, "Wv": W})], "has 3 axes", "")
+        long = {f"q_layernorm.norms.{h}.weight": [1, 1] for h in (0, 2)}
+        self.refused("a head without a norm", [self.document(weights={**QKV, **long}, qk_norm={"type": "rms"})], "is the norm of head 2, but head 1 has none", "")
+        uneven = {"q_layernorm.norms.0.weight": [1, 1], "q_layernorm.norms.1.weight": [1]}
+        self.refused("norms of two widths", [self.document(weights={**QKV, **uneven}, qk_norm={"type": "rms"})], "is \\[1\\], but the norm of head 0 is \\[2\\]", "")
+        self.refused("heads that no head has", [self.document(weights={**QKV, **{f"q_layernorm.norms.{h}.weight": [1, 1] for h in (0, 1)}}, qk_norm={"type": "rms"})], r"is \[2, 2\], expected \[heads 1, dim 2\]", "")
         done = self.call(self.put("x.json", {"embeddings": X, "zzzzzzzz": 1}))
         hint = done.said.split("hint: ")[1].split(", and ")[0].split("here:")[1].split()
         self.report.equal("at most eight suggestions", len(hint), 8)
         self.report.check(all(len(line) <= 110 for line in done.said.splitlines()), "hints are wrapped", "110 columns", done.said)
+
+    def test_half_heads(self):
+        """Lambda and what it is made of; half heads that are counted."""
+        given = {"variant": "differential", "queries": [[[1, 2]]] * 4, "keys": [[[1, 2]]] * 4, "values": [[[1, 2, 3]]] * 2}
+        vectors = {f"lambda_{n}": [0.1, 0.2] for n in ("q1", "k1", "q2", "k2")}
+
+        def refused(name, pattern, hint="", **more):
+            self.refused(name, [self.put("x.json", {**given, **more})], pattern, hint)
+        refused("no lambda", 'has no "lambda"', "lambda is a number, or exp")
+        refused("two lambdas", 'lambda_init stands beside "lambda"', "", **{"lambda": 1, "lambda_init": 0.5})
+        refused("vectors beside a number", "is a part of lambda", "", weights=vectors, **{"lambda": 1})
+        refused("no vectors", 'has no "lambda_q1"', "", lambda_init=0.5)
+        refused("a vector of another width", "lambda_k2 has 1 number, but half heads have the width 2", "", lambda_init=0.5, weights={**vectors, "lambda_k2": [1]})
+        refused("whole heads", r"num_heads is 4, but queries \[4, 1, 2\] have 4 half heads, two for each head", "", num_heads=4, **{"lambda": 1})
+        refused("an odd number", "3 heads of queries, expected two half heads", "", queries=[[[1, 2]]] * 3, **{"lambda": 1})
+        refused("a head of values for each", "a head of values goes with two half heads of keys", "", values=[[[1]]] * 4, **{"lambda": 1})
+        refused("another pairing", 'expected "interleaved" or "halves"', "", pairing="half", **{"lambda": 1})
+        self.refused("another variant", [self.put("x.json", {**given, "variant": "scaled_dot_product", "values": [[[1, 2, 3]]] * 4, "lambda": 1})],
+                     '"lambda" is for variant "differential"', "")
+
+    def test_widths_of_values(self):
+        """A packed matrix of a delta net whose values are of another width than its keys: another weight says it, or it is refused."""
+        parts = [[[round(0.1 * (r + 1) * (c - 1), 3) for c in range(2)] for r in range(rows)] for rows in (2, 2, 6)]  # q, k, v: [rows, d_in]
+        packed = {"in_proj_qkv.weight": sum(parts, [])}
+        apart = dict(zip(("q_proj.weight", "k_proj.weight", "v_proj.weight"), parts))
+        out = {"out_proj.weight": [[0.5, -1, 0.25, 1, 2, -0.5], [1, 0, 1, -1, 0.5, 0.75]]}
+        delta = {"variant": "delta", "num_heads": 1, "num_value_heads": 2}
+        self.refused("nothing says it", [self.document(**delta, weights=packed)], "10 outputs, which are keys and values of 4 widths: values of 1 to 4 columns", "out|norm.weight")
+        state = {"past_state": [[[0, 0, 0], [0, 0, 0]]] * 2}
+        for name, more, beside in (("the output projection", {}, out), ("the cache", state, {})):
+            found = [json.loads(self.accepted(f"{name} says it", [self.document(**delta, **more, weights={**w, **beside}), "-f", "json"]).out)["stages"]["context"]
+                     for w in (packed, apart)]
+            self.report.equal(f"{name} says it: contexts", found[0], found[1])
 
     def test_what_is_not_json(self):
         for text, remedy in (("[1,2,],", "no comma after the last"), ("1,}", "no comma after the last"), ("1 // one", "no comments"), ("/* one */ 1", "no comments"), ("1 # one", "no comments"),
@@ -162,7 +206,7 @@ class Tests(Program):
             self.report.equal(f"a trace as {suffix}", self.call(good, "-o", f"t.{suffix}").status, 0)
         listed = "check lists .*diff compares .*convert"
         for name, words in {"a.npy": ("is an npy file", listed), "a.npz": ("npz file", listed), "a.safetensors": ("is a safetensors file", listed), "a.onnx": ("is an ONNX model", "safetensors or npz"),
-                            "a.gguf": ("is a GGUF file", "safetensors or npz"), "a.pt": ("is a pickle", "safetensors or npz"), "t.json": ("is a trace", "diff compares"),
+                            "a.gguf": ("is a GGUF file", listed), "a.pt": ("is a pickle", listed), "t.json": ("is a trace", "diff compares"),
                             "t.ndjson": ("is a trace", "diff compares"), "t.csv": ("is a trace", "diff compares")}.items():
             for command in ("run", "explain", "blindspots"):
                 self.refused(f"{command} {name}", [command, name], rf"{name.replace('.', '.')}.*{words[0]}", words[1])

@@ -1,185 +1,58 @@
-// Each kernel of each instruction set that this processor has, against plain sums in double, with sizes
+// Each other kernel of each instruction set that this processor has, against plain sums in double, with sizes
 // around every vector width and block.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "lib/error.hpp"
-#include "lib/kernels/dispatch.hpp"
-#include "lib/kernels/sets.hpp"
+#include "tests/kernels/kernel_numbers.hpp"
 
 namespace attn::test {
-namespace {
 
-using kernels::Index;
-using kernels::Part;
+using kernels::Running;
 
-template <class T>
-std::vector<const kernels::Table<T>*> tables() {
-    std::vector<const kernels::Table<T>*> out;
-#if defined(__x86_64__)
-    for (const auto* t : {kernels::Sets<T>::sse2(), kernels::Sets<T>::avx2(), kernels::Sets<T>::avx512()})
-#else
-    for (const auto* t : {kernels::Sets<T>::neon()})
-#endif
-        if (kernels::is_available(t->name)) out.push_back(t);
-    return out;
-}
-
-/// Sizes from 0 to 2 W + 1 and around the blocks.
-std::vector<Index> sizes(Index width) {
-    std::vector<Index> out;
-    for (Index k = 0; k <= 2 * width + 1; ++k) out.push_back(k);
-    for (const Index k :
-         {4 * width - 1, 4 * width, 4 * width + 1, 8 * width + 3, Index{127}, Index{128}, Index{129}})
-        out.push_back(k);
-    return out;
-}
-
-template <class T>
-struct Numbers {
-    std::mt19937 random{7};
-    std::normal_distribution<double> normal;
-    std::vector<T> of(Index n) {
-        std::vector<T> x(static_cast<std::size_t>(n));
-        for (T& v : x) v = static_cast<T>(normal(random));
-        return x;
-    }
-};
-
-/// What a chain of n roundings may be off by, times a small constant.
-template <class T>
-double tolerance(double magnitude, Index n) {
-    return (2 + static_cast<double>(n)) * std::numeric_limits<T>::epsilon() * (magnitude + 1e-30);
-}
-
-/// c[m, n] against a · b (or bᵀ), plus `before`.
-template <class T>
-void check_product(const std::string& what, const std::vector<T>& a, Index lda, const std::vector<T>& b,
-                   Index ldb, bool b_is_rows, const std::vector<T>& c, Index ldc, Index m, Index n,
-                   Index depth, const std::vector<T>& before) {
-    int wrong = 0;
-    for (Index i = 0; i < m; ++i)
-        for (Index j = 0; j < n; ++j) {
-            double sum =
-                before.empty() ? 0 : static_cast<double>(before[static_cast<std::size_t>(i * ldc + j)]);
-            double magnitude = std::abs(sum);
-            for (Index k = 0; k < depth; ++k) {
-                const double x =
-                    static_cast<double>(a[static_cast<std::size_t>(i * lda + k)]) *
-                    static_cast<double>(b[static_cast<std::size_t>(b_is_rows ? j * ldb + k : k * ldb + j)]);
-                sum += x;
-                magnitude += std::abs(x);
-            }
-            const double found = static_cast<double>(c[static_cast<std::size_t>(i * ldc + j)]);
-            wrong += !(std::abs(found - sum) <= tolerance<T>(magnitude, 2));
-        }
-    CHECK_MESSAGE(wrong == 0, what);
-}
-
-template <class T>
-std::string name(const kernels::Table<T>& t, const char* kernel, Index m, Index n, Index depth) {
-    return std::string(t.name) + (sizeof(T) == 4 ? " float32 " : " float64 ") + kernel + " " +
-           std::to_string(m) + " x " + std::to_string(n) + ", depth " + std::to_string(depth);
-}
-
-}  // namespace
-
-TEST_CASE_TEMPLATE("kernels: products of every size", T, float, double) {
-    for (const auto* t : tables<T>()) {
-        Numbers<T> numbers;
-        for (const Index m : {1, 2, 3, 5, 6, 7, 13}) {
-            for (const Index n : sizes(t->tile.lanes)) {
-                const Index depth = (m * 7 + n * 3) % 37 + (n % 5 == 0 ? 129 : 0);
-                const Index lda = depth + 3, ldc = n + 2;
-                const auto a = numbers.of(m * lda), rows = numbers.of(n * (depth + 1)),
-                           columns = numbers.of(depth * (n + 1));
-                auto c = numbers.of(m * ldc);
-                t->dot_rows(a.data(), lda, rows.data(), depth + 1, c.data(), ldc, m, n, depth);
-                check_product(name(*t, "dot_rows", m, n, depth), a, lda, rows, depth + 1, true, c, ldc, m, n,
-                              depth, {});
-                t->dot_stream(a.data(), lda, rows.data(), depth + 1, c.data(), ldc, m, n, depth);
-                check_product(name(*t, "dot_stream", m, n, depth), a, lda, rows, depth + 1, true, c, ldc, m,
-                              n, depth, {});
-                t->multiply(a.data(), lda, columns.data(), n + 1, c.data(), ldc, m, n, depth);
-                check_product(name(*t, "multiply", m, n, depth), a, lda, columns, n + 1, false, c, ldc, m, n,
-                              depth, {});
-                if (depth > 0) {
-                    t->multiply_stream(a.data(), lda, columns.data(), n + 1, c.data(), ldc, m, n, depth);
-                    check_product(name(*t, "multiply_stream", m, n, depth), a, lda, columns, n + 1, false, c,
-                                  ldc, m, n, depth, {});
+TEST_CASE_TEMPLATE("kernels: powers of a running softmax within 2 units, whatever the maximum", T, float,
+                   double) {
+    const T inf = std::numeric_limits<T>::infinity();
+    for (const auto* t : tables<T>())
+        for (const double factor :
+             {1.4426950408889634 / 8, 1.4426950408889634 / 9.7979589711327115, 0.9, 7.0})
+            for (const double top : {-300.0, -29.3, 0.0, 0.7, 31.7, 5000.0}) {
+                // The maximum is the first row's; then scores from far below to 8 / factor above it.
+                T max = static_cast<T>(top), context = 0;
+                double sum = 0;
+                std::vector<T> first(16, -inf), scores(1600), powers;
+                first[3] = max;
+                max = -inf;
+                const Running<T> state{&max, &sum, &context, 0, 0};
+                t->weigh(first.data(), 16, 1, 16, factor, state);
+                const double exponent = static_cast<double>(max) * factor + t->rounding(max, factor);
+                CHECK(exponent == std::round(exponent));
+                for (std::size_t k = 0; k < scores.size(); ++k)
+                    scores[k] = static_cast<T>(top + (7.99 - static_cast<double>(k) * 0.02) / factor);
+                scores.back() = -inf;
+                powers = scores;
+                t->weigh(powers.data(), 1600, 1, 1600, factor, state);
+                CHECK(max == static_cast<T>(top));
+                double worst = 0;
+                for (std::size_t k = 0; k + 1 < scores.size(); ++k) {
+                    const long double x = std::fma(static_cast<long double>(scores[k]),
+                                                   static_cast<long double>(factor), -exponent);
+                    const long double exact = std::exp2(x);
+                    const double error = static_cast<double>(std::abs(powers[k] - exact) / exact) /
+                                         (std::numeric_limits<T>::epsilon() / 2);
+                    // Where nothing multiplies and adds at once, a product is rounded at its own size first.
+                    const double product = std::abs(static_cast<double>(x)) + std::abs(top * factor);
+                    worst = std::max(worst, error / (std::string(t->name) == "sse2" ? 4 + 1.5 * product : 2));
                 }
-                std::vector<T> packed(static_cast<std::size_t>(t->packed_size(n, depth)));
-                t->pack_rows(rows.data(), depth + 1, n, depth, packed.data());
-                t->multiply_packed(a.data(), lda, packed.data(), c.data(), ldc, m,
-                                   Part::of_depth(n, depth, 0, depth), false);
-                check_product(name(*t, "pack_rows", m, n, depth), a, lda, rows, depth + 1, true, c, ldc, m, n,
-                              depth, {});
-                t->pack_columns(columns.data(), n + 1, n, depth, packed.data());
-                const auto before = c;
-                t->multiply_packed(a.data(), lda, packed.data(), c.data(), ldc, m,
-                                   Part::of_depth(n, depth, 0, depth), true);
-                check_product(name(*t, "pack_columns", m, n, depth), a, lda, columns, n + 1, false, c, ldc, m,
-                              n, depth, before);
+                CHECK_MESSAGE(worst <= 1, std::string(t->name)
+                                              << ", factor " << factor << ", maximum " << top);
+                CHECK(powers.back() == 0);
             }
-        }
-    }
-}
-
-TEST_CASE_TEMPLATE("kernels: columns have the same bits whatever stands beside them", T, float, double) {
-    Numbers<T> draw;
-    const Index depth = 150, n = 67;
-    const std::vector<T> a = draw.of(depth), b = draw.of(depth * n);
-    for (const auto* t : tables<T>()) {
-        std::vector<T> whole(static_cast<std::size_t>(n)), part(whole.size());
-        t->multiply(a.data(), depth, b.data(), n, whole.data(), n, 1, n, depth);
-        for (Index from = 0; from < n; from += 5)
-            t->multiply(a.data(), depth, b.data() + from, n, part.data() + from, n, 1,
-                        std::min<Index>(5, n - from), depth);
-        CHECK_MESSAGE(whole == part, t->name);
-    }
-}
-
-TEST_CASE_TEMPLATE("kernels: a part of a packed matrix has the bits of the whole", T, float, double) {
-    for (const auto* t : tables<T>()) {
-        Numbers<T> numbers;
-        constexpr Index m = 7, depth = 40;
-        for (const Index n : {16, 48, 50, 64, 77}) {
-            const auto a = numbers.of(m * depth), b = numbers.of(n * depth);
-            std::vector<T> packed(static_cast<std::size_t>(t->packed_size(n, depth))),
-                whole(static_cast<std::size_t>(m * n));
-            t->pack_rows(b.data(), depth, n, depth, packed.data());
-            t->multiply_packed(a.data(), depth, packed.data(), whole.data(), n, m,
-                               Part::of_depth(n, depth, 0, depth), false);
-            for (Index begin = 0; begin < n; begin += 16)
-                for (Index end = begin + 1; end <= n; ++end) {
-                    std::vector<T> part(static_cast<std::size_t>(m * n), T(-1));
-                    t->multiply_packed(a.data(), depth, packed.data(), part.data(), n, m,
-                                       {n, depth, 0, depth, begin, end}, false);
-                    bool same = true;
-                    for (Index i = 0; i < m; ++i)
-                        for (Index j = 0; j < n; ++j) {
-                            const T found = part[static_cast<std::size_t>(i * n + j)];
-                            same = same && found == (j < end - begin
-                                                         ? whole[static_cast<std::size_t>(i * n + begin + j)]
-                                                         : T(-1));
-                        }
-                    CHECK(same);
-                }
-            // A row alone has the bits that it has among others.
-            for (Index i = 0; i < m; ++i) {
-                std::vector<T> row(static_cast<std::size_t>(n));
-                t->multiply_packed(a.data() + i * depth, depth, packed.data(), row.data(), n, 1,
-                                   Part::of_depth(n, depth, 0, depth), false);
-                CHECK(std::equal(row.begin(), row.end(), whole.begin() + i * n));
-            }
-        }
-    }
 }
 
 TEST_CASE_TEMPLATE("kernels: exponentials within 2 units in the last place, subnormal results too", T, float,
@@ -254,7 +127,7 @@ TEST_CASE_TEMPLATE("kernels: a running softmax of blocks is the softmax of the w
                             block[static_cast<std::size_t>(i * stride + j)] = static_cast<T>(
                                 static_cast<double>(scores[static_cast<std::size_t>(i * keys + k0 + j)]) *
                                 scale);
-                    t->weigh(block.data(), stride, rows, n, static_cast<T>(log2e),
+                    t->weigh(block.data(), stride, rows, n, log2e,
                              {max.data(), sum.data(), context.data(), width, width});
                     for (Index i = 0; i < rows; ++i)
                         for (Index j = 0; j < n; ++j)
@@ -305,7 +178,7 @@ TEST_CASE_TEMPLATE("kernels: a row that sees nothing, NaN and infinities", T, fl
         std::vector<double> sum(3, 0.0);
         scores[32] = std::numeric_limits<T>::quiet_NaN();
         scores[64] = inf;
-        t->weigh(scores.data(), 32, 3, 32, T(1), {max.data(), sum.data(), context.data(), 1, 1});
+        t->weigh(scores.data(), 32, 3, 32, 1.0, {max.data(), sum.data(), context.data(), 1, 1});
         CHECK(sum[0] == 0);
         CHECK(max[0] == -inf);
         CHECK(scores[0] == 0);
@@ -325,8 +198,11 @@ TEST_CASE_TEMPLATE("kernels: rows of numbers", T, float, double) {
             bool same = true;
             for (std::size_t k = 0; k < in.size(); ++k) same = same && out[k] == in[k] * T(0.3);
             const auto before = out;
-            t->add(in.data(), out.data(), n);
-            for (std::size_t k = 0; k < in.size(); ++k) same = same && out[k] == before[k] + in[k];
+            auto rest = in;
+            for (std::size_t k = 2; k < rest.size(); k += 3) rest[k] = k % 2 ? nan : inf;
+            t->add_rest(rest.data(), out.data(), n);
+            for (std::size_t k = 0; k < in.size(); ++k)
+                same = same && out[k] == (k % 3 == 2 ? before[k] : before[k] + in[k]);
             t->divide(in.data(), out.data(), n, 3.0);
             for (std::size_t k = 0; k < in.size(); ++k)
                 same = same && std::abs(static_cast<double>(out[k]) - static_cast<double>(in[k]) / 3) <=
@@ -342,39 +218,6 @@ TEST_CASE_TEMPLATE("kernels: rows of numbers", T, float, double) {
                 odd[static_cast<std::size_t>(k)] = -inf;
                 CHECK_FALSE(t->all_finite(odd.data(), n, false));
                 CHECK(t->all_finite(odd.data(), n, true));
-            }
-        }
-    }
-}
-
-TEST_CASE_TEMPLATE("kernels: a scaled matrix and a product of rank one", T, float, double) {
-    for (const auto* t : tables<T>()) {
-        Numbers<T> numbers;
-        for (const Index n : sizes(t->tile.lanes)) {
-            constexpr Index m = 5;
-            const Index stride = n + 3;
-            const auto before = numbers.of(m * stride), decay = numbers.of(m), k = numbers.of(m),
-                       d = numbers.of(n);
-            for (const T* by : {decay.data(), static_cast<const T*>(nullptr)}) {
-                auto s = before;
-                t->add_outer(s.data(), stride, m, n, by, k.data(), d.data());
-                bool right = true;
-                for (Index i = 0; i < m; ++i)
-                    for (Index j = 0; j < stride; ++j) {
-                        const auto at = static_cast<std::size_t>(i * stride + j);
-                        const auto row = static_cast<std::size_t>(i);
-                        if (j >= n) {
-                            right = right && s[at] == before[at];
-                            continue;
-                        }
-                        const double kept =
-                            static_cast<double>(before[at]) * (by ? static_cast<double>(by[i]) : 1.0);
-                        const double added =
-                            static_cast<double>(k[row]) * static_cast<double>(d[static_cast<std::size_t>(j)]);
-                        right = right && std::abs(static_cast<double>(s[at]) - (kept + added)) <=
-                                             tolerance<T>(std::abs(kept) + std::abs(added), 1);
-                    }
-                CHECK(right);
             }
         }
     }

@@ -15,7 +15,7 @@ for library in xsimd doctest; do
 done
 built=$scratch/kernels_test
 objects=
-for source in tests/main.cpp tests/kernels/kernels_test.cpp lib/kernels/dispatch.cpp lib/kernels/neon.cpp lib/*.cpp; do
+for source in tests/main.cpp tests/kernels/kernels_test.cpp tests/kernels/products_test.cpp lib/kernels/dispatch.cpp lib/kernels/neon.cpp lib/*.cpp; do
     object=$scratch/$(echo "$source" | tr / _).o
     aarch64-linux-gnu-g++ -std=c++20 -O1 -ffp-contract=off -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS -I. -I"$scratch/include" -c "$source" -o "$object" &
     objects="$objects $object"

@@ -1,7 +1,7 @@
 """blindspots and diff agree: what blindspots calls shown is named by diff (or what gives the same numbers is), and what it
 calls unseen makes no difference. Over random documents of tests/oracle/generate.py; reasons are held against the documents.
 
-    blindspots_test.py [--count 150] [--seed N] [--tool build/.../attn-mistakes]
+    blindspots_test.py [--count 150] [--seed 1] [--tool build/.../attn-mistakes]
 """
 import argparse
 import collections
@@ -53,7 +53,7 @@ def check_reasons(report, name, document, reasons):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=150)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tool", help="the attn-mistakes that is asked")
     options = parser.parse_args()
     tool = options.tool or os.path.join(os.path.dirname(os.path.dirname(os.environ["ATTN_PROGRAM"])), "attn-mistakes")

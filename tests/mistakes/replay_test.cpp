@@ -121,6 +121,12 @@ TEST_CASE("replay: what a deviation changes is what is computed, not what was pl
         {R"("causal": true, "window": {"left": 1})", R"("window": {"left": 1})",
          [](Plan& p) { p.causal = false; }},
         {R"("causal": true)", R"("causal": {"offset": 1})", [](Plan& p) { p.offsets[0] = 1; }},
+        {R"("causal": true, "chunk": 2)", R"("causal": true)",
+         [](Plan& p) { drop(p, {MaskPart::Kind::chunk}); }},
+        {R"("causal": true, "prefix_keys": 2)", R"("causal": true)",
+         [](Plan& p) { drop(p, {MaskPart::Kind::prefix_keys}); }},
+        {R"("causal": true, "token_blocks": [[1, 4]])", R"("causal": true)",
+         [](Plan& p) { drop(p, {MaskPart::Kind::token_blocks}); }},
         {R"("key_lengths": [2])", R"("key_lengths": [3])", [](Plan& p) { p.key_lengths = {{3}}; }},
     };
     for (const Change& c : changes) {

@@ -25,9 +25,9 @@ import shrink  # noqa: E402
 from judge import Expected, Failure, judge  # noqa: E402
 
 BATCH = 24
-OPTIONS = ("causal", "window", "key_lengths", "mask", "mask_at", "scale", "softcap", "alibi", "position_bias", "normalize",
-           "sinks", "empty_rows", "dropout", "rope", "qk_norm", "gate", "past_keys", "past_latent", "past_state", "bias_k",
-           "add_zero_attn", "kv_head_order", "num_heads", "num_kv_heads", "key_embeddings", "value_embeddings", "decay",
+OPTIONS = ("causal", "window", "chunk", "prefix_keys", "token_blocks", "key_lengths", "mask", "mask_at", "scale", "softcap", "alibi", "position_bias", "normalize",
+           "sinks", "empty_rows", "dropout", "rope", "qk_norm", "value_norm", "concat_norm", "embeddings_norm", "clip_qkv", "query_scale", "gate", "past_keys", "past_latent", "past_state", "bias_k",
+           "add_zero_attn", "kv_head_order", "num_heads", "num_kv_heads", "num_value_heads", "key_embeddings", "value_embeddings", "decay",
            "beta", "feature_map", "normalizer", "prefix")
 UNSUPPORTED = "not supported by this release"
 

@@ -4,6 +4,7 @@ Source: the public algorithms of PyTorch's CPU generator (mt19937, uniform_ with
 Kaiming bounds, bernoulli for dropout), as design/torch-rng.md restates them. Not here: randn, nn.Embedding,
 nn.MultiheadAttention.
 """
+import copy
 from fractions import Fraction
 
 import numpy as np
@@ -44,12 +45,12 @@ def tensor(value):
     return Generator(value["seed"]).uniform(0, 1, value["shape"])
 
 
-def weights(given, d_in, heads, stacked):
+def weights(given, d_in, heads, stacked, g=None):
     """The literal weights that an {"init": ...} stands for; a list of them for stacked_heads."""
     kind, width = given["init"], given.get("d_out")
     if kind not in ("torch.rand", "torch.nn.Linear"):
         raise NotImplementedError("drawn weights " + kind)
-    g = Generator(given["seed"])
+    g = g or Generator(given["seed"])
 
     def linear(rows, columns, bias, name, into):
         bound = 1.0 / np.sqrt(columns)
@@ -82,7 +83,7 @@ def dropout(option, shape, head_first):
     if p in (0.0, 1.0):
         keep = np.full(count, p == 0.0)
     elif option.get("generator", "torch") == "torch":
-        g = Generator(option["seed"])
+        g = copy.deepcopy(option["drawn_by"]) if "drawn_by" in option else Generator(option["seed"])
         keep = np.array([g.u53() < 1 - p for _ in range(count)])
     else:
         x, keep = Generator(option["seed"]).r32() % (2 ** 31 - 1) or 1, []
@@ -92,3 +93,28 @@ def dropout(option, shape, head_first):
         keep = np.array(keep)
     keep = keep.reshape(order)
     return keep.transpose(1, 0, 2, 3) if head_first else keep
+
+
+def resolved(document):
+    """The document with what `manual_seed` draws written out: one generator, in the order of `draws` or of the document, as a
+    script draws after one torch.manual_seed; a mask of dropout after all else."""
+    if "manual_seed" not in document:
+        return document
+    doc = {key: value for key, value in document.items() if key not in ("manual_seed", "draws")}
+    g = Generator(document["manual_seed"])
+    for key in document.get("draws") or [k for k, v in doc.items() if isinstance(v, dict) and "init" in v and "seed" not in v]:
+        if key == "weights":
+            x = document["embeddings"]
+            width = x["shape"][-1] if isinstance(x, dict) else np.shape(x)[-1]
+            stacked = doc.get("variant") == "stacked_heads"
+            drawn = weights(doc[key], width, doc.get("num_heads", 1), stacked, g)
+            doc[key] = [written(head) for head in drawn] if stacked else written(drawn)
+        elif key != "dropout":
+            doc[key] = g.uniform(0, 1, doc[key]["shape"]).tolist()
+    if "dropout" in doc and not {"seed", "keep"} & set(doc["dropout"]):
+        doc["dropout"] = {**doc["dropout"], "drawn_by": g}
+    return doc
+
+
+def written(tensors):
+    return {name: value.tolist() for name, value in tensors.items()}

@@ -8,12 +8,16 @@ import draw_weights
 from draw_weights import Sizes
 
 PROJECTED = ("self_attention", "causal_attention", "multi_head", "cross_attention", "grouped_query", "multi_query",
-             "sliding_window", "gated")
+             "sliding_window", "gated", "differential")
 RECURRENT = ("linear", "delta")
 VARIANTS = PROJECTED + RECURRENT + ("simplified", "stacked_heads", "scaled_dot_product", "additive", "multiplicative",
                                     "latent")
 INFERRED = ("self_attention", "causal_attention", "multi_head", "cross_attention", "simplified", "stacked_heads",
             "scaled_dot_product")
+
+
+# variants whose weights may be drawn
+ONE_GENERATOR = ("self_attention", "causal_attention", "multi_head", "stacked_heads", "cross_attention")
 
 
 class Draw:
@@ -95,12 +99,18 @@ class Builder:
             self.kv = self.heads
         else:
             self.kv = rng.choice(divisors(self.heads))
+        # with a state, several heads of values may read one of queries and keys
+        grouped = self.variant in RECURRENT and self.kv == self.heads and draw.option("num_value_heads", 2)
+        self.v = self.kv * (rng.choice((2, 3)) if grouped else 1)
+        self.contexts = self.v if grouped else self.heads
+        self.each = 2 if self.variant == "differential" else 1  # half heads of queries and of keys
+        self.heads, self.kv = self.each * self.heads, self.each * self.kv
         self.queries = draw.some(draw.size)
         self.keys = self.queries
         self.dim = draw.some(max(1, draw.width // (2 if self.heads > 3 else 1)))
         if draw.chance(0.5):
             self.dim += self.dim % 2
-        self.dv = draw.some(draw.width) if draw.chance(0.4) and "dv" not in draw.avoid else self.dim
+        self.dv = draw.some(draw.width) if draw.chance(0.4) and "dv" not in draw.avoid else self.each * self.dim
         self.past = 0
         self.weights = {}
         self.rope_allowed = self.norm_allowed = self.embedded = True
@@ -110,9 +120,11 @@ class Builder:
                  "additive": self.additive, "multiplicative": self.multiplicative, "latent": self.latent}
         make = maker.get(self.variant)
         if make is None:
-            can_be_given = self.variant in ("grouped_query", "multi_query", "sliding_window") + RECURRENT
+            can_be_given = self.variant in ("grouped_query", "multi_query", "sliding_window", "differential") + RECURRENT
             make = self.literal if can_be_given and self.draw.chance(0.35) else self.projected
         make()
+        if self.variant == "differential":
+            self.subtracted()
         if self.variant in RECURRENT:
             import draw_recurrent
             draw_recurrent.options(self)
@@ -130,6 +142,7 @@ class Builder:
 
     def sources(self, d_query, d_key=None, d_value=None, cross=0.0):
         """embeddings and maybe key_embeddings, value_embeddings; returns the three widths."""
+        self.d_in = d_query
         self.embed("embeddings", self.queries, d_query)
         wanted = "key_embeddings" not in self.draw.avoid and self.draw.chance(cross)
         if self.variant == "cross_attention" or wanted:
@@ -147,11 +160,11 @@ class Builder:
 
     def head_counts(self, needed=True):
         if needed or self.draw.chance(0.4):
-            if self.heads > 1 or self.draw.chance(0.2) or self.variant == "multi_head":
-                self.doc["num_heads"] = self.heads
+            if self.heads > self.each or self.draw.chance(0.2) or self.variant == "multi_head":
+                self.doc["num_heads"] = self.heads // self.each
         if self.kv != self.heads and self.variant != "multi_query" and (needed or self.draw.chance(0.5)) \
                 or self.variant == "grouped_query":
-            self.doc["num_heads"], self.doc["num_kv_heads"] = self.heads, self.kv
+            self.doc["num_heads"], self.doc["num_kv_heads"] = self.heads // self.each, self.kv // self.each
         if self.kv != self.heads and self.draw.option("kv_head_order", 2):
             self.doc["kv_head_order"] = self.draw.rng.choice(("tile", "tile", "interleave"))
 
@@ -159,7 +172,9 @@ class Builder:
         draw = self.draw
         gate = self.gate_kind()
         e = self.heads * self.dim
-        square = self.kv == self.heads and draw.chance(0.4) and gate != "queries"
+        if gate == "queries" and self.v != self.kv or gate and self.each == 2:
+            gate = "weights"
+        square = self.kv == self.heads and self.v == self.kv and draw.chance(0.4) and gate != "queries"
         if square:
             self.dv = self.dim
         if gate == "queries":
@@ -167,11 +182,13 @@ class Builder:
         cross = 0.0 if self.variant == "delta" else 0.2
         d_query, d_key, d_value = self.sources(e if square else draw.some(draw.width), cross=cross)
         out = (e if square else draw.some(draw.width)) if draw.chance(0.5) else 0
-        sizes = Sizes(heads=self.heads, kv=self.kv, dim=self.dim, dv=self.dv, d_query=d_query, d_key=d_key,
-                      d_value=d_value, out=out, wide_query=gate == "queries")
+        sizes = Sizes(heads=self.heads, kv=self.kv, v=self.v, contexts=self.contexts, dim=self.dim, dv=self.dv, d_query=d_query, d_key=d_key,
+                      each=self.each, state=self.variant in RECURRENT, d_value=d_value, out=out, wide_query=gate == "queries")
         self.d_query, self.d_key = d_query, d_key
         self.weights = draw_weights.projections(draw, sizes, avoid=draw.avoid)
         self.head_counts()
+        if self.v != self.kv and self.each == 1:
+            self.doc["num_value_heads"] = self.v
         self.gate(gate, d_query)
         if draw.option("past_keys") and self.variant not in RECURRENT:
             self.cache()
@@ -183,20 +200,36 @@ class Builder:
         if self.variant not in RECURRENT or self.variant == "linear" and draw.chance(0.3):
             self.keys = draw.some(draw.size)
         shapes = ((self.batch, self.heads, self.queries, self.dim), (self.batch, self.kv, self.keys, self.dim),
-                  (self.batch, self.kv, self.keys, self.dv))
+                  (self.batch, self.v, self.keys, self.dv))
         for name, shape in zip(("queries", "keys", "values"), shapes):
             self.doc[name] = draw.tensor(draw.cut_left(shape))
         self.head_counts(needed=False)
+        if self.v != self.kv and self.each == 1 and draw.chance(0.5):
+            self.doc["num_value_heads"] = self.v
         if draw.chance(0.2):
-            draw_weights.extra(draw, self.weights, "W_out", self.heads * self.dv, draw.some(draw.width))
+            draw_weights.extra(draw, self.weights, "W_out", self.contexts * self.dv, draw.some(draw.width))
         if draw.option("past_keys") and self.variant not in RECURRENT:
             self.cache()
 
     def cache(self, kv=None):
         self.past = self.draw.some(self.draw.size)
         kv = kv or self.kv
-        for name, width in (("past_keys", self.dim), ("past_values", self.dv)):
-            self.doc[name] = self.draw.tensor(self.draw.cut_left((self.batch, kv, self.past, width)))
+        for name, heads, width in (("past_keys", kv, self.dim), ("past_values", kv // self.each, self.dv)):
+            self.doc[name] = self.draw.tensor(self.draw.cut_left((self.batch, heads, self.past, width)))
+
+    def subtracted(self):
+        """Lambda, which half heads belong together, the norm of contexts."""
+        draw, doc = self.draw, self.doc
+        if draw.chance(0.5):
+            doc["pairing"] = draw.rng.choice(("interleaved", "halves", "halves"))
+        if draw.chance(0.4):
+            doc["lambda"] = draw.number(0.6)
+        else:
+            doc["lambda_init"] = round(draw.rng.uniform(0.1, 0.9), 4)
+            for name in ("q1", "k1", "q2", "k2"):
+                self.weights["lambda_" + name] = draw.tensor((self.dim,), 0.4)
+        if draw.chance(0.6):
+            self.weights["subln.weight"] = draw.tensor((self.dv,))
 
     def simplified(self):
         draw = self.draw
@@ -213,7 +246,7 @@ class Builder:
     def stacked(self):
         draw = self.draw
         d_query, d_key, d_value = self.sources(draw.some(draw.width), cross=0.2)
-        one = Sizes(heads=1, kv=1, dim=self.dim, dv=self.dv, d_query=d_query, d_key=d_key, d_value=d_value, out=0,
+        one = Sizes(heads=1, kv=1, v=1, contexts=1, each=1, state=False, dim=self.dim, dv=self.dv, d_query=d_query, d_key=d_key, d_value=d_value, out=0,
                     wide_query=False)
         linear, bias = draw.chance(0.5), draw.rng.choice((0.0, 1.0))
         names = draw.rng.choice(draw_weights.LINEAR_NAMES) if linear else draw_weights.MATH_NAMES
@@ -258,7 +291,7 @@ class Builder:
         self.norm_allowed = self.rope_allowed = False
         d_in, narrow, turned = draw.some(draw.width), draw.some(draw.width // 2), 2 * draw.some(min(3, draw.width)) if draw.chance(0.6) else 0
         self.embed("embeddings", self.queries, d_in)
-        w, whole = self.weights, self.heads * (self.dim + turned)
+        w, whole, middle = self.weights, self.heads * (self.dim + turned), 0
         if draw.chance(0.5):
             draw_weights.extra(draw, w, "W_query", d_in, whole)
         else:
@@ -274,8 +307,20 @@ class Builder:
                 self.doc["rope"] = {k: v for k, v in (("base", draw.rng.choice((10000, 500.0))),
                                                       ("pairs", draw.rng.choice(("half", "interleaved"))))
                                     if draw.chance(0.7)}
+                if draw.chance(0.3):
+                    import draw_options
+                    self.doc["rope"]["scaling"] = draw_options.scaling(self, turned, False)
         if draw.chance(0.5):
             draw_weights.extra(draw, w, "W_out", self.heads * self.dv, draw.some(draw.width))
+        if draw.chance(0.35):  # as released
+            for name in ("W_DKV", "W_KR", "W_UK", "W_UV"):
+                w.pop(name, None), w.pop(name + ".weight", None)
+            w["kv_a_proj_with_mqa.weight"] = draw.matrix((narrow + turned, d_in), d_in)
+            w["kv_b_proj.weight"] = draw.matrix((self.heads * (self.dim + self.dv), narrow), narrow)
+        if draw.chance(0.4):
+            w["kv_a_layernorm.weight"] = draw.tensor((narrow,))
+        if middle and draw.chance(0.5):
+            w["q_a_layernorm.weight"] = draw.tensor((middle,))
         self.doc["num_heads"] = self.heads
         self.gate("weights" if draw.option("gate") else None, d_in)
         if draw.option("past_latent", 2):
@@ -298,22 +343,57 @@ class Builder:
         if kind == "queries":
             gate["from"] = "queries"
         else:
-            draw_weights.extra(draw, self.weights, "W_gate", d_query, self.heads * self.dv)
+            draw_weights.extra(draw, self.weights, "W_gate", d_query, self.contexts * (1 if draw.chance(0.3) else self.dv))
         if draw.chance(0.6) or self.variant != "gated" and kind == "weights":
-            gate["activation"] = draw.rng.choice(("sigmoid", "silu"))
-        if draw.chance(0.3):
+            gate["activation"] = draw.rng.choice(("sigmoid", "silu", "softplus"))
+        if self.each == 1 and draw.chance(0.4):
             gate["norm"] = "rms"
-            self.weights["norm.weight"] = draw.tensor((self.dv,))
+            width = draw.chance(0.4)
+            if width or draw.chance(0.3):
+                gate["over"] = "width" if width else "head"
+            if draw.chance(0.4):
+                gate["eps"] = draw.rng.choice((1e-5, 0.02))
+            if draw.chance(0.7):
+                self.weights["norm.weight"] = draw.tensor((self.contexts * self.dv if width else self.dv,))
         if gate or self.variant != "gated":
             self.doc["gate"] = gate
 
+    def one_generator(self):
+        """Embeddings, weights and a mask of dropout from one manual_seed, in an order of their own or that of the document."""
+        draw, doc = self.draw, self.doc
+        stacked = self.variant == "stacked_heads"
+        extra = () if stacked else [n for n in self.weights if any(part in n for part in ("norm", "bias_", "gate"))]
+        if doc.get("normalize") == "sum" or extra or self.kv != self.heads or self.dv != self.dim or {"value_embeddings", "key_embeddings", "gate"} & set(doc):
+            return
+        kind = draw.rng.choice(("torch.nn.Linear", "torch.nn.Linear", "torch.rand"))
+        given = {"init": kind, "d_out": self.dim if stacked else self.heads * self.dim}
+        if kind == "torch.nn.Linear" and draw.chance(0.5):
+            given["bias"] = draw.chance(0.7)
+        if not stacked and draw.chance(0.4):
+            given["out_proj"] = True
+        if stacked or self.heads > 1:
+            doc["num_heads"] = self.heads
+        tensors = {"embeddings": {"init": "torch.rand", "shape": [self.batch, self.queries, self.d_in]}, "weights": given}
+        order = draw.rng.sample(sorted(tensors), 2)
+        if draw.chance(0.5):
+            doc["draws"], order = list(order), draw.rng.sample(sorted(tensors), 2)
+        self.weights = {}
+        doc.pop("embeddings")
+        for name in order:
+            doc[name] = tensors[name]
+        doc["manual_seed"] = draw.rng.randint(0, 2 ** 32)
+        if "seed" in doc.get("dropout", {}) and doc["dropout"]["generator"] == "torch":
+            doc["dropout"] = {"p": doc["dropout"]["p"]}
+
     def finish(self):
         draw, doc = self.draw, self.doc
+        if self.variant in ONE_GENERATOR and draw.option("manual_seed", 1.5):
+            self.one_generator()
         if self.weights:
             plain = isinstance(self.weights, dict)
             doc["weights"] = draw_weights.with_prefix(draw, self.weights) if plain and draw.option("prefix", 0.5) \
                 else self.weights
-        if self.variant in INFERRED and draw.chance(0.25) and not (self.variant == "causal_attention" and "causal" not in doc):
+        if self.variant in INFERRED and draw.chance(0.25) and not (self.variant == "stacked_heads" and "manual_seed" in doc) and not (self.variant == "causal_attention" and "causal" not in doc):
             del doc["variant"]
         if draw.chance(0.1):
             doc["comment"] = "drawn"

@@ -1,11 +1,13 @@
 """Compares a trace of the program with the oracle's stages: which, in which order, shapes, values."""
 import numpy as np
 
+import drawn
+
 from reference import BY_NAME, compute
 from tensors import tensor
 
 # stages whose place the contract leaves open within bounds
-LOOSE = ("latent", "rope_keys", "mapped_queries", "mapped_keys", "decay", "beta", "normed_context", "state")
+LOOSE = ("convolved_queries", "convolved_keys", "convolved_values", "query_latent", "normed_query_latent", "latent", "normed_latent", "rope_keys", "mapped_queries", "mapped_keys", "mapped_values", "decay", "beta", "normed_context", "state")
 EPS32 = 2.0 ** -24
 
 
@@ -33,7 +35,7 @@ class Expected:
     """The oracle's stages of one document, and how far they may be missed."""
 
     def __init__(self, document):
-        self.document = document
+        self.document = document = drawn.resolved(document)
         self.stages = compute(document)
         self.order = [n for n in self.stages if n not in BY_NAME]
         self._spread = None
@@ -93,10 +95,11 @@ def wrong_order(found, expected):
 
     def before(first, second):
         return first not in found or second not in found or found.index(first) < found.index(second)
-    pairs = [("latent", "scores"), ("rope_keys", "scores"), ("values", "mapped_queries"), ("rotated_keys", "mapped_queries"),
-             ("mapped_queries", "mapped_keys"), ("mapped_keys", "decay"), ("mapped_keys", "beta"), ("decay", "beta"),
+    pairs = [("values", "convolved_queries"), ("convolved_values", "normed_queries"), ("convolved_values", "rotated_queries"),
+             ("latent", "scores"), ("rope_keys", "scores"), ("values", "mapped_queries"), ("rotated_keys", "mapped_queries"),
+             ("mapped_queries", "mapped_keys"), ("mapped_keys", "mapped_values"), ("mapped_values", "decay"), ("mapped_values", "beta"), ("mapped_keys", "decay"), ("mapped_keys", "beta"), ("decay", "beta"),
              ("rotated_keys", "decay"), ("rotated_keys", "beta"), ("values", "decay"), ("beta", "context"),
-             ("decay", "context"), ("context", "state"), ("context", "normed_context"), ("normed_context", "gated_context")]
+             ("decay", "context"), ("context", "state"), ("context", "normed_context"), ("normed_context", "gated_context"), ("gated_context", "normed_concat"), ("concat", "normed_concat"), ("normed_embeddings", "queries"), ("normed_concat", "output")]
     for first, second in pairs:
         if not before(first, second):
             return "order: %s comes before %s in %s" % (second, first, found)

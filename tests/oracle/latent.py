@@ -4,7 +4,7 @@ Source: DeepSeek-V2 (2024), section 2.1, equations 9 to 19; section 3 of the con
 """
 import numpy as np
 
-from rotary import rotate, split_heads, tables
+from rotary import norm_rows, rotate, split_heads, tables
 from tensors import four_axes, tensor
 
 
@@ -19,10 +19,17 @@ def _latent_tokens(value):
 def project(document, weights, x, y, heads):
     """Stages queries .. values, and the parts that the cache and the rotary columns need."""
     q = weights.project(x, "query")
+    parts = {}
+
+    def normed(name, latent, weight):
+        parts[name] = latent
+        if weight is not None:  # DeepSeek-V2's report, section 3.1.2: an rms norm of compressed vectors, its eps 1e-6
+            parts["normed_" + name] = latent = norm_rows(latent, "rms", 1e-6, weight)
+        return latent
     if q is None:
-        q = weights.project(weights.project(x, "DQ"), "UQ")
-    latent = weights.project(y, "DKV")
-    parts = {"queries": split_heads(q, heads), "latent": latent,
+        q = weights.project(normed("query_latent", weights.project(x, "DQ"), weights.vector("q_a_layernorm.weight")), "UQ")
+    latent = normed("latent", weights.project(y, "DKV"), weights.vector("kv_a_layernorm.weight"))
+    parts |= {"queries": split_heads(q, heads),
              "keys": split_heads(weights.project(latent, "UK"), heads),
              "values": split_heads(weights.project(latent, "UV"), heads)}
     past = _latent_tokens(document.get("past_latent"))
@@ -44,10 +51,11 @@ def rotary_part(document, weights, y, parts):
     queries, keys = parts["queries"], parts["keys"]
     rope["dims"] = width
     turned = queries.copy()
-    cos, sin = tables(rope, queries.shape[2], past, width, "query")
-    turned[..., -width:] = rotate(queries[..., -width:], cos, sin, pairs)
-    cos, sin = tables(rope, keys.shape[2], past, width, "key")
-    shared = rotate(weights.project(y, "KR")[:, None], cos, sin, pairs)
+    counts = {"query": queries.shape[2], "key": keys.shape[2]}
+    cos, sin, _ = tables(rope, counts, past, width, "query")
+    turned[..., -width:] = rotate(queries[..., -width:], cos, sin, pairs, width)
+    cos, sin, _ = tables(rope, counts, past, width, "key")
+    shared = rotate(weights.project(y, "KR")[:, None], cos, sin, pairs, width)
 
     def widen(k, r):
         return np.concatenate([k, np.broadcast_to(r, k.shape[:3] + (width,))], axis=3)

@@ -94,7 +94,77 @@ def states(r):
         "beta": [[matrix(random.Random(3), 3, 4, 0.3)]], "past_state": [[matrix(r, 2, 4)]], "scale": 0.5}, True)
 
 
+def value_heads(r):
+    x = matrix(r, 4, 6)
+    case("value_heads", {"variant": "delta", "num_heads": 2, "num_value_heads": 4, "embeddings": x, "qk_norm": {"type": "l2"}, "conv": {}, "gate": {"activation": "silu", "norm": "rms"},
+                         "weights": {"in_proj_qkv.weight": matrix(r, 16, 6), "conv1d.weight": [[t] for t in matrix(r, 16, 3)], "W_gate.weight": matrix(r, 8, 6),
+                                     "norm.weight": [1.5, 0.5], "W_beta.weight": matrix(r, 4, 6), "W_decay.weight": matrix(r, 4, 6),
+                                     "A_log": matrix(r, 1, 4)[0], "dt_bias": matrix(r, 1, 4)[0], "W_out": matrix(r, 8, 3)}}, True)
+    net = {"variant": "delta", "num_heads": 2, "num_value_heads": 4, "embeddings": x, "qk_norm": {"type": "l2"}, "gate": {"activation": "silu", "norm": "rms", "eps": 1e-5}}
+    case("packed_key_heads", {**net, "conv": {}, "weights": {"in_proj_qkvz.weight": matrix(r, 32, 6), "in_proj_ba.weight": matrix(r, 8, 6), "norm.weight": [1.5, 0.5, 2.0],
+                                                 "conv1d.weight": [[t] for t in matrix(r, 20, 3)], "A_log": matrix(r, 1, 4)[0], "out_proj.weight": matrix(r, 3, 12)}}, True)
+    case("recurrent_names", {**net, "weights": {"q_proj.weight": matrix(r, 4, 6), "k_proj.weight": matrix(r, 4, 6), "v_proj.weight": matrix(r, 8, 6), "g_proj.weight": matrix(r, 8, 6),
+                                                "o_norm.weight": [1.5, 0.5], "a_proj.weight": matrix(r, 4, 6), "b_proj.weight": matrix(r, 4, 6), "o_proj.weight": matrix(r, 3, 8)}})
+    case("value_heads_given", {"variant": "linear", "causal": True, "queries": [matrix(r, 3, 2)], "keys": [matrix(r, 3, 2)], "values": [matrix(r, 3, 2), matrix(r, 3, 2)],
+                               "feature_map": "elu1", "normalizer": True, "decay": [[[-0.5], [-0.1]]]}, True)
+
+
+def rotary_positions(r):
+    given = {"variant": "scaled_dot_product", "queries": [[matrix(r, 3, 6)], [matrix(r, 3, 6)]],
+             "keys": [[matrix(r, 3, 6)], [matrix(r, 3, 6)]], "values": [[matrix(r, 3, 2)], [matrix(r, 3, 2)]], "causal": True}
+    case("rope_dynamic_long", {**given, "rope": {"positions": [[7, 8, 9], [0, 1.5, 2.25]], "scaling": {
+        "rope_type": "dynamic", "factor": 3, "max_position_embeddings": 4}}})
+    case("rope_yarn_mscale", {**given, "rope": {"reverse": True, "scaling": {
+        "type": "yarn", "factor": 40, "original_max_position_embeddings": 64, "mscale": 0.7, "mscale_all_dim": 1.2, "beta_fast": 8}}})
+    case("rope_proportional", {**given, "rope": {"query_positions": [3, 4, 5], "pairs": "interleaved", "scaling": {
+        "type": "proportional", "factor": 2, "partial_rotary_factor": 0.7}}})
+    case("rope_longrope_short", {**given, "rope": {"scaling": {
+        "type": "longrope", "factor": 4, "short_factor": [1, 1.1, 1.25], "long_factor": [2, 4, 8], "max_position_embeddings": 16}}})
+    case("rope_columns", {**given, "rope": {"cos": matrix(r, 3, 6), "sin": matrix(r, 3, 6)}})
+
+
+def bounds_and_factors(r):
+    x = matrix(r, 4, 6)
+    weights = {"W_query": matrix(r, 6, 4), "W_key": matrix(r, 6, 4), "W_value": matrix(r, 6, 4)}
+    case("clip_qkv", {"variant": "multi_head", "num_heads": 2, "embeddings": x, "weights": weights, "clip_qkv": 0.8, "value_norm": {"type": "rms"}})
+    case("clip_qkv_after_norm", {"variant": "multi_head", "num_heads": 2, "embeddings": x, "weights": {**weights, "q_norm.weight": [1.5, 2]},
+                                 "qk_norm": {"type": "rms", "eps": 0.1}, "clip_qkv": {"max": 0.9, "after": "norm"}})
+    case("query_scale", {"variant": "multi_head", "num_heads": 2, "embeddings": x, "weights": weights, "query_scale": matrix(r, 2, 4)})
+
+
+def after_the_context(r):
+    x = matrix(r, 4, 6)
+    weights = {"W_query": matrix(r, 6, 4), "W_key": matrix(r, 6, 4), "W_value": matrix(r, 6, 6), "W_out": matrix(r, 6, 3)}
+    heads = {"variant": "multi_head", "num_heads": 2, "embeddings": x, "causal": True}
+    case("concat_norm", {**heads, "weights": {**weights, "concat_norm.weight": matrix(r, 1, 6)[0]}, "concat_norm": {"type": "rms", "eps": 1e-5}})
+    case("concat_norm_layer", {**heads, "weights": {**weights, "W_gate": matrix(r, 6, 6), "concat_norm.weight": matrix(r, 1, 6)[0],
+                                                    "concat_norm.bias": matrix(r, 1, 6)[0]}, "gate": {}, "concat_norm": {"type": "layer"}})
+    case("gate_by_head", {**heads, "weights": {**weights, "W_gate": matrix(r, 6, 2, 3)}, "gate": {"activation": "softplus"}})
+    case("gate_norm_over_width", {**heads, "weights": {**weights, "W_gate.weight": matrix(r, 6, 6), "norm.weight": matrix(r, 1, 6)[0]},
+                                  "gate": {"norm": "rms", "over": "width", "eps": 0.001, "activation": "softplus"}})
+    case("embeddings_norm", {**heads, "weights": {**weights, "W_gate": matrix(r, 6, 2)}, "gate": {}, "value_norm": {"type": "rms"},
+                             "embeddings_norm": {"type": "rms", "eps": 1e-5, "plus_one": True, "weight": matrix(r, 1, 6)[0]}})
+    case("embeddings_norm_keys", {"variant": "cross_attention", "embeddings": x, "key_embeddings": matrix(r, 5, 6), "num_heads": 2, "weights": weights,
+                                  "embeddings_norm": {"type": "layer", "keys": True, "weight": matrix(r, 1, 6)[0], "bias": matrix(r, 1, 6)[0]}})
+
+
+def packed(r):
+    x = matrix(r, 4, 6)
+    heads = {"variant": "grouped_query", "num_heads": 4, "num_kv_heads": 2, "embeddings": x, "causal": True}
+    case("packed_stacked", {**heads, "weights": {"qkv_proj.weight": matrix(r, 16, 6), "qkv_proj.bias": matrix(r, 1, 16)[0], "o_proj.weight": matrix(r, 6, 8)}})
+    case("packed_groups", {**heads, "weights": {"query_key_value.weight": matrix(r, 16, 6), "query_key_value.bias": matrix(r, 1, 16)[0], "dense.weight": matrix(r, 6, 8)}})
+    case("packed_blocks", {"variant": "multi_head", "num_heads": 4, "embeddings": x, "weights": {
+        "qkv_proj.weight": matrix(r, 24, 6), "packed_blocks": 2, "order": "qvk", "packed": "stacked"}})
+    case("packed_names", {"variant": "multi_head", "num_heads": 2, "embeddings": x, "weights": {
+        "prefix": "h.3.", "names": {"Wqkv.weight": "mix.w", "Wo.weight": "out.w"}, "packed": "heads", "h.3.mix.w": matrix(r, 12, 6), "h.3.out.w": matrix(r, 6, 4)}})
+
+
 heads_and_options(random.Random(11))
 other_scores(random.Random(12))
 latent(random.Random(13))
 states(random.Random(14))
+rotary_positions(random.Random(15))
+bounds_and_factors(random.Random(16))
+after_the_context(random.Random(17))
+packed(random.Random(18))
+value_heads(random.Random(19))

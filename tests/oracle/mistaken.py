@@ -5,6 +5,8 @@ description in docs/mistakes.md, the way somebody would make it. stages(document
 """
 import numpy as np
 
+import mistaken_rotary
+
 SINGLE = ["no_scale", "scale_d_model", "scale_without_root", "scale_twice", "scale_inverted", "scale_after_softmax", "no_mask",
           "mask_after_softmax", "mask_fill_zero", "mask_strict", "mask_one_future", "mask_inverted", "mask_transposed",
           "causal_alignment", "softmax_over_queries", "softmax_over_heads", "no_softmax", "exp2", "queries_keys_swapped",
@@ -13,7 +15,20 @@ SINGLE = ["no_scale", "scale_d_model", "scale_without_root", "scale_twice", "sca
           "split_without_transpose", "split_interleaved", "merge_without_transpose", "weights_transposed", "no_bias:b_query",
           "no_bias:b_key", "no_bias:b_value", "no_bias", "no_output_projection", "no_output_bias", "kv_heads_tiled",
           "rope_pairs", "rope_position", "rope_on_values", "window_off_by_one", "softcap_after_mask", "no_softcap",
-          "empty_row_nan", "empty_row_uniform", "dropout_left_on", "init_order", "rounded:bf16", "rounded:f16"]
+          "empty_row_nan", "empty_row_uniform", "dropout_left_on", "init_order", "rounded:bf16", "rounded:f16",
+          "scale_other", "no_position_bias", "no_alibi", "bias_scaled", "bias_transposed", "alibi_sign", "alibi_slopes",
+          *mistaken_rotary.IDS]
+# One way of making each; where there are several the others are left to tests/mistakes/reports_test.py.
+LATER = ["softmax_twice", "blocks_not_rescaled", "blocks_averaged", "mask_added_as_numbers", "mask_other_item", "causal_for_mask",
+         "window_for_chunk", "softcap_before_scale", "softcap_not_multiplied", "cache_zeros", "no_sinks", "sinks_scaled",
+         "no_qk_norm", "norm_after_rope", "norm_plus_one", "norm_weight", "norm_type", "norm_extent", "source_other:keys",
+         "source_other:values", "sources_exchanged", "weight_of_other:query=key", "weight_of_other:key=value",
+         "weight_of_other:value=query", "key_reshaped", "split_without_transpose:query", "split_without_transpose:key",
+         "split_without_transpose:value", "kv_head_other", "head_other", "one_head", "heads_averaged", "weights_averaged",
+         "merge_head_order", "batch_for_tokens", "merge_batch_heads", "softmax_maximum_zero", "window_width"]
+ALL = SINGLE + LATER
+# Too rare to be tried beside another mistake.
+ALONE = {"scale_other", "bias_scaled", "alibi_slopes", *mistaken_rotary.IDS} - {"no_rope", "rope_sign"}
 STANDARD = ("W_query", "W_key", "W_value", "W_out")
 
 
@@ -51,19 +66,6 @@ def as_heads(x, heads, how):
     if how == "interleaved":
         return np.stack([x[:, :, h::heads] for h in range(heads)], axis=1)
     return np.stack(np.split(x, heads, axis=2), axis=1)
-
-
-def turn(x, positions, rope, interleaved):
-    """Rotary embedding of [batch, head, token, dim], pair by pair."""
-    out = x.copy()
-    dims = x.shape[3]
-    for p in range(dims // 2):
-        angle = np.asarray(positions, np.float64) * float(rope.get("base", 10000)) ** (-2.0 * p / dims)
-        c, s = np.cos(angle).astype(x.dtype), np.sin(angle).astype(x.dtype)
-        i, j = (2 * p, 2 * p + 1) if interleaved else (p, p + dims // 2)
-        out[..., i] = x[..., i] * c - x[..., j] * s
-        out[..., j] = x[..., i] * s + x[..., j] * c
-    return out
 
 
 def weights_of(doc, made, rng):
@@ -109,11 +111,81 @@ def drawn(doc, made, rng):
     return out
 
 
-def visible(doc, made, shape):
+def normed(x, doc, name, made):
+    """RMS norm of each head (or LayerNorm, or of all heads of a token), with a weight."""
+    group = np.swapaxes(x, 1, 2)
+    if "norm_extent" in made:
+        need(x.shape[1] > 1)
+        group = group.reshape(*group.shape[:2], 1, -1)
+    mean = group.mean(axis=3, keepdims=True) if "norm_type" in made else np.float32(0)
+    size = ((group - mean) ** 2).mean(axis=3, keepdims=True)
+    group = ((group - mean) / np.sqrt(size + np.float32(1e-6))).reshape(x.shape[0], x.shape[2], x.shape[1], x.shape[3])
+    weight = np.asarray(doc["weights"][name + ".weight"], np.float32)
+    if "norm_weight" in made:
+        weight = np.ones_like(weight)
+    return (np.swapaxes(group, 1, 2) * (weight + np.float32("norm_plus_one" in made))).astype(np.float32)
+
+
+def read_as(x, forth):
+    """[batch, head, token, dim]: tokens of all items in one line, cut into items in the other order of the two axes."""
+    b, h, n, d = x.shape
+    line = np.swapaxes(x, 1, 2)
+    if forth:
+        return np.transpose(line.reshape(n, b, h, d), (1, 2, 0, 3))
+    return np.swapaxes(np.swapaxes(line, 0, 1).reshape(b, n, h, d), 1, 2)
+
+
+def weights_from(s, doc, made, scale, rng):
+    """Softmax over the keys, with what a head's sink takes of it; or made of blocks of keys."""
+    sinks = np.asarray(doc["sinks"], np.float32)[None, :, None, None] if "sinks" in doc else None
+    for name in ("no_sinks", "sinks_scaled"):
+        need(name not in made or sinks is not None)
+    for name in ("cache_zeros", "blocks_not_rescaled", "blocks_averaged"):
+        need(name not in made or sinks is None)
+    if "no_sinks" in made:
+        sinks = None
+    if "sinks_scaled" in made:
+        sinks = sinks * np.float32(scale)
+    extra = np.zeros((*s.shape[:3], 0), np.float32)
+    if sinks is not None:
+        extra = np.broadcast_to(sinks, (*s.shape[:3], 1))
+    if "cache_zeros" in made:
+        extra = np.zeros((*s.shape[:3], int(rng.integers(1, 40))), np.float32)
+    m = s.shape[3]
+    if "softmax_maximum_zero" in made:
+        need(s.max() < 80)
+        e = np.exp(s - np.maximum(s.max(axis=3, keepdims=True), 0))
+        total = e.sum(axis=3, keepdims=True)
+        need((total == 0).any() and not ((total > 0) & (total < 1e-30)).any())
+        return e / np.where(total == 0, 1, total)
+    if not {"blocks_not_rescaled", "blocks_averaged"} & made:
+        return softmax(np.concatenate([s, extra], axis=3), 3)[..., :m]
+    need(m > 2)
+    width = int(rng.integers(2, m))
+    blocks = [s[..., k:k + width] for k in range(0, m, width)]
+    if "blocks_averaged" in made:
+        own = [np.nan_to_num(softmax(x, 3), nan=0.0) for x in blocks]
+        shown = sum((~np.isinf(x)).any(axis=3, keepdims=True) for x in blocks)
+        return np.concatenate(own, axis=3) / shown.astype(np.float32)
+    top, context_parts, total = np.full((*s.shape[:3], 1), -np.inf, np.float32), [], 0
+    for x in blocks:
+        now = np.maximum(top, x.max(axis=3, keepdims=True))
+        shift = np.where(np.isinf(now), 0, now)
+        total = total * np.exp(np.where(np.isinf(top), -np.inf, top - shift)) + np.exp(x - shift).sum(axis=3, keepdims=True)
+        context_parts.append(np.exp(x - shift))
+        top = now
+    return np.concatenate(context_parts, axis=3) / total
+
+
+def visible(doc, made, shape, rng):
     """Booleans [batch, head, query, key]; True: seen. None: no mask."""
     b, heads, n, m = shape
     causal, window = doc.get("causal", False), doc.get("window")
-    if not causal and window is None and "key_lengths" not in doc and "mask" not in doc:
+    need("window_for_chunk" not in made or "chunk" in doc)
+    if "causal_for_mask" in made:
+        need(not causal and n == m)
+        return np.broadcast_to(np.tril(np.ones((n, m), bool)), shape)
+    if not causal and window is None and not {"key_lengths", "mask", "chunk"} & set(doc):
         return None
     i, j = np.arange(n)[:, None], np.arange(m)[None, :]
     offset = m - n if causal == "bottom_right" else 0
@@ -130,8 +202,20 @@ def visible(doc, made, shape):
         seen &= j <= i + offset + late
     if window is not None:
         left = window["left"] - (1 if "window_off_by_one" in made else 0)
+        if "window_width" in made:
+            others = [w for w in range(m - 1) if abs(w - left) > 1]
+            need(others)
+            left = int(rng.choice(others))
         seen &= j >= i + offset - left
-    if "key_lengths" in doc:
+    if "chunk" in doc and "window_for_chunk" in made:
+        seen &= j >= i - (doc["chunk"] - 1)
+    elif "chunk" in doc:
+        seen &= j // doc["chunk"] == i // doc["chunk"]
+    if "mask_other_item" in made:
+        need("key_lengths" in doc and b > 1 and heads > 1)
+        item = np.arange(b * heads).reshape(b, heads) % b
+        seen &= j[None, None] < np.asarray(doc["key_lengths"])[item][..., None, None]
+    elif "key_lengths" in doc:
         seen &= (j[None] < np.asarray(doc["key_lengths"])[:, None, None])[:, None]
     if "mask" in doc:
         seen &= np.asarray(doc["mask"].get("keep", 0), bool) if "keep" in doc["mask"] else ~np.asarray(doc["mask"]["drop"], bool)
@@ -141,6 +225,37 @@ def visible(doc, made, shape):
         need(n == m)
         seen = np.swapaxes(seen, 2, 3)
     return seen
+
+
+def add_biases(doc, made, s, scale, rng):
+    """ALiBi and the position bias, after the scale and the cap."""
+    _, heads, n, m = s.shape
+    offset = m - n if doc.get("causal") == "bottom_right" else 0
+    distance = np.arange(n)[:, None] + offset - np.arange(m)[None, :]
+    for name in ("no_alibi", "alibi_sign", "alibi_slopes"):
+        need(name not in made or "alibi" in doc)
+    for name in ("no_position_bias", "bias_transposed"):
+        need(name not in made or "position_bias" in doc)
+    both = ("alibi" in doc) + ("position_bias" in doc)
+    need("bias_scaled" not in made or (both == 1 and scale != 1))
+    times = np.float32(scale if "bias_scaled" in made else 1)
+    if "alibi" in doc:
+        slopes = np.asarray(doc["alibi"])
+        if "alibi_slopes" in made:
+            how = rng.integers(3)
+            slopes = slopes * 2.0 ** (8 / heads) if how == 0 else slopes * 0.6 if how == 1 else slopes[::-1]
+            need(how < 2 or heads > 1)
+        slopes = -slopes if "alibi_sign" in made else slopes
+        if "no_alibi" not in made:
+            s = s - times * (slopes[:, None, None] * distance).astype(np.float32)
+    if "position_bias" in doc:
+        bias = np.asarray(doc["position_bias"], np.float32)
+        if "bias_transposed" in made:
+            need(n == m)
+            bias = np.swapaxes(bias, 1, 2)
+        if "no_position_bias" not in made:
+            s = s + times * bias
+    return s
 
 
 def fill_empty(weights, seen, how, m):
@@ -156,7 +271,7 @@ def stages(doc, mistakes=(), rng=None, empty=None):
     """Stages by name. `mistakes`: ids; CannotBeMade where there is no room for one of them. `empty`: what this code does
     with rows that see no key (the document's way)."""
     made = set(mistakes)
-    unknown = made - set(SINGLE)
+    unknown = made - set(ALL) - {"scale_d_model:d_in"}
     assert not unknown, unknown
     rng = rng or np.random.default_rng(0)
     f = np.float32
@@ -169,17 +284,40 @@ def stages(doc, mistakes=(), rng=None, empty=None):
     need("init_order" not in made or "init" in doc["weights"])
     w = weights_of(doc, made, rng)
 
+    for to, of in (("query", "key"), ("key", "value"), ("value", "query")):
+        if f"weight_of_other:{to}={of}" in made:
+            need("init" not in doc["weights"] and w["W_" + to].shape == w["W_" + of].shape)
+            w["W_" + to] = w["W_" + of]
+            if "b_query" in w:
+                w["b_" + to] = w["b_" + of]
+    values_from = y
+    for name in ("source_other:keys", "source_other:values", "sources_exchanged"):
+        need(name not in made or ("key_embeddings" in doc and x.shape == y.shape))
+    if "source_other:keys" in made:
+        y = x
+    if "source_other:values" in made:
+        values_from = x
+    if "sources_exchanged" in made:
+        x, y = y, x
+        values_from = y
+
     def project(t, name):
         out = t @ w["W_" + name]
         return out + w["b_" + name] if "b_" + name in w else out
 
-    flat = {"queries": project(x, "query"), "keys": project(y, "key"), "values": project(y, "value")}
+    flat = {"queries": project(x, "query"), "keys": project(y, "key"), "values": project(values_from, "value")}
     how = "flat" if "split_without_transpose" in made else "interleaved" if "split_interleaved" in made else "split"
     need(how == "split" or heads > 1)
     if "values_are_embeddings" in made:
         need(y.shape[2] == flat["values"].shape[2])
         flat["values"] = y
-    q, k, v = (as_heads(flat[n], h, how) for n, h in (("queries", heads), ("keys", kv), ("values", kv)))
+    one = {"queries": "query", "keys": "key", "values": "value"}
+    need(heads > 1 or not any(i.startswith("split_without_transpose:") for i in made))
+    if "one_head" in made:
+        need(1 < heads == kv and not {"rope", "qk_norm", "sinks"} & set(doc))
+        heads = kv = 1
+    q, k, v = (as_heads(flat[n], h, "flat" if "split_without_transpose:" + one[n] in made else how)
+               for n, h in (("queries", heads), ("keys", kv), ("values", kv)))
     dim = q.shape[3]
     if "queries_keys_swapped" in made:
         need(heads == kv and q.shape == k.shape)
@@ -190,22 +328,39 @@ def stages(doc, mistakes=(), rng=None, empty=None):
         v = k
     out = {"queries": q, "keys": k, "values": v}
     n, m = q.shape[2], k.shape[2]
-    for name in ("rope_pairs", "rope_position", "rope_on_values"):
-        need(name not in made or "rope" in doc)
+    need("rope" in doc or not made & {"rope_pairs", "rope_position", "rope_on_values", *mistaken_rotary.IDS})
+    for name in ("no_qk_norm", "norm_after_rope", "norm_plus_one", "norm_weight", "norm_type", "norm_extent"):
+        need(name not in made or "qk_norm" in doc)
+    need("norm_after_rope" not in made or "rope" in doc)
+    k = out["keys"] = mistaken_rotary.permuted(k, heads, made, need)
+    norms = "qk_norm" in doc and "no_qk_norm" not in made
+    if norms and "norm_after_rope" not in made:
+        q, k = normed(q, doc, "q_norm", made), normed(k, doc, "k_norm", made)
+        out["normed_queries"], out["normed_keys"] = q, k
     if "rope" in doc:
-        inter = (doc["rope"].get("pairs", "half") == "interleaved") != ("rope_pairs" in made)
-        need("rope_pairs" not in made or dim > 2)
-        late = 1 if "rope_position" in made else 0
-        q, k = turn(q, np.arange(n) + late, doc["rope"], inter), turn(k, np.arange(m), doc["rope"], inter)
-        if "rope_on_values" in made:
-            v = turn(v, np.arange(m), doc["rope"], inter)
+        q, k, v = mistaken_rotary.rotated(q, k, v, doc["rope"], made, rng, need)
         out["rotated_queries"], out["rotated_keys"] = q, k
+    if norms and "norm_after_rope" in made:
+        q, k = normed(q, doc, "q_norm", made), normed(k, doc, "k_norm", made)
+        out["normed_queries"], out["normed_keys"] = q, k
+    if "batch_for_tokens" in made:
+        # [batch, token, ...] is read as [token, batch, ...], and tokens are looked for on the first axis.
+        need(q.shape[0] > 1 and n == m)
+        q, k, v = (read_as(t, forth=True) for t in (q, k, v))
     tile = doc.get("kv_head_order", "interleave") == "tile"
     if "kv_heads_tiled" in made:
         need(1 < kv < heads)
         tile = not tile
     repeat = (lambda t: np.concatenate([t] * (heads // kv), axis=1)) if tile else (lambda t: np.repeat(t, heads // kv, axis=1))
     big_k, big_v = repeat(k), repeat(v)
+    if "kv_head_other" in made:
+        need(1 < kv < heads)
+        chosen = rng.integers(kv, size=heads).tolist()
+        # As it should be, and kv_heads_tiled.
+        need(chosen not in ([h * kv // heads for h in range(heads)], [h % kv for h in range(heads)]))
+        big_k, big_v = k[:, chosen], v[:, chosen]
+    if "key_reshaped" in made:
+        big_k = np.swapaxes(big_k.reshape(*big_k.shape[:2], big_k.shape[3], m), 2, 3)
     s = np.einsum("bhid,bhjd->bhij", q, big_k).astype(f)
     small = bf16 if "rounded:bf16" in made else f16 if "rounded:f16" in made else None
     at_scores = small is not None and rng.integers(2) == 0
@@ -215,7 +370,7 @@ def stages(doc, mistakes=(), rng=None, empty=None):
     out["scores"] = s
     scale = doc.get("scale", 1.0 / np.sqrt(dim))
     after = 1.0
-    for name in ("no_scale", "scale_d_model", "scale_without_root", "scale_twice", "scale_inverted", "scale_after_softmax"):
+    for name in ("no_scale", "scale_d_model", "scale_d_model:d_in", "scale_without_root", "scale_twice", "scale_inverted", "scale_after_softmax"):
         if name not in made:
             continue
         need(scale is not None)
@@ -224,6 +379,9 @@ def stages(doc, mistakes=(), rng=None, empty=None):
         elif name == "scale_d_model":
             need(heads > 1)
             scale = 1.0 / np.sqrt(heads * dim)
+        elif name == "scale_d_model:d_in":
+            need(heads > 1)
+            scale = 1.0 / np.sqrt(np.shape(doc["embeddings"])[-1])
         elif name == "scale_without_root":
             scale = 1.0 / dim
         elif name == "scale_twice":
@@ -232,27 +390,40 @@ def stages(doc, mistakes=(), rng=None, empty=None):
             scale = 1.0 / scale
         else:
             after, scale = scale, 1.0
+    for name in ("softcap_before_scale", "softcap_not_multiplied"):
+        need(name not in made or "softcap" in doc)
+    if "softcap_before_scale" in made:
+        s = f(doc["softcap"]) * np.tanh(s / f(doc["softcap"]))
+    if "scale_other" in made:
+        scale = float(rng.uniform(0.1, 2.5))
+        need(abs(np.log(scale / doc.get("scale", 1 / np.sqrt(dim)))) > 0.1)
     s = s * f(scale)
     if at_scores:
         s = small(s)
     out["scaled_scores"] = s
-    seen = visible(doc, made, s.shape)
+    seen = visible(doc, made, s.shape, rng)
     masked = seen is not None
     for name in ("no_mask", "mask_after_softmax", "mask_fill_zero", "mask_strict", "mask_one_future", "mask_inverted",
                  "mask_transposed", "causal_alignment", "window_off_by_one", "softcap_after_mask", "empty_row_nan",
                  "empty_row_uniform"):
         need(name not in made or masked)
-    need("window_off_by_one" not in made or "window" in doc)
+    need(not {"window_off_by_one", "window_width"} & made or "window" in doc)
     for name in ("softcap_after_mask", "no_softcap"):
         need(name not in made or "softcap" in doc)
     if "no_mask" in made:
         seen = None
     cap = doc.get("softcap") if "no_softcap" not in made else None
     late_cap = "softcap_after_mask" in made
-    if cap and not late_cap:
-        s = f(cap) * np.tanh(s / f(cap))
+    if cap and not late_cap and "softcap_before_scale" not in made:
+        # Of the two, what was forgotten: to multiply after tanh, or to divide before it.
+        outside, inside = (cap, cap) if "softcap_not_multiplied" not in made else (1, cap) if rng.integers(2) else (cap, 1)
+        s = f(outside) * np.tanh(s / f(inside))
         out["capped_scores"] = s
+    s = add_biases(doc, made, s, scale, rng)
     fill = 0.0 if "mask_fill_zero" in made or ("no_softmax" in made and rng.integers(2)) else -np.inf
+    need("mask_added_as_numbers" not in made or masked)
+    if "mask_added_as_numbers" in made:
+        s, seen = s + seen.astype(f), None
     if seen is not None and "mask_after_softmax" not in made:
         s = np.where(seen, s, f(fill))
     if cap and late_cap:
@@ -276,7 +447,7 @@ def stages(doc, mistakes=(), rng=None, empty=None):
     else:
         if "exp2" in made:
             s = s * f(np.log(2.0))
-        p = softmax(s, 3)
+        p = weights_from(s, doc, made, scale, rng)
         if fill == -np.inf and not late_cap and "mask_after_softmax" not in made:
             p = fill_empty(p, seen, how_empty, m)
     if "mask_after_softmax" in made:
@@ -286,13 +457,33 @@ def stages(doc, mistakes=(), rng=None, empty=None):
         p = small(p)
     if "dropout_left_on" in made:
         p = p * (rng.random(p.shape) >= 0.3) / f(0.7)
+    if "softmax_twice" in made:
+        p = softmax(p, 3)
     out["weights"] = p
+    need(heads > 1 or not {"weights_averaged", "head_other", "heads_averaged", "merge_head_order"} & made)
+    if "weights_averaged" in made:
+        p = np.repeat(p.mean(axis=1, keepdims=True), heads, axis=1)
     if "weights_transposed" in made:
         need(n == m)
         p = np.swapaxes(p, 2, 3)
     context = np.einsum("bhij,bhjd->bhid", p, big_v).astype(f)
+    if "batch_for_tokens" in made:
+        context = read_as(context, forth=False)
     out["context"] = context
     b = context.shape[0]
+    if "head_other" in made:
+        context = np.repeat(context[:, :1], heads, axis=1)
+    if "heads_averaged" in made:
+        context = np.repeat(context.mean(axis=1, keepdims=True), heads, axis=1)
+    if "merge_head_order" in made:
+        order = np.arange(heads)[::-1]
+        if n * min(dim, np.asarray(doc["weights"].get("W_out", np.eye(99))).shape[1]) > 2 * heads * heads:
+            order = rng.permutation(heads)  # there are numbers enough to tell any order
+        need((order != np.arange(heads)).any())
+        context = context[:, order]
+    if "merge_batch_heads" in made:
+        need(b > 1 and heads > 1)
+        context = context.swapaxes(0, 1).reshape(context.shape)
     if "merge_without_transpose" in made:
         need(heads > 1)
         joined = context.reshape(b, n, -1)
@@ -375,4 +566,18 @@ def document(rng, large=False):
         doc["scale"] = float(np.round(rng.uniform(0.2, 1.5), 3))
     if chance(0.15):
         doc["empty_rows"] = pick("nan", "uniform")
+    if not seeded and chance(0.12):
+        doc["qk_norm"] = {"type": "rms"}
+        for name in ("q_norm.weight", "k_norm.weight"):
+            doc["weights"][name] = np.round(rng.uniform(0.5, 1.5, dim), 4).tolist()
+    if chance(0.1) and not seeded:
+        doc["sinks"] = np.round(rng.normal(0, 1, heads), 4).tolist()
+        doc.pop("empty_rows", None)  # a row with a sink always has something to divide by
+    if chance(0.08) and doc.get("causal") is True and "window" not in doc:
+        doc["chunk"] = int(rng.integers(2, n))
+    if "rope" not in doc and chance(0.25):
+        if chance(0.5):
+            doc["alibi"] = [float(2.0 ** (-8.0 * (h + 1) / heads)) for h in range(heads)]
+        else:
+            doc["position_bias"] = tensor(heads, n, m)
     return doc

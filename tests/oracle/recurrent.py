@@ -14,22 +14,60 @@ def feature_map(name, x):
         return np.where(x > 0, x + 1.0, np.exp(np.minimum(x, 0.0)))
     if name == "relu":
         return np.maximum(x, 0.0)
+    if name == "silu":
+        return x / (1.0 + np.exp(-x))
     return x
+
+
+def convolved(x, taps, bias, before, silu):
+    """A causal convolution of each channel: x [batch, head, token, dim], taps [width, taps], before [batch, width, taps - 1]."""
+    batch, heads, tokens, dim = x.shape
+    count = taps.shape[1]
+    flat = x.transpose(0, 1, 3, 2).reshape(batch, heads * dim, tokens)
+    before = np.zeros((batch, heads * dim, count - 1)) if before is None else before
+    padded = np.concatenate([before, flat], axis=2)
+    out = np.stack([(padded[:, :, t:t + count] * taps).sum(axis=2) for t in range(tokens)], axis=2)
+    if bias is not None:
+        out = out + bias[:, None]
+    if silu:
+        out = out / (1.0 + np.exp(-out))
+    return out.reshape(batch, heads, dim, tokens).transpose(0, 1, 3, 2)
+
+
+def convolve(document, weights, parts):
+    """Queries, keys and values after the convolution that the document asks for."""
+    widths = [x.shape[1] * x.shape[3] for x in parts]
+    ends = np.cumsum([0] + widths)
+    before = document.get("past_conv")
+    before = None if before is None else tensor(before).reshape(parts[0].shape[0], int(ends[3]), -1)
+    out = []
+    for k, (letter, x) in enumerate(zip("qkv", parts)):
+        own = slice(int(ends[k]), int(ends[k + 1]))
+        taps, bias = weights.vector(letter + "_conv1d.weight"), weights.vector(letter + "_conv1d.bias")
+        if taps is None:
+            taps = weights.vector("conv1d.weight").reshape(int(ends[3]), -1)[own]
+            bias = weights.vector("conv1d.bias")
+            bias = None if bias is None else bias[own]
+        out.append(convolved(x, taps.reshape(widths[k], -1), bias, None if before is None else before[:, own],
+                             document["conv"].get("activation", "silu") == "silu"))
+    return out
 
 
 def softplus(x):
     return np.logaddexp(0.0, x)
 
 
-def _all_heads(t, batch, heads):
-    """decay or beta as given, with its head axis spread over the kv heads."""
-    return np.broadcast_to(t, (batch, heads) + t.shape[2:]).copy()
+def _spread(t, batch, heads, tokens, dim):
+    """decay or beta as given, with axes of length 1 spread; a last axis of 1 is none."""
+    if t.ndim == 4 and t.shape[3] != dim:
+        t = t[..., 0]
+    return np.broadcast_to(t, (batch, heads, tokens) + t.shape[3:]).copy()
 
 
-def decay_of(document, weights, x, batch, heads):
+def decay_of(document, weights, x, batch, heads, tokens, dim):
     """g, [batch, kv head, token] or with a last axis over the key's dim; None without one."""
     if "decay" in document:
-        return _all_heads(tensor(document["decay"]), batch, heads)
+        return _spread(tensor(document["decay"]), batch, heads, tokens, dim)
     w = weights.matrix("decay") if x is not None else None
     if w is None:
         return None
@@ -40,14 +78,15 @@ def decay_of(document, weights, x, batch, heads):
     return (-np.exp(a_log) * softplus(x @ w + dt_bias)).transpose(0, 2, 1)
 
 
-def beta_of(document, weights, x, batch, heads):
+def beta_of(document, weights, x, batch, heads, tokens, dim):
     """b, [batch, kv head, token] or with a last axis over the value's dim; None without one."""
+    factor = document.get("beta_factor", 1)
     if "beta" in document:
-        return _all_heads(tensor(document["beta"]), batch, heads)
+        return factor * _spread(tensor(document["beta"]), batch, heads, tokens, dim)
     w = weights.matrix("beta") if x is not None else None
     if w is None:
         return None
-    b = 1.0 / (1.0 + np.exp(-(x @ w)))
+    b = factor / (1.0 + np.exp(-(x @ w)))
     if w.shape[1] == heads:
         return b.transpose(0, 2, 1)
     return b.reshape(b.shape[0], b.shape[1], heads, -1).transpose(0, 2, 1, 3)

@@ -10,8 +10,8 @@ from tensors import tensor
 # key -> axes, the last ones if the tensor has fewer
 AXES = {"embeddings": "b q _", "key_embeddings": "b k _", "value_embeddings": "b k _", "queries": "b h q _",
         "keys": "b h k _", "values": "b h k _", "past_keys": "b h p _", "past_values": "b h p _", "past_latent": "b p _",
-        "past_rope_keys": "b h p _", "position_bias": "h q g", "past_state": "b h _ _", "key_lengths": "b"}
-NESTED = {("rope", "positions"): "q", ("rope", "query_positions"): "q", ("rope", "key_positions"): "k",
+        "past_rope_keys": "b h p _", "position_bias": "b h q g", "past_state": "b h _ _", "key_lengths": "b", "query_scale": "b h q"}
+NESTED = {("rope", "positions"): "b q", ("rope", "query_positions"): "b q", ("rope", "key_positions"): "b k",
           ("rope", "cos"): "b q _", ("rope", "sin"): "b q _", ("dropout", "keep"): "b h q g", ("causal", "offset"): "b"}
 
 
@@ -49,7 +49,7 @@ def length(value, axis):
 def tensors_of(doc):
     """(owner, key, axes) of every tensor that has axes to cut."""
     for key, axes in AXES.items():
-        if key in doc:
+        if isinstance(doc.get(key), list):
             yield doc, key, axes
     for (outer, inner), axes in NESTED.items():
         if isinstance(doc.get(outer), dict) and isinstance(doc[outer].get(inner), list):
@@ -152,6 +152,8 @@ def candidates(doc):
 
 def shrink(doc, fails, budget=1500):
     """The smallest document found for which fails(document) stays true."""
+    if "manual_seed" in doc:  # another size would be other numbers
+        return doc
     flat = nested(doc)
     if fails(flat):
         doc = flat

@@ -86,7 +86,10 @@ TEST_CASE("stages: every row of the table has its place, its axes and a phase th
         CHECK((s.phase == Phase::cells) == (s.shape == StageShape::query_key));
         CHECK((s.phase == Phase::state) == (s.shape == StageShape::state || s.shape == StageShape::states));
         CHECK((s.holds == Holds::scores || s.holds == Holds::weights) == has_all_keys(s.shape));
-        if (!has_heads(s.shape) && row_kind(s.shape) == RowKind::queries) CHECK(s.phase == Phase::merged);
+        if (!has_heads(s.shape) && row_kind(s.shape) == RowKind::queries)
+            CHECK(s.phase == (s.shape == StageShape::embedded || s.shape == StageShape::merged_queries
+                                  ? Phase::source
+                                  : Phase::merged));
     }
 }
 

@@ -25,6 +25,20 @@ class Whole:
         past = document.get("past_keys", document.get("past_latent"))
         self.past = 0 if past is None else tensors.tensor(past).shape[-2]
         self.tile = document.get("kv_head_order") == "tile"
+        self.grouped = "query_key_heads" in self.trace["plan"]
+
+        self.pairs = self.trace["plan"].get("differential")
+
+    def halved(self, name, heads):
+        """The heads of a stage of differential attention: half heads of queries and keys, heads of values and of contexts."""
+        def pairs(halves, count):
+            return sorted({h % count if self.pairs["pairing"] == "halves" else h // 2 for h in halves})
+        if name in ("differential_weights", "context", "normed_context", "gated_context", "head_outputs"):
+            return pairs(heads, self.pairs["heads"])
+        self.kv = 2 * self.kv
+        read = self.kv_heads(heads)
+        self.kv = self.kv // 2
+        return read if name.endswith("keys") else pairs(read, self.kv) if name.endswith("values") else heads
 
     def kv_heads(self, heads):
         group = self.sizes["head"] // self.kv
@@ -38,9 +52,13 @@ class Whole:
                 continue
             n, wanted = part.shape[at], picks[axis]
             if axis == "head":
+                if self.pairs:
+                    part = np.take(part, self.halved(name, wanted) if n > 1 else [0], axis=at)
+                    continue
                 if n == 1 < self.sizes["head"] and self.kv > 1:
                     continue  # shared by all heads
-                wanted = wanted if n == self.sizes["head"] else self.kv_heads(wanted)
+                grouped = self.sizes["head"] // n  # each head of queries and keys is read by so many of values
+                wanted = wanted if grouped == 1 else sorted({h // grouped for h in wanted}) if self.grouped else self.kv_heads(wanted)
             if axis == "key" and n != self.sizes["key"]:
                 wanted = [j - self.past for j in wanted if self.past <= j < self.past + n]
             part = np.take(part, wanted, axis=at)

@@ -171,6 +171,51 @@ TEST_CASE("PyTorch's own numbers, bit for bit") {
     }
 }
 
+TEST_CASE("PyTorch's own numbers in float64, bit for bit, several draws from one generator") {
+    std::ifstream file(std::string(ATTN_TEST_DATA) + "/rng/torch_cpu_float64.json");
+    REQUIRE(file);
+    const auto goldens = nlohmann::json::parse(file);
+    CHECK(goldens.at("cases").size() == 9);
+    for (const auto& golden : goldens.at("cases")) {
+        Generator generator(golden.at("seed").get<std::uint64_t>());
+        for (const auto& step : golden.at("steps")) {
+            const auto kind = step.at("draw").get<std::string>();
+            const auto sizes = step.at("sizes").get<std::vector<std::int64_t>>();
+            const auto hex = step.at("hex").get<std::vector<std::string>>();
+            CAPTURE(golden.at("seed").get<int>());
+            CAPTURE(kind);
+            CAPTURE(sizes);
+            std::vector<double> out(hex.size());
+            std::vector<float> singles(kind == "randn32" ? hex.size() : 0);
+            if (kind == "rand") {
+                uniform(generator, out, 0, 1);
+            } else if (kind == "randn" || kind == "embedding") {
+                normal(generator, out);
+            } else if (kind == "randn32") {
+                normal(generator, singles);
+            } else if (kind == "linear") {
+                const auto weight = static_cast<std::size_t>(sizes[0] * sizes[1]);
+                linear(generator, sizes[0], std::span(out).first(weight), std::span(out).subspan(weight));
+            } else {
+                REQUIRE(kind == "multihead");
+                const auto w = multihead<double>(generator, sizes[0], true, true, sizes[0], sizes[0]);
+                out.clear();
+                for (const auto* part : {&w.in_proj_weight, &w.in_proj_bias, &w.out_proj_weight,
+                                         &w.out_proj_bias, &w.bias_k, &w.bias_v})
+                    out.insert(out.end(), part->begin(), part->end());
+            }
+            std::vector<std::uint64_t> bits, expected;
+            for (const double x : out) bits.push_back(std::bit_cast<std::uint64_t>(x));
+            if (!singles.empty()) {
+                const auto words = bits_of(singles);
+                bits.assign(words.begin(), words.end());
+            }
+            for (const auto& h : hex) expected.push_back(std::stoull(h, nullptr, 16));
+            CHECK(bits == expected);
+        }
+    }
+}
+
 TEST_CASE("a line of Python that the interpreter does not know is no golden") {
     Interpreter python;
     CHECK_THROWS(python.line("torch.randperm(4)"));

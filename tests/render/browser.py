@@ -1,7 +1,10 @@
 """Debian's Chromium for the tests of pages: what it shows, what it logs, what it asks for."""
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 
@@ -11,8 +14,24 @@ try:
 except ImportError:
     webdriver = None
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from harness import Report, execute, parser_of, program_of  # noqa: E402
+
 SKIP = 77  # ctest's word for a test that cannot run here
 OWN = ("data:", "blob:")
+
+
+def axe():
+    """The text of axe-core, which checks whether everybody can use a page, where npm has it installed for all; or None."""
+    folders = [os.environ.get("ATTN_NODE_MODULES", "")]
+    if shutil.which("npm"):
+        folders.append(subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, check=False).stdout.strip())
+    for folder in filter(None, folders):
+        path = os.path.join(folder, "axe-core", "axe.min.js")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+    return None
 
 
 def missing():
@@ -23,6 +42,54 @@ def missing():
         if not shutil.which(program):
             return program
     return None
+
+
+def run_tests(doc, tests):
+    """The main function of a test: tests(program, report, folder, chromium).run(), or a word on what is not installed."""
+    options = parser_of(doc).parse_args()
+    program = program_of(options)
+    lacking = missing()
+    if lacking:
+        print(f"skipped: {lacking} is not installed")
+        return SKIP
+    report = Report(options.only)
+    with tempfile.TemporaryDirectory() as folder, Browser(folder) as chromium:
+        tests(program, report, folder, chromium).run()
+    return report.end()
+
+
+class PageTests:
+    """The program, a folder of its own and a browser: what the classes of tests begin with."""
+
+    def __init__(self, program, report, folder, chromium):
+        self.program, self.report, self.folder, self.browser = program, report, folder, chromium
+        self.axe = axe()
+        if not self.axe:
+            print("axe-core is not installed (npm install -g axe-core): contrast and names are checked by our own code alone")
+
+    def call(self, *options):
+        return execute([self.program, *options], self.folder)
+
+    def quiet(self, name):
+        self.report.equal(f"{name}: console, requests", self.browser.problems(), [])
+
+    def for_everybody(self, name):
+        """No finding of axe-core about the page that is open."""
+        if self.axe:
+            self.browser.run(self.axe)
+            found = self.browser.run_async("const done = arguments[0]; axe.run().then((r) => done(r.violations.map("
+                                           "(v) => [v.id, v.help, v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200))])))")
+            self.report.equal(f"{name}: axe-core", found, [])
+
+    def expect(self, name, selector, pattern):
+        """The text of an element, sooner or later; gives the match."""
+        text = self.browser.until(lambda: self.browser.text(selector), lambda text: re.search(pattern, text))
+        self.report.matches(name, text, pattern)
+        return re.search(pattern, text)
+
+    def becomes(self, name, script, expected):
+        found = self.browser.until(lambda: self.browser.run(script), lambda found: found == expected)
+        self.report.equal(name, found, expected)
 
 
 class Browser:
@@ -79,6 +146,18 @@ class Browser:
     def run_async(self, script, *arguments):
         """The last argument of the script is called when it is done."""
         return self.driver.execute_async_script(script, *arguments)
+
+    def until(self, find, good=bool, seconds=20):
+        """What find() gives, as soon as it is good: what was done shows in a later frame, and nobody knows how late that is."""
+        end = time.monotonic() + seconds
+        while not good(found := find()) and time.monotonic() < end:
+            time.sleep(0.01)
+        return found
+
+    def text(self, selector):
+        """After what is under way has been drawn; empty where there is no such element."""
+        return self.run_async("const [s, done] = arguments; requestAnimationFrame(() => requestAnimationFrame(() => "
+                              "done((document.querySelector(s) || {textContent: ''}).textContent)))", selector)
 
     def problems(self):
         """Everything on the console (reports of the policy too), and every request but for the page itself."""

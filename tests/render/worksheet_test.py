@@ -1,14 +1,12 @@
 """Pages of `explain` and `diff` in a real browser: steps that fold, boxes that judge what is typed, theirs beside ours."""
 import json
 import os
-import re
 import sys
-import tempfile
 import xml.etree.ElementTree as ET
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import browser  # noqa: E402
-from harness import SOURCE, Report, execute, json_values, parser_of, program_of  # noqa: E402
+from harness import SOURCE, json_values  # noqa: E402
 
 EXAMPLE = os.path.join(SOURCE, "data", "examples", "hello_shiny_sun.json")
 TYPE = r"""const [k, text] = arguments, b = document.querySelectorAll('input')[k]; b.focus(); b.value = text;
@@ -16,16 +14,7 @@ b.dispatchEvent(new Event('input')); b.dispatchEvent(new Event('change'));
 return [b.className, b.nextElementSibling.textContent, document.getElementById('score').textContent];"""
 
 
-class Tests:
-    def __init__(self, program, report, folder, chromium):
-        self.program, self.report, self.folder, self.browser = program, report, folder, chromium
-
-    def call(self, *options):
-        return execute([self.program, *options], self.folder)
-
-    def quiet(self, name):
-        self.report.equal(f"{name}: console, requests", self.browser.problems(), [])
-
+class Tests(browser.PageTests):
     def look(self, name, path):
         """Widths, contrast, names, both grounds."""
         b = self.browser
@@ -37,6 +26,7 @@ class Tests:
                 self.report.check(inside[0] <= inside[1], f"{name}, {width} wide: nothing sticks out", inside[1], inside[0])
                 worst = b.run(browser.CONTRAST)
                 self.report.check(worst[0][0] >= 4.5, f"{name}, {'dark' if dark else 'light'}: contrast", 4.5, worst)
+                self.for_everybody(f"{name}, {width} wide")
                 self.quiet(f"{name}, {width} wide")
         b.look(1200, 900)
         b.open(path)
@@ -119,24 +109,23 @@ class Tests:
         b.open(page)
         said = b.run("return document.querySelector('.report').textContent")
         self.report.check("first difference: weights[0,1,3,2]" in said and "cause" in said, "diff: in words", text, said)
-        seen = lambda s: b.run_async("const [s, done] = arguments; requestAnimationFrame(() => requestAnimationFrame(() => done(document.querySelector(s).textContent)))", s)  # noqa: E731
         ours = trace["stages"]["weights"]["data"][0][1][3][2]
-        found = re.fullmatch(r"weights\[0,1,3,2\]: theirs (\S+), ours (\S+), difference (\S+)", seen("#cell"))
-        if self.report.check(found, "diff: the first difference", "weights[0,1,3,2]", seen("#cell")):
+        found = self.expect("diff: the first difference", "#cell", r"^weights\[0,1,3,2\]: theirs (\S+), ours (\S+), difference (\S+)$")
+        if found:
             self.report.check(abs(float(found[1]) - ours - 0.125) < 1e-6 and abs(float(found[2]) - ours) < 1e-6 and
                               abs(float(found[3]) - 0.125) < 1e-6, "diff: its numbers", ours, found[0])
-        self.report.matches("diff: what differs", seen("#count"), r"^1 of 50 numbers")
+        self.expect("diff: what differs", "#count", r"^1 of 50 numbers")
         b.run("const s = document.getElementById('atol'); s.value = Math.log10(0.2); s.dispatchEvent(new Event('input'))")
-        self.report.matches("diff: a larger tolerance", seen("#count"), r"^all 50 numbers are within it$")
+        self.expect("diff: a larger tolerance", "#count", r"^all 50 numbers are within it$")
         from selenium.webdriver.common.keys import Keys
         slider = b.driver.find_element("id", "atol")
         slider.send_keys(Keys.HOME)
-        self.report.matches("diff: the slider by keyboard", seen("#count"), r"^1 of 50")
+        self.expect("diff: the slider by keyboard", "#count", r"^1 of 50")
         b.driver.find_elements("css selector", "#stages button")[0].click()
-        self.report.matches("diff: another stage", seen("#words"), r"^scores is equal")
+        self.expect("diff: another stage", "#words", r"^scores is equal")
         b.run("document.getElementById('ours').focus()")
         b.driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.PAGE_DOWN)
-        self.report.matches("diff: a cell by keyboard", seen("#cell"), r"^scores\[0,1,1,1\]: theirs (-?\d\.\d{5})\d*, ours \1\d*, difference ")
+        self.expect("diff: a cell by keyboard", "#cell", r"^scores\[0,1,1,1\]: theirs (-?\d\.\d{5})\d*, ours \1\d*, difference ")
         self.quiet("diff")
         self.look("diff", page)
         b.look(1000, 900, script=False)
@@ -152,7 +141,7 @@ class Tests:
         self.report.equal("diff: equal", self.call("diff", os.path.join(self.folder, "t.json"), document, "-o", equal).status, 0)
         b.look(1000, 900)
         b.open(equal)
-        self.report.matches("diff: nothing differs", seen("#count"), "^all ")
+        self.expect("diff: nothing differs", "#count", "^all ")
         self.quiet("diff of equal ones")
 
     def run(self):
@@ -161,18 +150,6 @@ class Tests:
         self.compared()
 
 
-def main():
-    options = parser_of(__doc__).parse_args()
-    program = program_of(options)
-    lacking = browser.missing()
-    if lacking:
-        print(f"skipped: {lacking} is not installed")
-        return browser.SKIP
-    report = Report(options.only)
-    with tempfile.TemporaryDirectory() as folder, browser.Browser() as chromium:
-        Tests(program, report, folder, chromium).run()
-    return report.end()
-
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(browser.run_tests(__doc__, Tests))

@@ -56,6 +56,7 @@ TEST_CASE("row sums: a context over very many keys is within 6 units in the last
     // between 0 and 1, numbers of both signs.
     constexpr Index columns = 4;
     for (const Index keys : {Index{4096}, Index{131072}, Index{1000000}}) {
+        if (ATTN_SANITIZED && keys > 131072) continue;  // of rounding, not of memory
         std::vector<float> values(idx(keys * columns));
         std::vector<double> mean(idx(columns), 0);
         std::uint64_t bits = 88172645463325252U;

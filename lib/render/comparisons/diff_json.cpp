@@ -66,6 +66,21 @@ std::string cause_json(const Cause& cause) {
     std::string out = "{\"id\": " + json_string(cause.id) + ", \"fits\": " + json_strings(cause.fits) +
                       ", \"hint\": " + json_string(cause.hint);
     if (!cause.with.empty()) out += ", \"with\": " + json_strings(cause.with);
+    if (!cause.look_at.empty())
+        out += ", \"look_at\": {\"system\": " + json_string(cause.system) +
+               ", \"lines\": " + json_strings(cause.look_at) + "}";
+    if (cause.measured) {
+        const auto numbers = [](const std::vector<double>& list) {
+            if (list.size() == 1) return json_number(list.front());
+            std::string text;
+            for (const double x : list) text += (text.empty() ? "[" : ", ") + json_number(x);
+            return text + "]";
+        };
+        const Measurement& m = *cause.measured;
+        out += ", \"measured\": {\"what\": " + json_string(m.what) + ", \"theirs\": " + numbers(m.theirs) +
+               (m.ours.empty() ? "" : ", \"ours\": " + numbers(m.ours)) +
+               (m.origin.empty() ? "" : ", \"origin\": " + json_string(m.origin)) + "}";
+    }
     return out + "}";
 }
 

@@ -183,6 +183,8 @@ void say_causes(const CauseReport& r, ReportLines& lines) {
         for (const std::string& stage : cause.fits) fits += (fits.empty() ? "" : ", ") + stage;
         lines.add((r.causes.size() > 1 ? "possible cause: " : "cause: ") + id);
         lines.add(cause.hint, 2);
+        for (const std::string& line : cause.look_at)
+            lines.add("look at, in " + cause.system + ": " + line, 2);
         lines.add(std::string("with ") + (cause.with.empty() ? "this one change " : "these changes ") + fits +
                       (cause.fits.size() == 1 ? " comes" : " come") + " out as theirs",
                   2);

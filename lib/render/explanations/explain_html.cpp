@@ -184,8 +184,12 @@ class HtmlWriter {
         out_ += "<details open>\n<summary>" + std::to_string(s.number) + " " +
                 shown_text(s.name + " = " + s.formula) + "</summary>\n";
         if (!s.why.empty()) out_ += "<p class=\"why\">" + shown_text(s.why) + "</p>\n";
+        // On a narrow screen they are scrolled, by keyboard too.
+        out_ +=
+            "<div class=\"lines\" role=\"group\" tabindex=\"0\" aria-label=\"" + shown_text(s.name) + "\">\n";
         for (const explain::Line& l : s.lines)
             if (form_.level != explain::Level::brief || l.cell || l.more > 0) line(s, l);
+        out_ += "</div>\n";
         if (!s.rest.empty()) out_ += "<p class=\"why\">(" + shown_text(s.rest) + ")</p>\n";
         out_ += "</details>\n";
     }

@@ -168,10 +168,9 @@ char* write_decimal(char* to, bool negative, Decimal d) {
     return to;
 }
 
-/// The longest text of one number, and what one takes while it is written.
+/// The longest text of one number.
 template <typename Float>
 constexpr std::size_t longest_text = std::is_same_v<Float, float> ? 16 : 25;
-constexpr std::size_t most_of_a_number = 48;
 
 /// From here on not every integer is a double.
 constexpr auto unit_gap = static_cast<double>(std::uint64_t{1} << std::numeric_limits<double>::digits);
@@ -181,7 +180,7 @@ char* write_shortest(char* to, float value) {
 }
 
 char* write_shortest(char* to, double value) {
-    char* end = std::to_chars(to, to + most_of_a_number, value).ptr;
+    char* end = std::to_chars(to, to + room_for_number, value).ptr;
     if (std::abs(value) < unit_gap || std::find(to, end, 'e') != end) return end;
     // A large integer: std::to_chars writes all its digits out, though the first ones tell the double and
     // zeros would do for the rest.
@@ -206,7 +205,7 @@ void append_row(std::string& out, std::span<const Float> values, std::string_vie
     for (std::size_t from = 0; from < values.size(); from += at_once) {
         const auto some = values.subspan(from, std::min(at_once, values.size() - from));
         const std::size_t start = out.size();
-        out.resize(start + some.size() * (longest_text<Float> + between.size()) + most_of_a_number);
+        out.resize(start + some.size() * (longest_text<Float> + between.size()) + room_for_number);
         char* to = out.data() + start;
         for (std::size_t k = 0; k < some.size(); ++k) {
             if (from + k > 0) to = write_text(to, between);
@@ -262,6 +261,8 @@ void append_fixed_slowly(std::string& out, double value, int precision, bool exp
 
 }  // namespace
 
+char* write_number(char* to, float value, NonFinite policy) { return write_any(to, value, policy); }
+char* write_number(char* to, double value, NonFinite policy) { return write_any(to, value, policy); }
 void append_number(std::string& out, float value, NonFinite policy) {
     append_row(out, std::span<const float>(&value, 1), {}, policy);
 }

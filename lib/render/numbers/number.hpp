@@ -23,6 +23,11 @@ void append_number(std::string& out, float value, NonFinite policy);
 void append_number(std::string& out, double value, NonFinite policy);
 /// A number of `type` that is held as a double: as short as float32 allows, in full where it is not one.
 void append_shortest(std::string& out, double value, DType type, NonFinite policy);
+/// What write_number() needs at its place, the longest text included.
+constexpr std::size_t room_for_number = 48;
+/// The same at a place with room_for_number characters; returns the end of the text.
+char* write_number(char* to, float value, NonFinite policy);
+char* write_number(char* to, double value, NonFinite policy);
 /// Several, with `between` between any two of them.
 void append_numbers(std::string& out, std::span<const float> values, std::string_view between,
                     NonFinite policy);

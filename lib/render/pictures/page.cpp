@@ -95,7 +95,8 @@ class PageWriter : public PictureWriter {
 
     void draw(Picture picture) override {
         const PlannedStage* stage = stages_.planned(picture.name);
-        const bool is_of_cells = picture.weights && (!stage || stage->family == StageShape::query_key);
+        const bool is_of_cells =
+            picture.weights && (!stage || (has_all_keys(stage->family) && has_heads(stage->family)));
         if (is_of_cells) sentence_ = picture.name;
         if (is_of_cells || !first_ || !first_->weights) first_ = reduced(picture);
         bytes_ += base64_bytes(stages_.add(std::move(picture)));
@@ -120,7 +121,12 @@ class PageWriter : public PictureWriter {
             const TensorSource& t = plan.tensors[k];
             const Index count = *element_count(t.shape);
             const bool drawn = t.kind == TensorSource::Kind::drawn_weight;
-            PageInput input{drawn ? "W" : explain::name_in_document(t.pointer), t.shape, {}};
+            const bool appended = drawn && (k == plan.bias_k || k == plan.bias_v);
+            PageInput input{appended ? (k == plan.bias_k ? "bias_k" : "bias_v")
+                            : drawn  ? "W"
+                                     : explain::name_in_document(t.pointer),
+                            t.shape,
+                            {}};
             const double more = base64_bytes(count * size_of(plan.dtype));
             if (bytes_ + more + other_page_bytes <= most_page_bytes) {
                 if (!tensors) {

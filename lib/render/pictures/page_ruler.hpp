@@ -75,6 +75,11 @@ class Ruler {
         return input(tensor, "((b*" + digits(heads) + "+" + head + ")*" + digits(s[s.size() - 2]) + "+" +
                                  token + ")*" + digits(s.back()) + "+" + column);
     }
+    /// Of embeddings, normed where the plan says so.
+    Text embedded(std::size_t tensor, const Text& token, const Text& column) const {
+        if (const auto stage = plan.normed_input(tensor)) return cell(*stage, "0", token, column);
+        return input(tensor, "0", 1, token, column);
+    }
     /// A tensor that is broadcast to [batch, head, query, key].
     Text broadcast(std::size_t tensor) const {
         const Shape s = four_axes(plan.tensors[tensor].shape);
@@ -95,6 +100,18 @@ class Ruler {
         return plan.kv_interleaved ? h + "//" + digits(plan.heads / plan.kv_heads)
                                    : h + "%" + digits(plan.kv_heads);
     }
+    /// The head of values that a head of contexts reads.
+    Text values_of(const Text& h) const {
+        if (!plan.differential) return kv_of(h);
+        if (plan.kv_heads == plan.heads) return h;
+        const bool halves = plan.differential->pairing == Pairing::halves;
+        const Text kv = "(" + kv_of(halves ? h : "(2*" + h + ")") + ")";
+        return halves ? kv + "%" + digits(plan.value_heads()) : kv + "//2";
+    }
+    /// The head of queries and keys that a head of values reads.
+    Text grouped(const Text& h) const {
+        return plan.head_group == 1 ? h : h + "//" + digits(plan.head_group);
+    }
     Stage read_by(Stage stage, std::size_t k = 0) const { return plan.find(stage)->reads.at(k); }
     Stage made_of(std::size_t k) const { return read_by(plan.state ? Stage::context : Stage::scores, k); }
     Stage values_stage() const { return read_by(Stage::context, plan.state ? 2 : 1); }
@@ -109,10 +126,13 @@ class Ruler {
 
     // Rules: one function for the stages that one function of lib/explain tells.
     void projection(const PlannedStage& s);
+    /// The result of a rule, clamped where the plan says so.
+    void clamped(const PlannedStage& s, const Text& e);
     void norm(const PlannedStage& s);
     void root_of(NormType type, double eps, Index n, const Text& x);
     void rotation(const PlannedStage& s);
     void turned(const Text& first, bool of_queries, const std::function<Text(const Text&)>& x);
+    void convolved(const PlannedStage& s);
     void feature_map(const PlannedStage& s);
     void per_key(const PlannedStage& s);
     void joined(const PlannedStage& s);
@@ -124,6 +144,7 @@ class Ruler {
     void empty_rows(const Text& condition);
     void renormalized(const PlannedStage& s);
     void dropped(const PlannedStage& s);
+    void differential(const PlannedStage& s);
     void context(const PlannedStage& s);
     void state_context();
     void states();

@@ -7,6 +7,14 @@
 
 namespace attn {
 namespace page_rules {
+namespace {
+
+/// key - query of the first key and the last query: the list of buckets begins with it.
+Index first_distance(const Plan& plan) {
+    return 1 - plan.queries - *std::max_element(plan.offsets.begin(), plan.offsets.end());
+}
+
+}  // namespace
 
 void Ruler::scores(const PlannedStage& s) {
     Text q = cell(s.reads.front(), "h", "i", "d");
@@ -24,9 +32,16 @@ void Ruler::biased(const PlannedStage& s) {
     Text e = before(s);
     if (plan.has_appended()) out.when("j >= " + digits(plan.given_keys()), e, "appended: no bias");
     if (!plan.alibi.empty()) e += " - slope[h] * (int(i + offset[b]) - j)";
-    if (plan.position_bias)
-        e += " + " + input(*plan.position_bias,
-                           "(h*" + digits(plan.queries) + "+i)*" + digits(plan.given_keys()) + "+j");
+    if (plan.position_bias) {
+        const PlannedBias& bias = *plan.position_bias;
+        const Shape& shape = plan.tensors[bias.tensor].shape;
+        const Text item = shape.size() == 4 && shape[0] > 1 ? "b*" + digits(plan.heads) + "+h" : "h";
+        e += " + " + input(bias.tensor, bias.buckets
+                                            ? "bucket[j-i-offset[b]+" + digits(-first_distance(plan)) + "]*" +
+                                                  digits(plan.heads) + "+h"
+                                            : "((" + item + ")*" + digits(plan.queries) + "+i)*" +
+                                                  digits(plan.given_keys()) + "+j");
+    }
     out.result(e);
 }
 
@@ -87,20 +102,48 @@ void Ruler::dropped(const PlannedStage& s) {
     out.result(before(s) + " / (1 - " + digits(p) + ")", "kept");
 }
 
+void Ruler::differential(const PlannedStage& s) {
+    const PlannedDifferential& pairs = *plan.differential;
+    const auto power = [&](std::size_t first) {
+        return "exp(sum(k, 0, " + digits(pairs.width) + ", " + input(pairs.vectors[first], "k") + " * " +
+               input(pairs.vectors[first + 1], "k") + "))";
+    };
+    out.let("lambda", "lambda",
+            pairs.lambda ? digits(*pairs.lambda) : power(0) + " - " + power(2) + " + " + digits(pairs.init));
+    const bool halves = pairs.pairing == Pairing::halves;
+    const auto half = [&](bool second) {
+        const Text of = halves   ? second ? "h+" + digits(plan.context_heads()) : Text("h")
+                          : second ? Text("2*h+1")
+                                 : Text("2*h");
+        return cell(s.reads.front(), of, "i", "j");
+    };
+    out.result(half(false) + " - lambda * " + half(true));
+}
+
 void Ruler::context(const PlannedStage& s) {
     if (plan.state) return state_context();
     const Text w = cell(s.reads.front(), "h", "i", "k");
-    out.result("sum" + over_keys(w + " != 0", w + " * " + cell(s.reads.at(1), kv_of("h"), "k", "j")));
+    out.result("sum" + over_keys(w + " != 0", w + " * " + cell(s.reads.at(1), values_of("h"), "k", "j")));
 }
 
 void Ruler::gated(const PlannedStage& s) {
     const Gate& gate = *plan.gate;
     const Text o = gate.from_queries ? "h*" + digits(2 * plan.query_dim) + "+" + digits(plan.query_dim) + "+j"
-                                     : "h*" + digits(plan.value_dim) + "+j";
+                   : plan.gate_by_head ? Text("h")
+                                       : "h*" + digits(plan.value_dim) + "+j";
     out.let("g", "gate",
             projected(gate.from_queries ? WeightRole::query : WeightRole::gate, o,
-                      input(*plan.query_input, "0", 1, "i", "k")));
-    out.result(cell(s.reads.front(), "h", "i", "j") + (gate.silu ? " * g" : "") + " / (1 + exp(-g))");
+                      embedded(*plan.query_input, "i", "k")));
+    const Text x = cell(s.reads.front(), "h", "i", "j");
+    switch (gate.activation) {
+        case GateActivation::sigmoid:
+            return out.result(x + " / (1 + exp(-g))");
+        case GateActivation::silu:
+            return out.result(x + " * g / (1 + exp(-g))");
+        case GateActivation::softplus:
+            out.when("g > 30", x + " * g", "ln(1 + e^g) is g for a large g");
+            return out.result(x + " * ln(1 + exp(g))");
+    }
 }
 
 void Ruler::lse(const PlannedStage& s) {
@@ -120,17 +163,38 @@ void Ruler::write(const PlannedStage& s) {
         case Stage::keys:
         case Stage::values:
             return projection(s);
+        case Stage::query_latent:
+            return out.result(
+                projected(WeightRole::query_latent, "j", embedded(*plan.query_input, "i", "k")));
         case Stage::latent:
-            return out.result(projected(WeightRole::latent, "j", input(*plan.key_input, "0", 1, "i", "k")));
+            return out.result(projected(WeightRole::latent, "j", embedded(*plan.key_input, "i", "k")));
+        case Stage::convolved_queries:
+        case Stage::convolved_keys:
+        case Stage::convolved_values:
+            return convolved(s);
+        case Stage::normed_embeddings:
+        case Stage::normed_key_embeddings:
         case Stage::normed_queries:
         case Stage::normed_keys:
+        case Stage::normed_values:
+        case Stage::normed_query_latent:
+        case Stage::normed_latent:
+        case Stage::normed_context:
+        case Stage::normed_concat:
             return norm(s);
         case Stage::rope_keys:
         case Stage::rotated_queries:
         case Stage::rotated_keys:
             return rotation(s);
+        case Stage::tempered_queries: {
+            const PlannedQueryScale& scale = *plan.query_scale;
+            const Text item = scale.items > 1 ? "b" : "0", head = scale.heads > 1 ? "h" : "0";
+            return out.result(before(s) + " * query_scale[(" + item + "*" + digits(scale.heads) + "+" + head +
+                              ")*" + digits(scale.queries) + "+i]");
+        }
         case Stage::mapped_queries:
         case Stage::mapped_keys:
+        case Stage::mapped_values:
             return feature_map(s);
         case Stage::decay:
         case Stage::beta:
@@ -157,18 +221,14 @@ void Ruler::write(const PlannedStage& s) {
             return renormalized(s);
         case Stage::dropped_weights:
             return dropped(s);
+        case Stage::differential_weights:
+            return differential(s);
         case Stage::context:
             return context(s);
         case Stage::state:
             return out.result(cell(Stage::states, "h", "i", "j", digits(plan.keys - 1)));
         case Stage::states:
             return states();
-        case Stage::normed_context: {
-            const Text x = cell(s.reads.front(), "h", "i", "k");
-            root_of(NormType::rms, plan.context_eps, plan.value_dim, x);
-            return out.result(cell(s.reads.front(), "h", "i", "j") + " / root" +
-                              (plan.context_norm ? " * " + input(*plan.context_norm, "j") : ""));
-        }
         case Stage::gated_context:
             return gated(s);
         case Stage::concat:
@@ -183,8 +243,8 @@ void Ruler::write(const PlannedStage& s) {
         case Stage::lse:
             return lse(s);
         case Stage::mean_weights:
-            return out.result("sum(k, 0, " + digits(plan.heads) + ", " +
-                              cell(s.reads.front(), "k", "i", "j") + ") / " + digits(plan.heads));
+            return out.result("sum(k, 0, " + digits(plan.context_heads()) + ", " +
+                              cell(s.reads.front(), "k", "i", "j") + ") / " + digits(plan.context_heads()));
     }
 }
 
@@ -229,13 +289,25 @@ Text hides_json(const Plan& plan) {
     const bool moved = std::any_of(plan.offsets.begin(), plan.offsets.end(), [](Index o) { return o != 0; });
     const Text diagonal = "i + offset[b]", given = "j < " + digits(plan.given_keys()) + " & ",
                query = moved ? "query {i} + {int(offset[b])}" : "query {i}";
-    if (plan.causal) add(given + "j > " + diagonal, "key {j} > " + query);
+    // No prefix and no block shows it anyway.
+    Text by_place = given;
+    if (!plan.prefix.empty()) by_place += "j >= prefix[b] & ";
+    if (!plan.token_blocks.empty()) {
+        const Text own = "[b*" + digits(plan.queries) + "+i]";
+        by_place += "(j < block_from" + own + " | j >= block_to" + own + ") & ";
+    }
+    if (plan.causal) add(by_place + "j > " + diagonal, "key {j} > " + query);
     if (plan.window && plan.window->left)
-        add(given + "j < " + diagonal + " - " + digits(*plan.window->left),
+        add(by_place + "j < " + diagonal + " - " + digits(*plan.window->left),
             "window: key {j} < " + query + " - " + digits(*plan.window->left));
     if (plan.window && plan.window->right)
-        add(given + "j > " + diagonal + " + " + digits(*plan.window->right),
+        add(by_place + "j > " + diagonal + " + " + digits(*plan.window->right),
             "window: key {j} > " + query + " + " + digits(*plan.window->right));
+    if (plan.chunk) {
+        const Text size = " // " + digits(*plan.chunk), of_query = "(" + diagonal + ")" + size;
+        add(by_place + "j" + size + " != " + of_query, "chunk: key {j} is in chunk {int(j" + size + ")}, " +
+                                                           query + " in chunk {int(" + of_query + ")}");
+    }
     if (plan.key_lengths)
         add(given + "j >= key_length[b]", "key {j} is past the key length {int(key_length[b])}");
     for (const MaskRule& m : plan.masks) {
@@ -275,11 +347,32 @@ JsonMembers rule_facts(const Plan& plan) {
     }
     lists.emplace_back("offset", json_indices(plan.offsets));
     if (plan.key_lengths) lists.emplace_back("key_length", json_indices(*plan.key_lengths));
+    if (!plan.prefix.empty()) lists.emplace_back("prefix", json_indices(plan.prefix));
+    if (!plan.token_blocks.empty()) {
+        std::vector<Index> from, to;
+        for (Index item = 0; item < plan.batch; ++item)
+            for (Index i = 0; i < plan.queries; ++i) {
+                const TokenBlock own = plan.own_block(item, i + plan.offsets[idx(item)]);
+                from.push_back(own.from);
+                to.push_back(own.to);
+            }
+        lists.emplace_back("block_from", json_indices(from));
+        lists.emplace_back("block_to", json_indices(to));
+    }
+    if (plan.position_bias && plan.position_bias->buckets) {
+        const Index most = plan.given_keys() - *std::min_element(plan.offsets.begin(), plan.offsets.end());
+        std::vector<Index> buckets;
+        for (Index d = page_rules::first_distance(plan); d < most; ++d)
+            buckets.push_back(bucket_of(d, plan.position_bias->rows, *plan.position_bias->buckets));
+        lists.emplace_back("bucket", json_indices(buckets));
+    }
     lists.emplace_back("slope", numbers_json(plan.alibi));
     lists.emplace_back("sink", numbers_json(plan.sinks));
+    if (plan.query_scale) lists.emplace_back("query_scale", numbers_json(plan.query_scale->numbers));
     if (plan.rope) {
-        lists.emplace_back("query_position", numbers_json(plan.rope->query_positions));
-        lists.emplace_back("key_position", numbers_json(plan.rope->key_positions));
+        lists.emplace_back("query_position", numbers_json(plan.rope->query_positions.numbers));
+        lists.emplace_back("key_position", numbers_json(plan.rope->key_positions.numbers));
+        lists.emplace_back("frequency_factor", numbers_json(plan.rope->frequency_factors));
     }
     return {{"weights", json_object(weights)}, {"lists", json_object(lists)}, {"hides", hides_json(plan)}};
 }

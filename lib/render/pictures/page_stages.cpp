@@ -30,19 +30,33 @@ bool same_bits(T a, T b) {
     return std::bit_cast<Bits>(a) == std::bit_cast<Bits>(b);
 }
 
+/// Calls f(hidden, from, end) for the runs of hidden and of visible cells.
+template <class F>
+void for_runs(const std::vector<std::uint8_t>& hidden, F&& f) {
+    for (auto from = hidden.begin(); from != hidden.end();) {
+        const bool is_hidden = *from != 0;
+        const auto end = is_hidden ? std::find(from, hidden.end(), std::uint8_t{0})
+                                   : std::find_if(from, hidden.end(), [](std::uint8_t h) { return h != 0; });
+        f(is_hidden, static_cast<std::size_t>(from - hidden.begin()),
+          static_cast<std::size_t>(end - hidden.begin()));
+        from = end;
+    }
+}
+
 /// What stands in all hidden cells: "zero", "minus"; "" where it is not one of these.
 template <class T>
 std::string fill_of(const Picture& p) {
     const std::vector<T>& numbers = numbers_in<T>(p);
     bool zero = true, minus = true, any = false;
-    for (std::size_t k = 0; k < p.hidden.size(); ++k) {
-        if (p.hidden[k] == 0) continue;
+    for_runs(p.hidden, [&](bool hidden, std::size_t from, std::size_t end) {
+        if (!hidden) return;
         any = true;
-        zero = zero && same_bits(numbers[k], T{0});
-        minus = minus && numbers[k] == -std::numeric_limits<T>::infinity();
-        if (!zero && !minus) return "";
-    }
-    return !any ? "" : zero ? "zero" : "minus";
+        zero = zero && std::all_of(numbers.data() + from, numbers.data() + end,
+                                   [](T x) { return same_bits(x, T{0}); });
+        minus = minus && std::all_of(numbers.data() + from, numbers.data() + end,
+                                     [](T x) { return x == -std::numeric_limits<T>::infinity(); });
+    });
+    return !any ? "" : zero ? "zero" : minus ? "minus" : "";
 }
 
 /// Every number is that of `from` times `times`, rounded once, but for hidden ones where `but_hidden`.
@@ -63,8 +77,9 @@ std::string visible_bytes(const Picture& p) {
     const auto left = static_cast<std::size_t>(std::count(p.hidden.begin(), p.hidden.end(), std::uint8_t{0}));
     std::string out;
     out.reserve(left * sizeof(T));
-    for (std::size_t k = 0; k < numbers.size(); ++k)
-        if (p.hidden[k] == 0) out.append(reinterpret_cast<const char*>(&numbers[k]), sizeof(T));
+    for_runs(p.hidden, [&](bool hidden, std::size_t from, std::size_t end) {
+        if (!hidden) out.append(reinterpret_cast<const char*>(&numbers[from]), (end - from) * sizeof(T));
+    });
     return out;
 }
 
@@ -115,6 +130,8 @@ Index PageStages::add(Picture picture) {
     else
         keep<double>(s, *shared);
     if (s.packed || !s.like.empty()) s.whole.reset();
+    if (mask_is_next_) mask_ = std::move(shared->hidden);
+    mask_is_next_ = false;
     stages_.push_back(std::move(s));
     before_[shared->name] = shared;
     forget();
@@ -201,7 +218,7 @@ bool PageStages::keep_mask(const PageStage& s, const Picture& p) {
     if (p.hidden.empty() || !plan_ || s.shape.size() != 4) return false;
     if (mask_shape_.empty()) {
         mask_shape_ = s.shape;
-        mask_ = p.hidden;
+        mask_is_next_ = true;
         return true;
     }
     return mask_shape_ == s.shape && mask_ == p.hidden;
@@ -212,7 +229,7 @@ void PageStages::forget() {
     const auto is_wanted = [&](const std::string& name) {
         if (!plan_) return false;
         return std::any_of(plan_->stages.begin(), plan_->stages.end(), [&](const PlannedStage& later) {
-            return later.shown && later.family == StageShape::query_key &&
+            return later.shown && has_all_keys(later.family) && has_heads(later.family) &&
                    std::none_of(stages_.begin(), stages_.end(),
                                 [&](const PageStage& done) { return done.name == later.name; }) &&
                    std::any_of(later.reads.begin(), later.reads.end(),
@@ -245,9 +262,12 @@ std::string PageStages::take_mask() {
         mask_shape_[axis] = 1;
     }
     std::string bits((mask_.size() + 7) / 8, '\0');
-    for (std::size_t k = 0; k < mask_.size(); ++k)
-        if (mask_[k] != 0)
-            bits[k / 8] = static_cast<char>(static_cast<unsigned char>(bits[k / 8]) | 1U << (k % 8));
+    mask_.resize(8 * bits.size(), 0);
+    for (std::size_t k = 0; k < bits.size(); ++k) {
+        unsigned eight = 0;
+        for (unsigned j = 0; j < 8; ++j) eight |= (mask_[8 * k + j] != 0 ? 1U : 0U) << j;
+        bits[k] = static_cast<char>(eight);
+    }
     mask_ = {};
     return bits;
 }

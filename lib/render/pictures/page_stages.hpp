@@ -73,6 +73,7 @@ class PageStages {
     std::map<std::string, std::shared_ptr<Picture>> before_;  ///< those that later ones may read
     Shape mask_shape_;
     std::vector<std::uint8_t> mask_;
+    bool mask_is_next_ = false;  ///< the hidden cells of the stage that is being added
 };
 
 }  // namespace attn

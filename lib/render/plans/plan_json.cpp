@@ -32,7 +32,7 @@ std::string selection(const Plan& plan) {
 
 std::string mask(const Plan& plan) {
     JsonMembers m{{"at", quoted(choice_name(plan.mask_at))}, {"rules", json_strings(plan.mask_words)}};
-    if (plan.causal || plan.window) m.emplace_back("offset", json_indices(plan.offsets));
+    if (plan.places_queries()) m.emplace_back("offset", json_indices(plan.offsets));
     return json_object(m);
 }
 
@@ -56,19 +56,55 @@ std::string kv_heads(const Plan& plan) {
     return json_object({{"count", std::to_string(plan.kv_heads)}, {"order", quoted(choice_name(order))}});
 }
 
-std::string qk_norm(const QkNorm& norm) {
-    return json_object({{"type", quoted(choice_name(norm.type))},
-                        {"eps", json_number(norm.eps)},
-                        {"over", quoted(norm_over_names[norm.over_width])}});
+std::string qk_norm(const Plan& plan) {
+    const PlannedNorm& norm = *plan.query_norm;
+    JsonMembers m{{"type", quoted(choice_name(norm.type))},
+                  {"eps", json_number(norm.eps)},
+                  {"over", quoted(norm_over_names[norm.over_width])}};
+    if (plan.norm_after_rope) m.emplace_back("after", quoted("rope"));
+    return json_object(m);
+}
+
+std::string clip(const Clip& clip) {
+    JsonMembers m{{"max", json_number(clip.max)}};
+    if (clip.after_norm) m.emplace_back("after", quoted("norm"));
+    return json_object(m);
+}
+
+std::string query_scale(const PlannedQueryScale& scale) {
+    return json_object({{"shape", json_indices({scale.items, scale.heads, scale.queries})},
+                        {"data", numbers(scale.numbers)}});
+}
+
+/// One list, or one for each batch item.
+std::string places(const Places& places) {
+    if (places.items == 1) return numbers(places.numbers);
+    std::string out = "[";
+    auto next = places.numbers.begin();
+    for (Index k = 0; k < places.items; ++k, next += places.tokens())
+        out += (k > 0 ? ", " : "") + numbers({next, next + places.tokens()});
+    return out + "]";
 }
 
 std::string rope(const PlannedRope& rope) {
     JsonMembers m{{"dims", std::to_string(rope.dims)}, {"pairs", quoted(rope_pair_names[rope.interleaved])}};
-    if (!rope.cos) {
-        m.emplace_back("base", json_number(rope.base));
-        m.emplace_back("query_positions", numbers(rope.query_positions));
-        m.emplace_back("key_positions", numbers(rope.key_positions));
+    if (rope.reverse) m.emplace_back("reverse", "true");
+    if (rope.cos) {
+        m.emplace_back("tables", quoted(rope_table_names[rope.by_column]));
+        return json_object(m);
     }
+    m.emplace_back("base", json_number(rope.base));
+    if (rope.scaling != RopeScalingType::none) {
+        JsonMembers scaling{{"type", quoted(choice_name(rope.scaling))}};
+        if (!rope.frequency_factors.empty())
+            scaling.emplace_back("frequency_factors", numbers(rope.frequency_factors));
+        scaling.emplace_back("attention_factor", json_number(rope.amplitude));
+        if (!rope.factor_not_read.empty())
+            scaling.emplace_back("factor_not_read", quoted(rope.factor_not_read));
+        m.emplace_back("scaling", json_object(scaling));
+    }
+    m.emplace_back("query_positions", places(rope.query_positions));
+    m.emplace_back("key_positions", places(rope.key_positions));
     return json_object(m);
 }
 
@@ -77,28 +113,65 @@ std::string state(const Plan& plan) {
                   {"causal", plan.causal ? "true" : "false"}};
     if (plan.causal) m.emplace_back("offset", json_indices(plan.offsets));
     if (plan.state->feature_map) m.emplace_back("feature_map", quoted(choice_name(*plan.state->feature_map)));
+    if (plan.state->map_values) m.emplace_back("map_values", "true");
+    if (plan.state->beta_factor != 1) m.emplace_back("beta_factor", json_number(plan.state->beta_factor));
     m.emplace_back("normalizer", plan.state->normalizer ? "true" : "false");
     m.emplace_back("begins", quoted(state_begin_names[plan.state->past.has_value()]));
     return json_object(m);
 }
 
-std::string gate(const Gate& gate) {
-    return json_object({{"activation", quoted(gate_activation_names[gate.silu])},
-                        {"norm", gate.norm ? quoted(choice_name(NormType::rms)) : "false"},
-                        {"from", quoted(gate_source_names[gate.from_queries])}});
+/// The keys that draw, in the order of their generator.
+std::string manual_seed(const Plan& plan) {
+    std::vector<std::string> draws;
+    for (const Draw& d : plan.draws)
+        draws.push_back(d.of == Draw::Of::weights  ? plan.init->pointer.substr(1)
+                        : d.of == Draw::Of::tensor ? plan.tensors[d.tensor].pointer.substr(1)
+                                                   : "dropout");
+    return json_object({{"seed", std::to_string(plan.manual_seed)}, {"draws", json_strings(draws)}});
+}
+
+std::string position_bias(const Plan& plan) {
+    const PlannedBias& bias = *plan.position_bias;
+    if (!bias.buckets) return json_object({{"shape", json_indices(plan.tensors[bias.tensor].shape)}});
+    return json_object({{"buckets", std::to_string(bias.rows)},
+                        {"max_distance", std::to_string(bias.buckets->max_distance)},
+                        {"bidirectional", bias.buckets->bidirectional ? "true" : "false"}});
+}
+
+std::string gate(const Plan& plan) {
+    const Gate& gate = *plan.gate;
+    JsonMembers m{{"activation", quoted(choice_name(gate.activation))},
+                  {"norm", gate.norm ? quoted(choice_name(NormType::rms)) : "false"},
+                  {"from", quoted(gate_source_names[gate.from_queries])}};
+    if (plan.gate_by_head) m.emplace_back("by_head", "true");
+    if (plan.context_norm && !plan.differential) {
+        m.emplace_back("eps", json_number(plan.context_norm->eps));
+        m.emplace_back("over", quoted(norm_over_names[plan.context_norm->over_width]));
+    }
+    return json_object(m);
 }
 
 std::string dropout(const DropoutInput& d) {
     JsonMembers m{{"p", json_number(d.p)}, {"generator", quoted(choice_name(d.kind))}};
-    if (d.kind != DropoutKind::given) m.emplace_back("seed", std::to_string(d.seed));
+    if (d.kind != DropoutKind::given && !d.shared) m.emplace_back("seed", std::to_string(d.seed));
     return json_object(m);
+}
+
+std::string differential(const Plan& plan) {
+    const PlannedDifferential& pairs = *plan.differential;
+    return json_object(
+        {{"heads", std::to_string(plan.context_heads())},
+         {"value_heads", std::to_string(plan.value_heads())},
+         {"pairing", quoted(choice_name(pairs.pairing))},
+         {pairs.lambda ? "lambda" : "lambda_init", json_number(pairs.lambda ? *pairs.lambda : pairs.init)},
+         {"eps", json_number(plan.context_norm->eps)}});
 }
 
 std::string weights(const Plan& plan) {
     JsonMembers m;
     if (plan.init) {
         m.emplace_back("init", quoted(choice_name(plan.init->kind)));
-        m.emplace_back("seed", std::to_string(plan.init->seed));
+        if (!plan.init->shared) m.emplace_back("seed", std::to_string(plan.init->seed));
     }
     if (!plan.weights_from.empty()) m.emplace_back("from", quoted(plan.weights_from));
     std::string read = "[";
@@ -122,6 +195,11 @@ constexpr std::array plan_table{
                [](const Plan& p) { return where(!p.inferred_because.empty(), quoted(p.inferred_because)); }},
     PlanMember{"dtype", in_every_plan, R"({"$ref": "#/$defs/dtype"})",
                [](const Plan& p) { return quoted(name_of(p.dtype)); }},
+    PlanMember{"manual_seed", in_some_plans,
+               R"({"type": "object", "properties": {"seed": {"type": "integer"}, "draws": {"type": "array",
+          "minItems": 1, "items": {"type": "string"}}}, "required": ["seed", "draws"],
+          "additionalProperties": false})",
+               [](const Plan& p) { return where(!p.draws.empty(), manual_seed(p)); }},
     PlanMember{"sizes", in_every_plan,
                R"({"type": "object", "properties": {"batch": {"$ref": "#/$defs/size"},
           "head": {"$ref": "#/$defs/size"}, "query": {"$ref": "#/$defs/size"},
@@ -136,27 +214,82 @@ constexpr std::array plan_table{
           "order": {"$ref": "#/$defs/kv_head_order"}}, "required": ["count", "order"],
           "additionalProperties": false})",
                [](const Plan& p) { return where(p.kv_heads != p.heads, kv_heads(p)); }},
+    PlanMember{"query_key_heads", in_some_plans, R"({"$ref": "#/$defs/size"})",
+               [](const Plan& p) { return where(p.head_group > 1, std::to_string(p.query_heads())); }},
     PlanMember{"cached_keys", in_some_plans, R"({"$ref": "#/$defs/size"})",
                [](const Plan& p) { return where(p.past > 0, std::to_string(p.past)); }},
     PlanMember{
         "appended_keys", in_some_plans, R"({"$ref": "#/$defs/size"})",
         [](const Plan& p) { return where(p.has_appended(), std::to_string(p.keys - p.given_keys())); }},
+    PlanMember{"embeddings_norm", in_some_plans,
+               R"({"type": "object", "properties": {"type": {"$ref": "#/$defs/norm_type"},
+          "eps": {"type": "number"}, "plus_one": {"type": "boolean"}, "keys": {"type": "boolean"}},
+          "required": ["type", "eps", "plus_one", "keys"], "additionalProperties": false})",
+               [](const Plan& p) {
+                   if (!p.embeddings_norm) return std::string();
+                   return json_object({{"type", quoted(choice_name(p.embeddings_norm->type))},
+                                       {"eps", json_number(p.embeddings_norm->eps)},
+                                       {"plus_one", p.embeddings_norm->plus_one ? "true" : "false"},
+                                       {"keys", p.norms_key_embeddings ? "true" : "false"}});
+               }},
     PlanMember{"qk_norm", in_some_plans,
                R"({"type": "object", "properties": {"type": {"$ref": "#/$defs/norm_type"},
-          "eps": {"type": "number"}, "over": {"$ref": "#/$defs/norm_over"}}, "required": ["type", "eps",
-          "over"], "additionalProperties": false})",
-               [](const Plan& p) { return p.qk_norm ? qk_norm(*p.qk_norm) : std::string(); }},
+          "eps": {"type": "number"}, "over": {"$ref": "#/$defs/norm_over"}, "after": {"const": "rope"}},
+          "required": ["type", "eps", "over"], "additionalProperties": false})",
+               [](const Plan& p) { return p.query_norm ? qk_norm(p) : std::string(); }},
+    PlanMember{"value_norm", in_some_plans,
+               R"({"type": "object", "properties": {"type": {"$ref": "#/$defs/norm_type"},
+          "eps": {"type": "number"}}, "required": ["type", "eps"], "additionalProperties": false})",
+               [](const Plan& p) {
+                   return p.value_norm ? json_object({{"type", quoted(choice_name(p.value_norm->type))},
+                                                      {"eps", json_number(p.value_norm->eps)}})
+                                       : std::string();
+               }},
+    PlanMember{"latent_norm", in_some_plans,
+               R"({"type": "object", "properties": {"of": {"type": "array", "minItems": 1, "items":
+          {"enum": ["query_latent", "latent"]}}, "eps": {"type": "number"}}, "required": ["of", "eps"],
+          "additionalProperties": false})",
+               [](const Plan& p) {
+                   std::vector<std::string> of;
+                   if (p.query_latent_norm) of.emplace_back(info_of(Stage::query_latent).name);
+                   if (p.latent_norm) of.emplace_back(info_of(Stage::latent).name);
+                   return where(!of.empty(), json_object({{"of", json_strings(of)},
+                                                          {"eps", json_number(PlannedNorm{}.eps)}}));
+               }},
+    PlanMember{"clip_qkv", in_some_plans,
+               R"({"type": "object", "properties": {"max": {"type": "number", "exclusiveMinimum": 0},
+          "after": {"const": "norm"}}, "required": ["max"], "additionalProperties": false})",
+               [](const Plan& p) { return p.clip ? clip(*p.clip) : std::string(); }},
     PlanMember{"rope", in_some_plans,
                R"({"type": "object", "properties": {"dims": {"$ref": "#/$defs/size"},
           "pairs": {"$ref": "#/$defs/rope_pairs"}, "base": {"type": "number"},
-          "query_positions": {"type": "array", "items": {"type": "number"}},
-          "key_positions": {"type": "array", "items": {"type": "number"}}}, "required": ["dims", "pairs"],
-          "additionalProperties": false})",
+          "reverse": {"const": true}, "tables": {"$ref": "#/$defs/rope_tables"}, "scaling": {"type": "object",
+          "properties": {"type": {"$ref": "#/$defs/rope_scaling"}, "frequency_factors": {"type": "array",
+          "items": {"type": "number"}}, "attention_factor": {"type": "number"}, "factor_not_read": {"type": "string"}}, "required": ["type",
+          "attention_factor"], "additionalProperties": false},
+          "query_positions": {"$ref": "#/$defs/places"}, "key_positions": {"$ref": "#/$defs/places"}},
+          "required": ["dims", "pairs"], "additionalProperties": false})",
                [](const Plan& p) { return p.rope ? rope(*p.rope) : std::string(); }},
+    PlanMember{"query_scale", in_some_plans,
+               R"({"type": "object", "properties": {"shape": {"type": "array", "items": {"$ref":
+          "#/$defs/size"}}, "data": {"type": "array", "items": {"type": "number"}}}, "required": ["shape",
+          "data"], "additionalProperties": false})",
+               [](const Plan& p) { return p.query_scale ? query_scale(*p.query_scale) : std::string(); }},
+    PlanMember{"conv", in_some_plans,
+               R"({"type": "object", "properties": {"taps": {"$ref": "#/$defs/size"},
+          "activation": {"$ref": "#/$defs/conv_activation"}, "begins": {"enum": ["zeros", "past_conv"]}},
+          "required": ["taps", "activation", "begins"], "additionalProperties": false})",
+               [](const Plan& p) {
+                   return p.conv ? json_object({{"taps", std::to_string(p.conv->taps)},
+                                                {"activation", quoted(conv_activation_names[p.conv->silu])},
+                                                {"begins", quoted(p.conv->past ? "past_conv" : "zeros")}})
+                                 : std::string();
+               }},
     PlanMember{"state", in_some_plans,
                R"({"type": "object", "properties": {"rule": {"$ref": "#/$defs/state_rule"},
           "causal": {"type": "boolean"}, "offset": {"type": "array", "minItems": 1,
           "items": {"type": "integer"}}, "feature_map": {"$ref": "#/$defs/feature_map"},
+          "map_values": {"type": "boolean"}, "beta_factor": {"type": "number"},
           "normalizer": {"type": "boolean"}, "begins": {"$ref": "#/$defs/state_begin"}},
           "required": ["rule", "causal", "normalizer", "begins"], "additionalProperties": false})",
                [](const Plan& p) { return p.state ? state(p) : std::string(); }},
@@ -164,13 +297,34 @@ constexpr std::array plan_table{
                [](const Plan& p) { return p.softcap ? json_number(*p.softcap) : std::string(); }},
     PlanMember{"alibi", in_some_plans, R"({"type": "array", "items": {"type": "number"}})",
                [](const Plan& p) { return where(!p.alibi.empty(), numbers(p.alibi)); }},
+    PlanMember{
+        "position_bias", in_some_plans,
+        R"({"type": "object", "properties": {"shape": {"type": "array", "items": {"$ref": "#/$defs/size"}},
+          "buckets": {"$ref": "#/$defs/size"}, "max_distance": {"$ref": "#/$defs/size"},
+          "bidirectional": {"type": "boolean"}}, "additionalProperties": false})",
+        [](const Plan& p) { return p.position_bias ? position_bias(p) : std::string(); }},
     PlanMember{"sinks", in_some_plans, R"({"type": "array", "items": {"type": "number"}})",
                [](const Plan& p) { return where(!p.sinks.empty(), numbers(p.sinks)); }},
     PlanMember{"gate", in_some_plans,
                R"({"type": "object", "properties": {"activation": {"$ref": "#/$defs/gate_activation"},
-          "norm": {"enum": ["rms", false]}, "from": {"$ref": "#/$defs/gate_source"}},
+          "norm": {"enum": ["rms", false]}, "from": {"$ref": "#/$defs/gate_source"},
+          "by_head": {"const": true}, "eps": {"type": "number"}, "over": {"$ref": "#/$defs/norm_over"}},
           "required": ["activation", "norm", "from"], "additionalProperties": false})",
-               [](const Plan& p) { return p.gate ? gate(*p.gate) : std::string(); }},
+               [](const Plan& p) { return p.gate ? gate(p) : std::string(); }},
+    PlanMember{"differential", in_some_plans,
+               R"({"type": "object", "properties": {"heads": {"$ref": "#/$defs/size"},
+          "value_heads": {"$ref": "#/$defs/size"}, "pairing": {"$ref": "#/$defs/pairing"},
+          "lambda": {"type": "number"}, "lambda_init": {"type": "number"}, "eps": {"type": "number"}},
+          "required": ["heads", "value_heads", "pairing", "eps"], "additionalProperties": false})",
+               [](const Plan& p) { return p.differential ? differential(p) : std::string(); }},
+    PlanMember{"concat_norm", in_some_plans,
+               R"({"type": "object", "properties": {"type": {"$ref": "#/$defs/norm_type"},
+          "eps": {"type": "number"}}, "required": ["type", "eps"], "additionalProperties": false})",
+               [](const Plan& p) {
+                   return p.concat_norm ? json_object({{"type", quoted(choice_name(p.concat_norm->type))},
+                                                       {"eps", json_number(p.concat_norm->eps)}})
+                                        : std::string();
+               }},
     PlanMember{"mask", in_some_plans,
                R"({"type": "object", "properties": {"at": {"$ref": "#/$defs/mask_at"},
           "rules": {"type": "array", "items": {"type": "string"}}, "offset": {"type": "array",

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lib/input/choices.hpp"
+#include "lib/plan/inputs.hpp"
 #include "lib/render/escape.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
@@ -11,17 +12,15 @@
 namespace attn {
 namespace {
 
-std::string counted(Index n, const std::string& one, const std::string& many) {
-    return std::to_string(n) + " " + (n == 1 ? one : many);
-}
-
 /// "W_query, W_key, W_value read as [d_in, d_out], x · W": weights of one layout together.
 std::vector<std::string> weight_parts(const Plan& plan) {
     std::vector<std::string> parts;
     if (plan.init) {
         const bool bias = !plan.projection(WeightRole::query).bias.empty();
-        parts.push_back("weights drawn: " + std::string(choice_name(plan.init->kind)) + ", seed " +
-                        std::to_string(plan.init->seed) + (bias ? ", with bias" : ", no bias"));
+        parts.push_back("weights drawn: " + std::string(choice_name(plan.init->kind)) +
+                        (plan.init->doubles ? ", float64, " : ", ") +
+                        seed_words(plan, plan.init->shared, plan.init->seed) +
+                        (bias ? ", with bias" : ", no bias"));
         if (plan.has_output) parts.emplace_back("output projection");
         return parts;
     }
@@ -42,35 +41,74 @@ std::vector<std::string> weight_parts(const Plan& plan) {
     return parts;
 }
 
+std::string rope_part(const PlannedRope& rope) {
+    std::string out = "rope: " + how_many(rope.dims, "column", "columns") + ", pairs " +
+                      (rope.interleaved ? "interleaved" : "half");
+    if (rope.cos) {
+        out += std::string(", given cos and sin") + (rope.by_column ? " of each column" : "");
+    } else {
+        out += ", base " + short_number(rope.base);
+        if (rope.scaling != RopeScalingType::none)
+            out += ", scaled: " + std::string(choice_name(rope.scaling));
+        if (!rope.factor_not_read.empty()) out += " (factor not read: " + rope.factor_not_read + ")";
+        if (rope.amplitude != 1) out += ", cos and sin times " + short_number(rope.amplitude);
+        if (rope.query_positions.items > 1 || rope.key_positions.items > 1)
+            out += ", positions by batch item";
+    }
+    return out + (rope.reverse ? ", turned back" : "");
+}
+
 std::vector<std::string> main_parts(const Plan& plan) {
     std::vector<std::string> parts{std::string(plan.variant->title)};
     const bool same = plan.key_input == plan.query_input && !plan.projected_given;
-    if (plan.batch > 1) parts.push_back(counted(plan.batch, "batch item", "batch items"));
-    parts.push_back(same ? counted(plan.queries, "token", "tokens")
-                         : counted(plan.queries, "query", "queries") + ", " +
-                               counted(plan.keys, "key", "keys"));
+    if (plan.batch > 1) parts.push_back(how_many(plan.batch, "batch item", "batch items"));
+    parts.push_back(same ? how_many(plan.queries, "token", "tokens")
+                         : how_many(plan.queries, "query", "queries") + ", " +
+                               how_many(plan.keys, "key", "keys"));
     parts.push_back(
-        counted(plan.heads, "head", "heads") + " of " + std::to_string(plan.query_dim) +
+        how_many(plan.heads, plan.differential ? "half head" : "head",
+                 plan.differential ? "half heads" : "heads") +
+        " of " + std::to_string(plan.query_dim) +
         (plan.value_dim != plan.query_dim ? " (values of " + std::to_string(plan.value_dim) + ")" : ""));
+    if (plan.head_group > 1)
+        parts.push_back("reading " + how_many(plan.query_heads(), "head of queries and keys",
+                                              "heads of queries and keys"));
     if (plan.kv_heads != plan.heads)
         parts.push_back("on " +
-                        counted(plan.kv_heads, "head of keys and values", "heads of keys and values") +
+                        how_many(plan.kv_heads, "head of keys and values", "heads of keys and values") +
                         (plan.kv_interleaved ? "" : ", tiled"));
-    if (plan.past > 0) parts.push_back(counted(plan.past, "cached key", "cached keys"));
+    if (plan.past > 0) parts.push_back(how_many(plan.past, "cached key", "cached keys"));
     if (plan.bias_k) parts.emplace_back("bias_k and bias_v appended");
     if (plan.zero_key) parts.emplace_back("a key of zeros appended");
-    if (plan.qk_norm) {
-        parts.push_back(std::string(choice_name(plan.qk_norm->type)) + " norm of queries and keys over " +
-                        (plan.qk_norm->over_width ? "the width" : "each head"));
+    if (plan.embeddings_norm)
+        parts.push_back(std::string(choice_name(plan.embeddings_norm->type)) + " norm of embeddings" +
+                        (plan.norms_key_embeddings ? " and key_embeddings" : ""));
+    if (plan.clip)
+        parts.push_back(std::string(plan.clip->after_norm ? "normed " : "") +
+                        "queries, keys and values clamped to ±" + short_number(plan.clip->max));
+    if (plan.query_norm) {
+        parts.push_back(std::string(choice_name(plan.query_norm->type)) + " norm of queries and keys over " +
+                        (plan.query_norm->over_width ? "the width" : "each head") +
+                        (plan.norm_after_rope ? ", after the rope" : ""));
     }
-    if (plan.rope)
-        parts.push_back("rope: " + counted(plan.rope->dims, "column", "columns") + ", pairs " +
-                        (plan.rope->interleaved ? "interleaved" : "half") +
-                        (plan.rope->cos ? ", given cos and sin" : ", base " + short_number(plan.rope->base)));
+    if (plan.value_norm) parts.emplace_back("rms norm of values");
+    if (plan.latent_norm || plan.query_latent_norm)
+        parts.emplace_back(!plan.query_latent_norm ? "rms norm of the latent"
+                           : !plan.latent_norm     ? "rms norm of the queries' latent"
+                                                   : "rms norms of both latents");
+    if (plan.rope) parts.push_back(rope_part(*plan.rope));
+    if (plan.query_scale) parts.emplace_back("a factor for each query");
     parts.push_back(plan.scaled ? "scale " + plan.scale_text : "no scale");
+    if (plan.conv)
+        parts.push_back("convolved over " + how_many(plan.conv->taps, "token", "tokens") +
+                        (plan.conv->silu ? ", then silu" : "") +
+                        (plan.conv->past ? ", after past_conv" : ""));
     if (plan.state) {
         if (plan.state->feature_map)
-            parts.push_back("feature map " + std::string(choice_words(*plan.state->feature_map)));
+            parts.push_back("feature map " + std::string(choice_words(*plan.state->feature_map)) +
+                            (plan.state->map_values ? ", of values too" : ""));
+        if (plan.state->beta_factor != 1)
+            parts.push_back("beta times " + short_number(plan.state->beta_factor));
         if (plan.state->normalizer) parts.emplace_back("normalised");
         parts.emplace_back(plan.causal ? "each query reads the state after its token"
                                        : "each query reads the last state");
@@ -78,12 +116,32 @@ std::vector<std::string> main_parts(const Plan& plan) {
     }
     if (plan.softcap) parts.push_back("softcap " + short_number(*plan.softcap));
     if (!plan.alibi.empty()) parts.emplace_back("ALiBi");
-    if (plan.position_bias) parts.emplace_back("position bias");
+    if (plan.position_bias && plan.position_bias->buckets) {
+        const Buckets& rule = *plan.position_bias->buckets;
+        parts.push_back("position bias from " + std::to_string(plan.position_bias->rows) +
+                        " buckets of distance to " + std::to_string(rule.max_distance) +
+                        (rule.bidirectional ? ", both directions" : ", back only"));
+    } else if (plan.position_bias) {
+        parts.emplace_back("position bias");
+    }
     if (!plan.sinks.empty()) parts.emplace_back("a sink per head");
+    if (const auto& pairs = plan.differential)
+        parts.push_back(
+            "weights of half heads " + std::string(choice_words(pairs->pairing)) +
+            " subtracted with lambda " +
+            (pairs->lambda ? short_number(*pairs->lambda)
+                           : "from its vectors and " + short_number(pairs->init)) +
+            ", contexts normed" +
+            (plan.context_norm->factor == 1 ? "" : " times " + short_number(plan.context_norm->factor)));
     if (plan.gate)
-        parts.push_back(std::string(plan.gate->norm ? "normed and " : "") + "gated by " +
-                        (plan.gate->silu ? "silu" : "a sigmoid") +
+        parts.push_back(std::string(!plan.context_norm || plan.differential ? ""
+                                    : plan.context_norm->over_width         ? "heads normed together and "
+                                                                            : "normed and ") +
+                        "gated by " + std::string(choice_words(plan.gate->activation)) +
+                        (plan.gate_by_head ? ", a number for each head" : "") +
                         (plan.gate->from_queries ? ", from W_query" : ""));
+    if (plan.concat_norm)
+        parts.push_back(std::string(choice_name(plan.concat_norm->type)) + " norm of the joined heads");
     if (!plan.state)
         for (const std::string& w : plan.mask_words) parts.push_back(w);
     if (plan.masked && plan.mask_at == MaskAt::scores) parts.emplace_back("masked before the scale");
@@ -96,9 +154,9 @@ std::vector<std::string> main_parts(const Plan& plan) {
     if (plan.dropout) {
         const auto& d = *plan.dropout;
         parts.push_back("dropout " + short_number(d.p) +
-                        (d.kind == DropoutKind::given
-                             ? std::string(" by a given mask")
-                             : ", seed " + std::to_string(d.seed) + ", " + std::string(choice_name(d.kind))));
+                        (d.kind == DropoutKind::given ? std::string(" by a given mask")
+                                                      : ", " + seed_words(plan, d.shared, d.seed) + ", " +
+                                                            std::string(choice_name(d.kind))));
     }
     parts.emplace_back(name_of(plan.dtype));
     return parts;

@@ -41,6 +41,8 @@ constexpr std::string_view trace_head = R"json({
   "$defs": {
     "size": {"type": "integer", "minimum": 1},
     "labels": {"type": "array", "items": {"type": "string"}},
+    "places": {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "array",
+      "items": {"type": "number"}}]}},
     "indices": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "integer",
       "minimum": 0}},
     "stage": {"type": "object", "properties": {"formula": {"type": "string", "minLength": 1},

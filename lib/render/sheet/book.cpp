@@ -46,10 +46,12 @@ bool joins_heads(const Plan& plan, Stage stage) {
     switch (stage) {
         case Stage::concat:
         case Stage::mean_weights:
+        case Stage::differential_weights:
             return true;
         case Stage::normed_queries:
         case Stage::normed_keys:
-            return plan.qk_norm->over_width;
+        case Stage::normed_context:
+            return plan.norm_of(stage).over_width;
         default:
             return false;
     }
@@ -90,6 +92,11 @@ std::string Book::why_values(const PlannedStage& stage) {
     for (const Stage read : stage.reads)
         if (!plan_.find(read)->shown)
             return std::string(info_of(read).name) + " is not in this file (" + option::stages + ")";
+    // Rows of other tokens read it as well.
+    for (const Stage read : stage.reads)
+        if (plan_.find(read)->family == StageShape::embedded && !plan_.embeddings_shown.all &&
+            row_kind(stage.family) != RowKind::queries)
+            return "only some tokens are in this file (" + option::rows + ")";
     const bool some = !plan_.heads_shown.all || !plan_.kv_heads_shown.all;
     if (some && joins_heads(plan_, stage.stage))
         return "only some heads are in this file (" + option::heads + ")";

@@ -82,6 +82,11 @@ class Book {
 
     /// Embeddings: [batch, token, width].
     const Grid& embeddings(std::size_t tensor);
+    /// Those that projections read: normed where the plan says so.
+    const Grid& embedded(std::size_t tensor) {
+        const auto stage = plan_.normed_input(tensor);
+        return stage ? grid(*stage) : embeddings(tensor);
+    }
     /// A tensor under a name of ours, its shape told as [item, head, row, column].
     const Grid& tensor(std::size_t tensor, const std::string& name, const std::string& words,
                        const std::array<Index, 4>& shape,
@@ -94,11 +99,15 @@ class Book {
     const Grid& visible();
     /// 1 where dropout keeps a weight.
     const Grid& kept();
+    /// What position_bias adds, cell by cell: as given, or from the table of its buckets.
+    const Grid& position_bias();
     struct Turn {
         const Grid *cos, *sin;
     };
     /// Cosines and sines of the rotary embedding: [token, pair].
     Turn turn(bool of_keys);
+    /// Factors of queries, as a column.
+    const Grid& query_scale(const PlannedQueryScale& scale);
     /// One number per head, as a row.
     const Grid& per_head(const std::string& name, const std::string& words,
                          const std::vector<double>& numbers);

@@ -18,18 +18,33 @@ Rule rule_of(Book& book, const PlannedStage& stage, const Grid& own) {
         case Stage::keys:
         case Stage::values:
             return projected(book, stage);
+        case Stage::query_latent:
         case Stage::latent:
-            return latent(book);
+            return latent(book, stage);
+        case Stage::convolved_queries:
+        case Stage::convolved_keys:
+        case Stage::convolved_values:
+            return convolved(book, stage);
+        case Stage::normed_embeddings:
+        case Stage::normed_key_embeddings:
         case Stage::normed_queries:
         case Stage::normed_keys:
+        case Stage::normed_values:
+        case Stage::normed_query_latent:
+        case Stage::normed_latent:
+        case Stage::normed_context:
+        case Stage::normed_concat:
             return normed(book, stage);
         case Stage::rope_keys:
             return rope_keys(book);
         case Stage::rotated_queries:
         case Stage::rotated_keys:
             return rotated(book, stage);
+        case Stage::tempered_queries:
+            return tempered(book, stage);
         case Stage::mapped_queries:
         case Stage::mapped_keys:
+        case Stage::mapped_values:
             return mapped(book, stage);
         case Stage::all_keys:
         case Stage::all_values:
@@ -52,6 +67,8 @@ Rule rule_of(Book& book, const PlannedStage& stage, const Grid& own) {
             return renormalized_weights(book, stage, own);
         case Stage::dropped_weights:
             return dropped_weights(book, stage);
+        case Stage::differential_weights:
+            return differential_weights(book, stage);
         case Stage::context:
             return book.plan().state ? values_because(recurrent) : context(book, stage);
         case Stage::decay:
@@ -59,8 +76,6 @@ Rule rule_of(Book& book, const PlannedStage& stage, const Grid& own) {
         case Stage::state:
         case Stage::states:
             return values_because(recurrent);
-        case Stage::normed_context:
-            return normed_context(book, stage);
         case Stage::gated_context:
             return gated_context(book, stage);
         case Stage::concat:

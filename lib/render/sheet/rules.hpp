@@ -12,11 +12,13 @@ Rule from_cell(const Grid& grid, std::function<std::string(const std::string& x,
 std::string array(const std::string& text);
 
 Rule projected(Book& book, const PlannedStage& stage);
-Rule latent(Book& book);
+Rule latent(Book& book, const PlannedStage& stage);
 Rule normed(Book& book, const PlannedStage& stage);
 Rule rope_keys(Book& book);
 Rule rotated(Book& book, const PlannedStage& stage);
+Rule tempered(Book& book, const PlannedStage& stage);
 Rule mapped(Book& book, const PlannedStage& stage);
+Rule convolved(Book& book, const PlannedStage& stage);
 Rule all_keys(Book& book, const PlannedStage& stage);
 
 Rule scores(Book& book, const PlannedStage& stage);
@@ -28,10 +30,10 @@ Rule weights(Book& book, const PlannedStage& stage, const Grid& own);
 Rule masked_weights(Book& book, const PlannedStage& stage);
 Rule renormalized_weights(Book& book, const PlannedStage& stage, const Grid& own);
 Rule dropped_weights(Book& book, const PlannedStage& stage);
+Rule differential_weights(Book& book, const PlannedStage& stage);
 Rule log_sums(Book& book, const PlannedStage& stage);
 
 Rule context(Book& book, const PlannedStage& stage);
-Rule normed_context(Book& book, const PlannedStage& stage);
 Rule gated_context(Book& book, const PlannedStage& stage);
 Rule concat(Book& book, const PlannedStage& stage);
 Rule head_outputs(Book& book, const PlannedStage& stage);

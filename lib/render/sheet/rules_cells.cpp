@@ -1,5 +1,6 @@
 // From the scores to the weights.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -91,20 +92,19 @@ Rule biased_scores(Book& book, const PlannedStage& stage, const Grid& own) {
         slopes = &book.per_head("slopes", "ALiBi: a number for each head", plan.alibi);
         for (const Index item : plan.batch_shown.indices) book.query_offset(item);
     }
-    if (plan.position_bias)
-        bias = &book.tensor(*plan.position_bias, "position_bias", "the document's position_bias",
-                            {1, plan.heads, plan.queries, plan.given_keys()});
+    if (plan.position_bias) bias = &book.position_bias();
     const bool hidden = reads_hidden(stage, plan);
-    return from_cell(book.grid(stage.reads.front()),
-                     [&book, &plan, &own, slopes, bias, hidden](const std::string& x, const At& at) {
-                         if (at.column >= plan.given_keys()) return "=" + x;
-                         std::string text = x;
-                         if (slopes)
-                             text += "-" + slopes->cell({0, 0, 0, at.head}) + "*(" + own.row_number(at) +
-                                     "+" + book.query_offset(at.item) + "-" + own.column_number(at) + ")";
-                         if (bias) text += "+" + bias->cell({0, at.head, at.row, at.column});
-                         return unless_hidden(hidden, x, text);
-                     });
+    return from_cell(book.grid(stage.reads.front()), [&book, &plan, &own, slopes, bias, hidden](
+                                                         const std::string& x, const At& at) {
+        if (at.column >= plan.given_keys()) return "=" + x;
+        std::string text = x;
+        if (slopes)
+            text += "-" + slopes->cell({0, 0, 0, at.head}) + "*(" + own.row_number(at) + "+" +
+                    book.query_offset(at.item) + "-" + own.column_number(at) + ")";
+        if (bias)
+            text += "+" + bias->cell({bias->items.size() > 1 ? at.item : 0, at.head, at.row, at.column});
+        return unless_hidden(hidden, x, text);
+    });
 }
 
 Rule masked_scores(Book& book, const PlannedStage& stage) {
@@ -218,6 +218,31 @@ Rule dropped_weights(Book& book, const PlannedStage& stage) {
     return from_cell(book.grid(stage.reads.front()), [&kept, p](const std::string& x, const At& at) {
         return "=IF(" + p + "=1,0," + x + "*" + kept.cell(at) + "/(1-" + p + "))";
     });
+}
+
+Rule differential_weights(Book& book, const PlannedStage& stage) {
+    const Plan& plan = book.plan();
+    const PlannedDifferential& pairs = *plan.differential;
+    const Grid& x = book.grid(stage.reads.front());
+    std::string lambda = "lambda";
+    if (pairs.lambda) {
+        lambda = book.parameter(lambda, *pairs.lambda, "the factor of the second half's weights");
+    } else {
+        constexpr std::array names{"lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"};
+        std::array<std::string, names.size()> rows;
+        for (std::size_t k = 0; k < names.size(); ++k)
+            rows[k] =
+                book.tensor(pairs.vectors[k], names[k], "a part of lambda", {1, 1, 1, pairs.width}).row({});
+        const std::string init = book.parameter("lambda_init", pairs.init, "what lambda begins with");
+        lambda = "(EXP(SUMPRODUCT(" + rows[0] + "," + rows[1] + "))-EXP(SUMPRODUCT(" + rows[2] + "," +
+                 rows[3] + "))+" + init + ")";
+    }
+    return {.cell = [&plan, &pairs, &x, lambda](const At& at) {
+        const auto half = [&](bool second) {
+            return x.cell({at.item, pairs.half_of(at.head, second, plan.context_heads()), at.row, at.column});
+        };
+        return "=" + half(false) + "-" + lambda + "*" + half(true);
+    }};
 }
 
 Rule log_sums(Book& book, const PlannedStage& stage) {

@@ -14,12 +14,31 @@ std::string product(Book& book, WeightRole role, const std::string& rows, Index 
     return out;
 }
 
+/// What a norm is called in formulas: its eps, what it is of, its weight.
+struct NormNames {
+    const char *eps, *of, *weight;
+};
+NormNames names_of(Stage stage) {
+    if (stage == Stage::normed_queries) return {"norm_eps", "queries and keys", "q_norm"};
+    if (stage == Stage::normed_keys) return {"norm_eps", "queries and keys", "k_norm"};
+    if (stage == Stage::normed_values) return {"value_norm_eps", "values", "v_norm"};
+    if (stage == Stage::normed_context) return {"context_eps", "contexts", "context_norm"};
+    if (stage == Stage::normed_latent) return {"latent_eps", "the latent", "kv_a_layernorm"};
+    if (stage == Stage::normed_query_latent)
+        return {"query_latent_eps", "the latent of the queries", "q_a_layernorm"};
+    if (is_embeddings(stage)) return {"embeddings_eps", "embeddings", "embeddings_norm"};
+    return {"concat_eps", "the joined heads", "concat_norm"};
+}
+
 /// What a norm divides by, and what it takes away first.
 struct NormText {
     std::string less, by;
 };
-NormText norm_text(Book& book, const QkNorm& norm, const std::string& row, Index width) {
-    const std::string eps = book.parameter("norm_eps", norm.eps, "eps of the norm of queries and keys"),
+NormText norm_text(Book& book, Stage stage, const std::string& row, Index width) {
+    const PlannedNorm& norm = book.plan().norm_of(stage);
+    const NormNames names = names_of(stage);
+    const std::string eps =
+                          book.parameter(names.eps, norm.eps, std::string("eps of the norm of ") + names.of),
                       n = std::to_string(width);
     switch (norm.type) {
         case NormType::rms:
@@ -32,6 +51,15 @@ NormText norm_text(Book& book, const QkNorm& norm, const std::string& row, Index
     return {};
 }
 
+/// The parameter to which a stage is clamped, or "".
+std::string limit_text(Book& book, Stage stage) {
+    const std::optional<double> limit = book.plan().limit_of(stage);
+    return limit ? book.parameter("clip_qkv", *limit, "queries, keys and values are clamped to it") : "";
+}
+std::string clamp_text(const std::string& limit, const std::string& text) {
+    return limit.empty() ? text : "MAX(-" + limit + ",MIN(" + limit + "," + text + "))";
+}
+
 }  // namespace
 
 Rule projected(Book& book, const PlannedStage& stage) {
@@ -40,92 +68,110 @@ Rule projected(Book& book, const PlannedStage& stage) {
     const WeightRole role = of_queries ? WeightRole::query : of_keys ? WeightRole::key : WeightRole::value;
     const Index dim = stage.shape.back();
     if (plan.projected_given) return {.because = "the document's own numbers: change them", .given = true};
-    const bool from_latent = !of_queries && plan.variant->is_latent();
-    const Grid& x = from_latent ? book.grid(Stage::latent)
-                                : book.embeddings(of_queries ? *plan.query_input
-                                                  : of_keys  ? *plan.key_input
-                                                             : *plan.value_input);
+    const bool from_latent =
+        plan.variant->is_latent() && (!of_queries || plan.projects(WeightRole::query_latent));
+    const Grid& x = from_latent ? book.grid(stage.reads.front())
+                                : book.embedded(of_queries ? *plan.query_input
+                                                : of_keys  ? *plan.key_input
+                                                           : *plan.value_input);
     if (!plan.projects(role))
         return {.cell = [&x, dim](const At& at) {
             return "=" + x.cell({at.item, 0, at.row, at.head * dim + at.column});
         }};
     // Where W_query holds the gate too, a head has twice as many columns.
     const Index stride = of_queries && plan.gate && plan.gate->from_queries ? 2 * dim : dim;
-    const bool two = of_queries && plan.projects(WeightRole::query_latent);
     product(book, role, "", 0, 1);  // the sheets are there
-    if (two) product(book, WeightRole::query_latent, "", 0, 1);
-    return {.block = [&book, &x, role, dim, stride, two](const RowsAt& at) {
-        std::string rows = x.range({at.item, 0, at.from, at.to});
-        if (two)
-            rows = product(book, WeightRole::query_latent, rows, 0,
-                           book.plan().projection(WeightRole::query_latent).d_out);
+    if (const std::string limit = limit_text(book, stage.stage); !limit.empty())
+        return {.cell = [&book, &x, role, stride, limit](const At& at) {
+            const std::string row = x.row({at.item, 0, at.row, 0});
+            return array(clamp_text(limit, product(book, role, row, at.head * stride + at.column, 1)));
+        }};
+    return {.block = [&book, &x, role, dim, stride](const RowsAt& at) {
+        const std::string rows = x.range({at.item, 0, at.from, at.to});
         return array(product(book, role, rows, at.head * stride, dim));
     }};
 }
 
-Rule latent(Book& book) {
-    const Grid& x = book.embeddings(*book.plan().key_input);
-    product(book, WeightRole::latent, "", 0, 1);
-    return {.block = [&book, &x](const RowsAt& at) {
-        return array(product(book, WeightRole::latent, x.range(at), 0,
-                             book.plan().projection(WeightRole::latent).d_out));
+Rule latent(Book& book, const PlannedStage& stage) {
+    const bool of_queries = stage.stage == Stage::query_latent;
+    const WeightRole role = of_queries ? WeightRole::query_latent : WeightRole::latent;
+    const Grid& x = book.embedded(of_queries ? *book.plan().query_input : *book.plan().key_input);
+    product(book, role, "", 0, 1);
+    return {.block = [&book, &x, role](const RowsAt& at) {
+        return array(product(book, role, x.range(at), 0, book.plan().projection(role).d_out));
     }};
 }
 
 Rule normed(Book& book, const PlannedStage& stage) {
     const Plan& plan = book.plan();
-    const QkNorm& norm = *plan.qk_norm;
-    const bool of_queries = stage.stage == Stage::normed_queries;
-    const Grid& x = book.grid(stage.reads.front());
+    const PlannedNorm& norm = plan.norm_of(stage.stage);
+    const Grid& x = stage.stage == Stage::normed_embeddings       ? book.embeddings(*plan.query_input)
+                    : stage.stage == Stage::normed_key_embeddings ? book.embeddings(*plan.key_input)
+                                                                  : book.grid(stage.reads.front());
     const Index dim = stage.shape.back(), heads = norm.over_width ? stage.shape[1] : 1;
     if (heads > 64) return values_because("a norm over more than 64 heads is too long a formula");
-    const std::optional<std::size_t>& weight = of_queries ? plan.query_norm : plan.key_norm;
-    const Grid* gain = nullptr;
-    if (weight)
-        gain = &book.tensor(*weight, of_queries ? "q_norm" : "k_norm", "the weight of the norm",
-                            {1, 1, 1, *element_count(plan.tensors[*weight].shape)});
-    norm_text(book, norm, "", 1);
-    return {.cell = [&book, &x, &norm, gain, dim, heads](const At& at) {
+    const std::string name = names_of(stage.stage).weight;
+    const auto vector = [&](const std::optional<std::size_t>& k, const std::string& of,
+                            const char* words) -> const Grid* {
+        return k ? &book.tensor(*k, of, words, {1, 1, 1, *element_count(plan.tensors[*k].shape)}) : nullptr;
+    };
+    const Grid* gain = vector(norm.weight, name, "the weight of the norm");
+    const Grid* bias = vector(norm.bias, name + "_bias", "the bias of the norm");
+    norm_text(book, stage.stage, "", 1);
+    const std::string init =
+        norm.factor == 1 ? ""
+                         : book.parameter("lambda_init", plan.differential->init, "what lambda begins with");
+    return {.cell = [&book, &x, &norm, gain, bias, dim, heads, init, of = stage.stage,
+                     limit = limit_text(book, stage.stage)](const At& at) {
         std::string row = x.row(at);
         if (heads > 1) {
             row.clear();
             for (Index h = 0; h < heads; ++h) row += (h == 0 ? "" : ",") + x.row({at.item, h, at.row, 0});
         }
-        const NormText text = norm_text(book, norm, row, dim * heads);
+        const NormText text = norm_text(book, of, row, dim * heads);
         std::string out =
-            "=" + (text.less.empty() ? x.cell(at) : "(" + x.cell(at) + "-" + text.less + ")") + "/" + text.by;
-        if (!gain) return out;
-        const std::string weight_cell = gain->cell({0, 0, 0, (heads > 1 ? at.head * dim : 0) + at.column});
-        return out + (norm.plus_one ? "*(1+" + weight_cell + ")" : "*" + weight_cell);
+            (text.less.empty() ? x.cell(at) : "(" + x.cell(at) + "-" + text.less + ")") + "/" + text.by;
+        const At place{0, 0, 0, norm.gain_at(at.head, at.column, dim)};
+        if (gain) out += norm.plus_one ? "*(1+" + gain->cell(place) + ")" : "*" + gain->cell(place);
+        if (norm.factor != 1) out += "*(1-" + init + ")";
+        if (bias) out += "+" + bias->cell(place);
+        return "=" + clamp_text(limit, out);
     }};
+}
+
+Rule tempered(Book& book, const PlannedStage& stage) {
+    const PlannedQueryScale& scale = *book.plan().query_scale;
+    const Grid& by = book.query_scale(scale);
+    return from_cell(book.grid(stage.reads.front()), [&by](const std::string& x, const At& at) {
+        return "=" + x + "*" + by.cell({at.item, at.head, at.row, 0});
+    });
 }
 
 namespace {
 
-/// A column that turns: its pair, and whether it is the second of it.
+/// A column that turns: the pair it belongs to, and whether it is the second of it.
 struct TurnedColumn {
-    Index pair = 0, first = 0, second = 0;
+    Index column = 0, pair = 0, first = 0, second = 0;
     bool is_second = false;
 };
 TurnedColumn turned(const PlannedRope& rope, Index column) {
-    const Index pairs = rope.dims / 2;
-    if (rope.interleaved) return {column / 2, column - column % 2, column - column % 2 + 1, column % 2 == 1};
-    const Index pair = column % pairs;
-    return {pair, pair, pair + pairs, column >= pairs};
+    const Index pair = rope.pair_of(column), first = rope.first_of(pair);
+    return {column, pair, first, rope.second_of(pair), column != first};
 }
 
-std::string turn_text(const Book::Turn& turn, const TurnedColumn& c, const At& token,
+std::string turn_text(const PlannedRope& rope, const Book::Turn& turn, const TurnedColumn& c, const At& token,
                       const std::string& first, const std::string& second) {
-    const At angle{token.item, 0, token.row, c.pair};
-    return "=" + first + "*" + (c.is_second ? turn.sin : turn.cos)->cell(angle) + (c.is_second ? "+" : "-") +
-           second + "*" + (c.is_second ? turn.cos : turn.sin)->cell(angle);
+    const At angle{token.item, 0, token.row, rope.by_column ? c.column : c.pair};
+    const std::string along = (c.is_second ? second : first) + "*" + turn.cos->cell(angle),
+                      across = (c.is_second ? first : second) + "*" + turn.sin->cell(angle);
+    return "=" + along + (c.is_second != rope.reverse ? "+" : "-") + across;
 }
 
 }  // namespace
 
 Rule rope_keys(Book& book) {
     const Plan& plan = book.plan();
-    const Grid& x = book.embeddings(*plan.key_input);
+    const Grid& x = book.embedded(*plan.key_input);
     const Book::Turn turn = book.turn(true);
     product(book, WeightRole::rope_key, "", 0, 1);
     return {.cell = [&book, &x, turn](const At& at) {
@@ -134,7 +180,7 @@ Rule rope_keys(Book& book) {
         const auto column = [&](Index k) {
             return "(" + product(book, WeightRole::rope_key, row, k, 1) + ")";
         };
-        const std::string text = turn_text(turn, c, at, column(c.first), column(c.second));
+        const std::string text = turn_text(*book.plan().rope, turn, c, at, column(c.first), column(c.second));
         return array(text.substr(1));
     }};
 }
@@ -156,7 +202,7 @@ Rule rotated(Book& book, const PlannedStage& stage) {
         if (at.column < first || at.column >= first + rope.dims) return "=" + x.cell(at);
         const TurnedColumn c = turned(rope, at.column - first);
         const auto column = [&](Index k) { return x.cell({at.item, at.head, at.row, first + k}); };
-        return turn_text(turn, c, at, column(c.first), column(c.second));
+        return turn_text(rope, turn, c, at, column(c.first), column(c.second));
     }};
 }
 
@@ -169,10 +215,50 @@ Rule mapped(Book& book, const PlannedStage& stage) {
             });
         case FeatureMap::relu:
             return from_cell(x, [](const std::string& v, const At&) { return "=MAX(0," + v + ")"; });
+        case FeatureMap::silu:
+            return from_cell(
+                x, [](const std::string& v, const At&) { return "=" + v + "/(1+EXP(MIN(700,-" + v + ")))"; });
         case FeatureMap::identity:
             break;
     }
     return from_cell(x, [](const std::string& v, const At&) { return "=" + v; });
+}
+
+Rule convolved(Book& book, const PlannedStage& stage) {
+    constexpr Index most_taps = 16;
+    const Plan& plan = book.plan();
+    const PlannedConv& conv = *plan.conv;
+    const PlannedConv::Part& part = conv.of(stage.stage);
+    const Grid& x = book.grid(stage.reads.front());
+    const Index tokens = stage.stage == Stage::convolved_queries ? plan.queries : plan.new_keys;
+    if (static_cast<Index>(x.rows.size()) != tokens)
+        return values_because("a convolution reads tokens that are not shown");
+    if (conv.taps > most_taps)
+        return values_because("a convolution over so many tokens is too long a formula");
+    const bool packed = conv.parts[0].weight == conv.parts[1].weight;
+    const std::string name = packed ? "conv" : "conv_" + std::string(x.sheet);
+    const Index rows = *element_count(plan.tensors[part.weight].shape) / conv.taps;
+    const Grid& taps = book.tensor(part.weight, name, "what the tokens of a convolution are multiplied by",
+                                   {1, 1, rows, conv.taps});
+    const Grid* bias =
+        part.bias ? &book.tensor(*part.bias, name + "_bias", "what a convolution adds", {1, 1, rows, 1})
+                  : nullptr;
+    const Grid* past = conv.past ? &book.tensor(*conv.past, "past_conv", "what came before the first token",
+                                                {plan.batch, 1, conv.width, conv.taps - 1})
+                                 : nullptr;
+    return {.cell = [&x, &conv, &part, &taps, bias, past, dim = stage.shape.back()](const At& at) {
+        const Index channel = at.head * dim + at.column;
+        std::string z;
+        for (Index k = 0; k < conv.taps; ++k) {
+            const Index token = at.row + k + 1 - conv.taps;
+            if (token < 0 && !past) continue;
+            const std::string seen = token < 0 ? past->cell({at.item, 0, part.past + channel, at.row + k})
+                                               : x.cell({at.item, at.head, token, at.column});
+            z += (z.empty() ? "" : "+") + seen + "*" + taps.cell({0, 0, part.first + channel, k});
+        }
+        if (bias) z += "+" + bias->cell({0, 0, part.first + channel, 0});
+        return conv.silu ? "=(" + z + ")/(1+EXP(MIN(700,-(" + z + "))))" : "=" + z;
+    }};
 }
 
 Rule all_keys(Book& book, const PlannedStage& stage) {
@@ -190,11 +276,11 @@ Rule all_keys(Book& book, const PlannedStage& stage) {
                                   {plan.batch, 1, plan.past, plan.rope->dims});
     } else if (const auto& k = of_keys ? plan.past_keys : plan.past_values) {
         past = &book.tensor(*k, of_keys ? "past_keys" : "past_values", "the document's cache",
-                            {plan.batch, plan.kv_heads, plan.past, dim});
+                            {plan.batch, of_keys ? plan.kv_heads : plan.value_heads(), plan.past, dim});
     }
     if (const auto& k = of_keys ? plan.bias_k : plan.bias_v)
         bias = &book.tensor(*k, of_keys ? "bias_k" : "bias_v", "a key and a value that are appended",
-                            {1, plan.kv_heads, 1, dim});
+                            {1, of_keys ? plan.kv_heads : plan.value_heads(), 1, dim});
     return {.cell = [&book, &made, past, shared, bias, role, of_keys](const At& at) -> std::string {
         const Plan& p = book.plan();
         if (at.row < p.past) {

@@ -30,13 +30,11 @@ TableCells::TableCells(const std::vector<TableLine>& lines, const std::vector<In
     for (const TableLine& line : lines) append_fixed(text_, line.cells, precision, exponents, ends_);
 }
 
-TableCell TableCells::at(std::size_t line, std::size_t k) const {
-    const TableLine& l = lines_[line];
-    const double value = l.cells[k];
-    const std::size_t place = line * l.cells.size() + k, from = place == 0 ? 0 : ends_[place - 1];
-    const bool hidden = value == 0 && !l.hidden.empty() && l.hidden[k] != 0;
-    return {marked(value, std::string_view(text_).substr(from, ends_[place] - from), small_below_), hidden,
-            kept_[k] == l.largest};
+void TableCells::settle(const TableLine& line, std::size_t k, TableCell& cell) const {
+    const double value = line.cells[k];
+    cell.hidden = value == 0 && !line.hidden.empty() && line.hidden[k] != 0;
+    cell.text = marked(value, cell.text, small_below_);
+    cell.small = is_small(cell.text);
 }
 
 std::string TableCells::text_of(double value, int precision, bool exponents) {
@@ -200,7 +198,7 @@ void TableSink::columns_of(const PlannedStage& stage, const Part& part, StageTab
         for (std::size_t k = 0; k < kept_.size(); ++k) {
             const TableCell cell = out.cells->at(i, k);
             widths[k] = std::max(widths[k], cell.width());
-            if (TableCells::is_small(cell.text)) has_small[k] = true;
+            if (cell.small) has_small[k] = true;
         }
     out.places = columns_that_fit(widths, out.label_width);
     for (const std::size_t k : out.places) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@ struct TableCell {
     std::string_view text;  ///< the number
     bool hidden = false;    ///< a weight of 0 because the mask hides the pair: a mark stands there
     bool largest = false;   ///< the largest weight of its row, where that is asked for (colour)
+    bool small = false;     ///< not 0, and all its digits would be: a mark stands there
 
     int width() const { return hidden ? 1 : static_cast<int>(text.size()); }
 };
@@ -34,17 +36,27 @@ class TableCells {
     /// `kept`: places of the lines' cells among the shown columns. Both have to outlive the cells.
     TableCells(const std::vector<TableLine>& lines, const std::vector<Index>& kept, int precision,
                bool exponents);
-    TableCell at(std::size_t line, std::size_t k) const;
+    TableCell at(std::size_t line, std::size_t k) const {
+        const TableLine& l = lines_[line];
+        const std::size_t place = line * kept_.size() + k, from = ends_[place];
+        TableCell cell{std::string_view(text_.data() + from, ends_[place + 1] - from), false,
+                       kept_[k] == l.largest};
+        if (std::abs(l.cells[k]) <= small_below_) settle(l, k, cell);
+        return cell;
+    }
     /// "1.0000", or the mark of a number that is not 0 and would have only zeros.
     static std::string text_of(double value, int precision, bool exponents);
     static bool is_small(std::string_view text);
 
   private:
+    /// 0, or nearly: what stands there may be a mark.
+    void settle(const TableLine& line, std::size_t k, TableCell& cell) const;
+
     const std::vector<TableLine>& lines_;
     const std::vector<Index>& kept_;
     double small_below_;  ///< 0: no number may have only zeros
     std::string text_;
-    std::vector<std::size_t> ends_;  ///< where each number ends in text_
+    std::vector<std::size_t> ends_{0};  ///< where each number of text_ begins, and the last one ends
 };
 
 /// One table of a stage: a matrix of one head of one batch item, rows and columns with their labels. What

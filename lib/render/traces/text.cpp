@@ -12,6 +12,8 @@ namespace attn {
 namespace {
 
 constexpr int text_gap = 2, widest_heading = 100;
+/// Bytes of the mark of a gap or of a hidden cell, of a colour.
+constexpr std::size_t most_of_mark = 8;
 
 class TextSink : public TableSink {
   public:
@@ -44,16 +46,22 @@ class TextSink : public TableSink {
             bytes_.text += (is_first_ ? "" : "\n") + joined_lines(where, options_.width, 0, options_);
         is_first_ = false;
         if (!table.top.empty()) return top_lines(table);
-        line(table, "",
-             [&](std::string& text, std::size_t k) { text += pad_left(table.columns[k], table.widths[k]); });
+        row_room_ = static_cast<std::size_t>(table.label_width) + most_of_mark;
+        for (std::size_t k = 0; k < table.columns.size(); ++k)
+            row_room_ += static_cast<std::size_t>(text_gap + table.widths[k]) + table.columns[k].size() +
+                         2 * most_of_mark + ansi::reset.size();
+        line(table, "", [&](char* to, std::size_t k) {
+            return copied(pad_left(table.columns[k], text_gap + table.widths[k]), to);
+        });
         for (std::size_t i = 0; i < table.rows.size(); ++i) {
             if (table.row_gap == i) bytes_.text.append(gap_mark()) += '\n';
-            line(table, table.rows[i], [&](std::string& text, std::size_t k) {
+            line(table, table.rows[i], [&](char* to, std::size_t k) {
                 const TableCell cell = table.cell(i, k);
                 const std::string_view colour = colour_of(cell);
-                text.append(colour).append(static_cast<std::size_t>(table.widths[k] - cell.width()), ' ');
-                text.append(cell.hidden ? hidden_mark() : cell.text);
-                text.append(colour.empty() ? "" : ansi::reset);
+                to += text_gap + table.widths[k] - cell.width();
+                if (!colour.empty()) to = copied(colour, to);
+                to = copied(cell.hidden ? hidden_mark() : cell.text, to);
+                return colour.empty() ? to : copied(ansi::reset, to);
             });
             bytes_.pass();
         }
@@ -64,17 +72,20 @@ class TextSink : public TableSink {
     }
 
   private:
+    /// write_cell(to, k) writes among spaces, the gap before the column first, and returns the end.
     template <class F>
-    void line(const StageTable& table, const std::string& row_label, F&& append_cell) {
-        std::string text = pad_right(row_label, table.label_width);
+    void line(const StageTable& table, const std::string& row_label, F&& write_cell) {
+        const std::string label = pad_right(row_label, table.label_width);
+        row_.assign(row_room_ + label.size(), ' ');
+        char* to = copied(label, row_.data());
         for (std::size_t k = 0; k < table.columns.size(); ++k) {
-            if (table.column_gap == k) text.append(text_gap, ' ').append(gap_mark());
-            text.append(text_gap, ' ');
-            append_cell(text, k);
+            if (table.column_gap == k) to = copied(gap_mark(), to + text_gap);
+            to = write_cell(to, k);
         }
-        if (table.column_gap == table.columns.size()) text.append(text_gap, ' ').append(gap_mark());
-        text.resize(text.find_last_not_of(' ') + 1);
-        bytes_.text.append(text) += '\n';
+        if (table.column_gap == table.columns.size()) to = copied(gap_mark(), to + text_gap);
+        row_.resize(static_cast<std::size_t>(to - row_.data()));
+        row_.resize(row_.find_last_not_of(' ') + 1);
+        bytes_.text.append(row_) += '\n';
     }
 
     /// Empty: none.
@@ -100,7 +111,9 @@ class TextSink : public TableSink {
         }
     }
 
-    bool is_first_ = true;  ///< table of its stage
+    bool is_first_ = true;      ///< table of its stage
+    std::size_t row_room_ = 0;  ///< characters that a row of the table may take beside its label
+    std::string row_;
 };
 
 }  // namespace

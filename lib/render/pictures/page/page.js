@@ -329,7 +329,7 @@ class View {
         const next = () => {
             const task = tasks.shift();
             if (!task) {
-                document.documentElement.dataset.ready = 'yes';
+                requestAnimationFrame(() => { document.documentElement.dataset.ready = 'yes'; });
                 return;
             }
             task();
@@ -363,7 +363,8 @@ class View {
 
     draw() {
         const s = this.stage, at = this.sheet;
-        const sheet = [s.name, at.b, at.h, at.t].join('/');
+        // The chosen head too: it may be the one that is looked at already.
+        const sheet = [s.name, at.b, at.h, at.t, this.at.h].join('/');
         if (this.shown !== sheet) {
             this.shown = sheet;
             this.panes();

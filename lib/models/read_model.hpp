@@ -1,0 +1,31 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lib/models/layer_reader.hpp"
+
+namespace attn {
+
+/// Which layer of a folder is asked for.
+struct LayerAsk {
+    Index layer = 0;
+    std::string stack;  ///< empty: the text's, or the only one
+    std::string as;     ///< the model type that it is read as; empty: its own
+    StatesOf states{};  ///< what the layer is computed from, where it is known
+};
+
+/// The document of a layer: everything but `embeddings`, which follow from no configuration. What it holds
+/// is what `run --model` computes and `init --model` writes. \throws Error: exit 3 for what config.json or
+/// the weights have and this cannot read, exit 2 for a stack that is not there
+Value read_model_layer(const ModelFolder& folder, const LayerAsk& ask, const PathOf& path);
+
+/// The number of layers of the stack.
+Index layers_of(const ModelFolder& folder, const LayerAsk& ask);
+
+/// A layer has no attention: what it is instead. Thrown as exit 3 by read_model_layer.
+class NoAttention : public Error {
+  public:
+    using Error::Error;
+};
+
+}  // namespace attn

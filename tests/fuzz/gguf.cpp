@@ -1,0 +1,6 @@
+#include "tests/fuzz/tensor_file.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    attn::fuzz::read_file("x.gguf", data, size);
+    return 0;
+}
