@@ -235,7 +235,6 @@ bool wide_enough(const Seen& seen, const Mistake& /*m*/) {
 }
 
 // clang-format off
-constexpr std::array hides_nothing{Blind{"nothing is hidden", blind::nothing_hidden}, Blind{"what is hidden has no part in the numbers"}};
 constexpr std::array cache_blind{Blind{"the window is wider than the input", wide_enough}, Blind{"the window hides no key that it would not hide without a cache"}};
 constexpr std::array width_blind{Blind{"the window is wider than the input", blind::wide_window}, Blind{"the keys between the two windows are hidden by another mask"}};
 constexpr std::array causal_blind{Blind{"the mask hides what a causal one hides"}};
