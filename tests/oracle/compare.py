@@ -1,11 +1,12 @@
 """Runs the program on random documents and compares every stage with the oracle.
 
     compare.py --program PATH [--count 300] [--seed 1] [--only variant,variant] [--without option,option]
-               [--size 12] [--keep FOLDER] [--failures 10]
+               [--size 12] [--keep FOLDER] [--failures 10] [--gradients]
 
 Each document is run in float64 with all stages, with `--stages context`, `output`, `head_outputs`, `states`, `lse`, `mean_weights` where there
 are such, with some of its rows and batch items, and in float32. --without names options of generate.py, or a name of
-draw_weights.projections' families, that are not to be drawn. --keep writes each failing and each smallest document there.
+draw_weights.projections' families, that are not to be drawn. --gradients gives each document a "gradient", and compares the d_
+stages with backward.py. --keep writes each failing and each smallest document there.
 What the program refuses with "not supported by this release" is counted, not failed. Exit 1 on any failure.
 """
 import argparse
@@ -99,7 +100,7 @@ def passes(expectations):
     """(mode, options, stages, indices of the documents) of every run but the first."""
     everyone = list(range(len(expectations)))
     yield "float32", ["--dtype", "float32"], None, everyone
-    for name in ("context", "output", "head_outputs", "states", "lse", "mean_weights"):
+    for name in ("context", "output", "head_outputs", "states", "lse", "mean_weights", "d_states", "d_queries", "d_embeddings"):
         some = [i for i in everyone if name in expectations[i].stages]
         yield "--stages " + name, ["--dtype", "float64", "--stages", name], [name], some
 
@@ -161,7 +162,7 @@ def smallest(program, document, failure):
     only = [small["variant"]] if small.get("variant") else None
     for width in (1, 2, 4):
         for n in range(150):
-            drawn = generate.document(random.Random(n), 2, only, avoid, width, 2)
+            drawn = generate.document(random.Random(n), 2, only, avoid, width, 2, "gradient" in small)
             if set(drawn) <= set(small) | {"variant", "num_heads", "num_kv_heads"} and same(drawn):
                 found = shrink.shrink(drawn, same)
                 if shrink.size_of(found) < shrink.size_of(small):
@@ -192,6 +193,7 @@ def arguments():
     parser.add_argument("--only", type=lambda s: s.split(","), help="variants")
     parser.add_argument("--without", type=lambda s: s.split(","), default=[], help="options")
     parser.add_argument("--keep", help="folder for failing documents")
+    parser.add_argument("--gradients", action="store_true", help="compare the gradients too")
     parser.add_argument("--failures", type=int, default=10, help="how many kinds of failure are made small and printed")
     chosen = parser.parse_args()
     unknown = [v for v in chosen.only or [] if v not in generate.VARIANTS]
@@ -208,8 +210,8 @@ def main():
         program = Program(chosen.program, folder)
         for start in range(0, chosen.count, BATCH):
             numbers = range(start, min(start + BATCH, chosen.count))
-            drawn = [generate.document(random.Random(chosen.seed * 1000003 + n), chosen.size, chosen.only, chosen.without)
-                     for n in numbers]
+            drawn = [generate.document(random.Random(chosen.seed * 1000003 + n), chosen.size, chosen.only, chosen.without,
+                                       gradient=chosen.gradients) for n in numbers]
             documents = [json.loads(json.dumps(d)) for d in drawn]
             found = verdicts(program, documents, [Expected(d) for d in documents])
             for number, document, answer in zip(numbers, documents, found):

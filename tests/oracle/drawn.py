@@ -1,8 +1,8 @@
 """Seeded tensors, weights and dropout masks as PyTorch draws them on a CPU: what the shared cases need, no more.
 
 Source: the public algorithms of PyTorch's CPU generator (mt19937, uniform_ with one fused multiply-add, nn.Linear's
-Kaiming bounds, bernoulli for dropout), as design/torch-rng.md restates them. Not here: randn, nn.Embedding,
-nn.MultiheadAttention.
+Kaiming bounds, nn.MultiheadAttention's Xavier bounds, bernoulli for dropout), as design/torch-rng.md restates them. Not
+here: randn, nn.Embedding.
 """
 import copy
 from fractions import Fraction
@@ -48,9 +48,11 @@ def tensor(value):
 def weights(given, d_in, heads, stacked, g=None):
     """The literal weights that an {"init": ...} stands for; a list of them for stacked_heads."""
     kind, width = given["init"], given.get("d_out")
-    if kind not in ("torch.rand", "torch.nn.Linear"):
+    if kind not in ("torch.rand", "torch.nn.Linear", "torch.nn.MultiheadAttention"):
         raise NotImplementedError("drawn weights " + kind)
     g = g or Generator(given["seed"])
+    if kind == "torch.nn.MultiheadAttention":
+        return multihead(g, d_in, given)
 
     def linear(rows, columns, bias, name, into):
         bound = 1.0 / np.sqrt(columns)
@@ -72,6 +74,18 @@ def weights(given, d_in, heads, stacked, g=None):
     result = head()
     if given.get("out_proj"):
         linear(width, width, True, "out_proj", result)
+    return result
+
+
+def multihead(g, width, given):
+    """A module of one width: out_proj is drawn before in_proj_weight, biases are zeros after all (activation.py, _reset_parameters)."""
+    bound = 1.0 / np.sqrt(width)
+    result = {"out_proj.weight": g.uniform(-bound, bound, (width, width))}
+    if given.get("bias", True):
+        g.uniform(-bound, bound, (width,))
+        result |= {"out_proj.bias": np.zeros(width), "in_proj_bias": np.zeros(3 * width)}
+    bound = np.sqrt(3.0) * np.sqrt(2.0 / (4 * width))
+    result["in_proj_weight"] = g.uniform(-bound, bound, (3 * width, width))
     return result
 
 

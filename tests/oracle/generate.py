@@ -4,6 +4,7 @@ document(rng, size) combines options as freely as the contract permits. Left out
 say what they mean: caches with mask_at but no mask, rope or qk_norm on additive and multiplicative scores or beside a
 latent cache, several heads in additive and multiplicative scores, options of scores in linear and delta.
 """
+import draw_gradient
 import draw_weights
 from draw_weights import Sizes
 
@@ -78,12 +79,14 @@ def divisors(n):
     return [d for d in range(1, n + 1) if n % d == 0]
 
 
-def document(rng, size=12, only=None, avoid=(), width=16, heads=6):
-    """One document; `only` restricts the variants, `width` and `heads` are the largest."""
+def document(rng, size=12, only=None, avoid=(), width=16, heads=6, gradient=False):
+    """One document; `only` restricts the variants, `width` and `heads` are the largest; `gradient` adds what goes backwards."""
     draw = Draw(rng, size, avoid, width, heads)
     variants = [v for v in (only or VARIANTS) if v not in draw.avoid]
-    doc = {"variant": rng.choice(variants)}
-    return Builder(draw, doc).build()
+    doc = Builder(draw, {"variant": rng.choice(variants)}).build()
+    if gradient:
+        draw_gradient.gradient(draw, doc)
+    return doc
 
 
 class Builder:

@@ -3,12 +3,14 @@ import numpy as np
 
 import drawn
 
+from backward import PLAIN_INPUTS, gradients
 from reference import BY_NAME, compute
 from tensors import tensor
 
 # stages whose place the contract leaves open within bounds
 LOOSE = ("convolved_queries", "convolved_keys", "convolved_values", "query_latent", "normed_query_latent", "latent", "normed_latent", "rope_keys", "mapped_queries", "mapped_keys", "mapped_values", "decay", "beta", "normed_context", "state")
 EPS32 = 2.0 ** -24
+INPUT_GRADIENTS = ["d_" + n for n in PLAIN_INPUTS] + ["d_position_bias", "d_embeddings_norm.weight", "d_embeddings_norm.bias"]
 
 
 class Failure:
@@ -31,14 +33,23 @@ def shaken(value, rng, key=None):
     return [shaken(v, rng) for v in value] if isinstance(value, list) else value
 
 
+def all_of(document):
+    """The stages, and the gradients where the document asks for them."""
+    return compute(document) | (gradients(document) if "gradient" in document else {})
+
+
+def is_by_name(stage):
+    return stage in BY_NAME or stage == "d_states"
+
+
 class Expected:
     """The oracle's stages of one document, and how far they may be missed."""
 
     def __init__(self, document):
         self.document = document = drawn.resolved(document)
-        self.stages = compute(document)
-        self.order = [n for n in self.stages if n not in BY_NAME]
-        self._spread = None
+        self.stages = all_of(document)
+        self.order = [n for n in self.stages if not is_by_name(n)]
+        self._spread = self._zeros = None
         # dividing by a sum that may be near 0 makes more of each rounding error on the way
         self.factor = 256 if document.get("normalize") == "sum" else 8
 
@@ -47,14 +58,21 @@ class Expected:
         if self._spread is None:
             rng = np.random.default_rng(7)
             self._spread = {n: 0.0 for n in self.stages}
+            self._zeros = {n: v == 0 for n, v in self.stages.items()}
             for _ in range(4):
-                other = compute(shaken(self.document, rng))
+                other = all_of(shaken(self.document, rng))
                 for name, value in self.stages.items():
+                    self._zeros[name] &= other[name] == 0
                     with np.errstate(invalid="ignore"):
                         moved = np.abs(other[name] - value)
                     moved[~np.isfinite(moved)] = 0.0
                     self._spread[name] = np.maximum(self._spread[name], row_max(moved))
         return self._spread
+
+    def zeros(self, name):
+        """Where a gradient is 0 whatever the inputs' last places are: there it is +0, not nearly 0 (a key that nobody sees)."""
+        self.spread()
+        return self._zeros[name]
 
     def tolerance(self, name, single, careful):
         largest = row_max(np.where(np.isfinite(self.stages[name]), np.abs(self.stages[name]), 0.0))
@@ -76,6 +94,16 @@ def wrong_values(got, want, tolerance):
     return None if good.all() else tuple(int(i) for i in np.argwhere(~good)[0])
 
 
+def wrong_zero(expected, name, got, cut):
+    """The first index of a gradient that has to be +0 and is not; `cut` selects what was asked for."""
+    if name[:2] != "d_" or got.size == 0:
+        return None
+    doubtful = (cut(expected.stages[name]).reshape(got.shape) == 0) & ((got != 0) | np.signbit(got))
+    if doubtful.any():
+        doubtful &= cut(expected.zeros(name)).reshape(got.shape)
+    return tuple(int(i) for i in np.argwhere(doubtful)[0]) if doubtful.any() else None
+
+
 def selected(value, axes, picks):
     """A stage cut to the selected rows and batch items, by the names of its axes."""
     for axis, name in enumerate(axes):
@@ -85,13 +113,22 @@ def selected(value, axes, picks):
 
 
 def wrong_order(found, expected):
+    """What is wrong with the order of stages; of gradients, those of stages go backwards, then come inputs, then parameters."""
+    backwards = [n for n in found if n[:2] == "d_" and n[2:] in found]
+    forwards = [n for n in reversed(found) if "d_" + n in backwards]
+    if backwards != ["d_" + n for n in forwards]:
+        return "gradients in the order %s" % backwards
+    rest = [n for n in found if n[:2] == "d_" and n not in backwards]
+    places = [n in INPUT_GRADIENTS for n in rest]
+    if sorted(places, reverse=True) != places or [n for n in found if n[:2] != "d_"] + backwards + rest != found:
+        return "stages, gradients of stages, of inputs, of parameters are mixed: %s" % found
     if sorted(found) != sorted(expected):
         missing = [n for n in expected if n not in found]
         more = [n for n in found if n not in expected]
         return "stages missing: %s, not expected: %s" % (missing, more)
-    fixed = [n for n in found if n not in LOOSE], [n for n in expected if n not in LOOSE]
+    fixed = [[n for n in names if n not in LOOSE and n[:2] != "d_"] for names in (found, expected)]
     if fixed[0] != fixed[1]:
-        return "order %s, expected %s" % fixed
+        return "order %s, expected %s" % tuple(fixed)
 
     def before(first, second):
         return first not in found or second not in found or found.index(first) < found.index(second)
@@ -121,7 +158,7 @@ def judge(expected, trace, mode, names=None, picks=None):
         for careful in (False, True):
             limits = np.broadcast_to(expected.tolerance(name, single, careful), want.shape)
             cut_want, cut_limits = want, limits
-            if name == "latent" and got.ndim == 4:  # [batch, 1, key, latent] is the same
+            if name in ("latent", "d_latent") and got.ndim == 4:  # [batch, 1, key, latent] is the same
                 cut_want, cut_limits = want[:, None], limits[:, None]
             if picks:
                 cut_want, cut_limits = (selected(t, stage["axes"], picks) for t in (cut_want, cut_limits))
@@ -134,4 +171,7 @@ def judge(expected, trace, mode, names=None, picks=None):
         if at is not None:
             return Failure("value", mode, name, "at %s found %r, expected %r (tolerance %.3g)" % (
                 list(at), float(got[at]), float(cut_want[at]), cut_limits[at]))
+        at = wrong_zero(expected, name, got, lambda t: selected(t, stage["axes"], picks or {}))
+        if at is not None:
+            return Failure("zero", mode, name, "at %s found %r, expected +0" % (list(at), float(got[at])))
     return Failure("stages", mode, None, wrong) if wrong else None

@@ -16,15 +16,15 @@ def _latent_tokens(value):
     return t[:, 0] if t.ndim == 4 else t.reshape((1,) * (3 - t.ndim) + t.shape)
 
 
-def project(document, weights, x, y, heads):
-    """Stages queries .. values, and the parts that the cache and the rotary columns need."""
+def project(document, weights, x, y, heads, put):
+    """Stages queries .. values, and the parts that the cache and the rotary columns need; `put` keeps the latents."""
     q = weights.project(x, "query")
     parts = {}
 
     def normed(name, latent, weight):
-        parts[name] = latent
+        parts[name] = latent = put(name, latent)
         if weight is not None:  # DeepSeek-V2's report, section 3.1.2: an rms norm of compressed vectors, its eps 1e-6
-            parts["normed_" + name] = latent = norm_rows(latent, "rms", 1e-6, weight)
+            parts["normed_" + name] = latent = put("normed_" + name, norm_rows(latent, "rms", 1e-6, weight))
         return latent
     if q is None:
         q = weights.project(normed("query_latent", weights.project(x, "DQ"), weights.vector("q_a_layernorm.weight")), "UQ")
@@ -39,8 +39,8 @@ def project(document, weights, x, y, heads):
     return parts
 
 
-def rotary_part(document, weights, y, parts):
-    """With W_KR: rotated_queries, rope_keys and rotated_keys; widens past_keys by past_rope_keys."""
+def rotary_part(document, weights, y, parts, put):
+    """With W_KR: rotated_queries and rotated_keys, after rope_keys; widens past_keys by past_rope_keys. `put` keeps all three."""
     w = weights.matrix("KR")
     if w is None:
         return None
@@ -55,7 +55,7 @@ def rotary_part(document, weights, y, parts):
     cos, sin, _ = tables(rope, counts, past, width, "query")
     turned[..., -width:] = rotate(queries[..., -width:], cos, sin, pairs, width)
     cos, sin, _ = tables(rope, counts, past, width, "key")
-    shared = rotate(weights.project(y, "KR")[:, None], cos, sin, pairs, width)
+    shared = put("rope_keys", rotate(weights.project(y, "KR")[:, None], cos, sin, pairs, width))
 
     def widen(k, r):
         return np.concatenate([k, np.broadcast_to(r, k.shape[:3] + (width,))], axis=3)
@@ -65,4 +65,4 @@ def rotary_part(document, weights, y, parts):
         if old.shape[0] == 1 and old.shape[1] == keys.shape[0]:  # [batch, token, rope dim]
             old = old.transpose(1, 0, 2, 3)
         parts["past_keys"] = widen(parts["past_keys"], old)
-    return {"rope_keys": shared, "rotated_queries": turned, "rotated_keys": widen(keys, shared)}
+    return put("rotated_queries", turned), put("rotated_keys", widen(keys, shared))

@@ -92,10 +92,11 @@ def beta_of(document, weights, x, batch, heads, tokens, dim):
     return b.reshape(b.shape[0], b.shape[1], heads, -1).transpose(0, 2, 1, 3)
 
 
-def run(variant, queries, keys, values, decay, beta, past, scale, normalizer, offsets, kv_of):
+def run(variant, queries, keys, values, decay, beta, past, scale, normalizer, offsets, kv_of, nudge=None):
     """context [batch, head, query, dim], last state and all states per kv head.
 
     Query i of batch item b sees the state after token i + offsets[b]; without offsets (None) every query sees the last one.
+    nudge is added to the states.
     """
     batch, kv_heads, tokens, dk = keys.shape
     dv = values.shape[3]
@@ -116,6 +117,8 @@ def run(variant, queries, keys, values, decay, beta, past, scale, normalizer, of
                     s = s + np.outer(k, rate * (v - s.T @ k))
                 else:
                     s = s + np.outer(k, v)
+                if nudge is not None:
+                    s = s + nudge[b, h, t]
                 z = z + k
                 states[b, h, t], sums[b, h, t] = s, z
     heads, count = queries.shape[1], queries.shape[2]

@@ -40,9 +40,10 @@ def infer(document):
 
 
 class Run:
-    """One document on its way through the stages."""
+    """One document on its way through the stages. `nudges` are added to stages of their names where these are made."""
 
-    def __init__(self, document):
+    def __init__(self, document, nudges=None):
+        self.nudges = nudges or {}
         self.doc = drawn.resolved(without_comments(document))
         self.variant = self.doc.get("variant") or infer(self.doc)
         given = self.doc.get("weights")
@@ -65,7 +66,10 @@ class Run:
         self.sinks = tensor(self.doc.get("sinks"))
 
     def put(self, name, value):
-        self.stages[name] = np.asarray(value, dtype=np.float64)
+        """Keeps a stage, and returns it: what comes after reads what is kept."""
+        value = np.asarray(value, dtype=np.float64)
+        self.stages[name] = value + self.nudges[name] if name in self.nudges else value
+        return self.stages[name]
 
     # queries, keys, values
 
@@ -77,8 +81,7 @@ class Run:
         weight, bias = (tensor(norm.get(name)) for name in ("weight", "bias"))
 
         def normed(stage, x):
-            self.put(stage, rotary.norm_rows(x, norm["type"], norm.get("eps", 1e-6), weight, norm.get("plus_one", False), bias))
-            return self.stages[stage]
+            return self.put(stage, rotary.norm_rows(x, norm["type"], norm.get("eps", 1e-6), weight, norm.get("plus_one", False), bias))
         keys = self.y
         self.x = normed("normed_embeddings", self.x)
         if "key_embeddings" not in self.doc:
@@ -145,8 +148,7 @@ class Run:
             if option is None:
                 return x
             weight, bias = self.w.of_heads(name + ".weight", name + ".scale"), self.w.of_heads(name + ".bias")
-            self.put(stage, self.clip("normed")(rotary.qk_norm(option, x, weight, bias)))
-            return self.stages[stage]
+            return self.put(stage, self.clip("normed")(rotary.qk_norm(option, x, weight, bias)))
         of_both, of_values = self.doc.get("qk_norm"), self.doc.get("value_norm")
         return one(of_both, q, "q_norm", "normed_queries"), one(of_both, k, "k_norm", "normed_keys"), \
             one(of_values, v, "v_norm", "normed_values")
@@ -159,7 +161,7 @@ class Run:
         """Stages up to all_values; leaves what the scores are made of in self.q, self.k, self.v."""
         doc, parts = self.doc, {}
         if self.variant == "latent":
-            parts = mla.project(doc, self.w, self.x, self.y, self.heads)
+            parts = mla.project(doc, self.w, self.x, self.y, self.heads, self.put)
             q, k, v = parts["queries"], parts["keys"], parts["values"]
             past_k, past_v = parts.get("past_keys"), parts.get("past_values")
         else:
@@ -169,30 +171,28 @@ class Run:
         clip = self.clip("projected")
         q, k = clip(q), clip(k)
         v = v if "value_norm" in doc and clip.after_norm else self.clip("values")(v)
-        self.put("queries", q), self.put("keys", k), self.put("values", v)
+        q, k, v = self.put("queries", q), self.put("keys", k), self.put("values", v)
         for name in ("query_latent", "normed_query_latent", "latent", "normed_latent"):
             if name in parts:
-                self.put(name, parts[name])
+                self.stages[name] = self.stages.pop(name)  # made first, shown here
         if "conv" in doc:
             q, k, v = recurrent.convolve(doc, self.w, (q, k, v))
-            self.put("convolved_queries", q), self.put("convolved_keys", k), self.put("convolved_values", v)
+            q, k, v = self.put("convolved_queries", q), self.put("convolved_keys", k), self.put("convolved_values", v)
         norm_last = doc.get("qk_norm", {}).get("after") == "rope"
         if not norm_last:
             q, k, v = self.norms(q, k, v)
-        turned = mla.rotary_part(doc, self.w, self.y, parts) if self.variant == "latent" else None
+        parts |= {"queries": q, "keys": k}
+        turned = mla.rotary_part(doc, self.w, self.y, parts, self.put) if self.variant == "latent" else None
         if turned is not None:
             past_k = parts.get("past_keys")
-            for name in ("rope_keys", "rotated_queries", "rotated_keys"):
-                self.put(name, turned[name])
-            q, k = turned["rotated_queries"], turned["rotated_keys"]
+            q, k = turned
         elif "rope" in doc:
             q, k = rotary.apply_rope(doc["rope"], q, k, self.past)
-            self.put("rotated_queries", q), self.put("rotated_keys", k)
+            q, k = self.put("rotated_queries", q), self.put("rotated_keys", k)
         if norm_last:
             q, k, v = self.norms(q, k, v)
         if "query_scale" in doc:
-            q = rotary.query_scale(doc["query_scale"], q, self.past, self.turning(turned is not None))
-            self.put("tempered_queries", q)
+            q = self.put("tempered_queries", rotary.query_scale(doc["query_scale"], q, self.past, self.turning(turned is not None)))
         all_k, all_v = ([] if p is None else [p] for p in (past_k, past_v))
         all_k.append(k), all_v.append(v)
         self.given = self.past + k.shape[2]
@@ -204,7 +204,7 @@ class Run:
             all_k.append(np.zeros_like(k[:, :, :1])), all_v.append(np.zeros_like(v[:, :, :1]))
         if len(all_k) > 1:
             k, v = np.concatenate(all_k, axis=2), np.concatenate(all_v, axis=2)
-            self.put("all_keys", k), self.put("all_values", v)
+            k, v = self.put("all_keys", k), self.put("all_values", v)
         self.q, self.k, self.v = q, k, v
 
     # scores and weights
@@ -238,54 +238,44 @@ class Run:
 
     def attend(self):
         doc = self.doc
-        s = self.scores()
-        self.put("scores", s)
+        s = self.put("scores", self.scores())
         offset = masks.offsets(doc, self.causal, s.shape[0], s.shape[2], self.past, self.given)
         seen = masks.visible(doc, self.causal, s.shape, self.given, offset)
         at = doc.get("mask_at", "scaled_scores") if masks.has_mask(doc, self.causal) else None
 
         def mask(t):
-            t = np.where(seen, t + masks.added(doc, t.shape, self.given), -np.inf)
-            self.put("masked_scores", t)
-            return t
+            return self.put("masked_scores", np.where(seen, t + masks.added(doc, t.shape, self.given), -np.inf))
 
         if at == "scores":
             s = mask(s)
         scale = self.scale()
         if scale is not None:
-            s = s * scale
-            self.put("scaled_scores", s)
+            s = self.put("scaled_scores", s * scale)
         if "softcap" in doc:
-            s = doc["softcap"] * np.tanh(s / doc["softcap"])
-            self.put("capped_scores", s)
+            s = self.put("capped_scores", doc["softcap"] * np.tanh(s / doc["softcap"]))
         if doc.get("alibi") or "position_bias" in doc:
             if doc.get("alibi"):
                 s = s + masks.alibi_bias(rotary.slopes(doc["alibi"], self.heads), s.shape, self.given, offset)
             if "position_bias" in doc:
-                if "buckets" in doc["position_bias"]:
+                if isinstance(doc["position_bias"], dict) and "buckets" in doc["position_bias"]:
                     s = s + masks.bucket_bias(doc["position_bias"], s.shape, self.given, offset)
                 else:
                     bias = np.zeros(s.shape)
                     bias[..., :self.given] = tensor(doc["position_bias"])
                     s = s + bias
-            self.put("biased_scores", s)
+            s = self.put("biased_scores", s)
         if at == "scaled_scores":
             s = mask(s)
         if doc.get("normalize", "softmax") == "softmax":
             self.last["lse"] = self.log_sums(s)
-        weights = self.normalize(s)
-        self.put("weights", weights)
+        weights = self.put("weights", self.normalize(s))
         if at == "weights":
-            weights = weights * seen
-            self.put("masked_weights", weights)
-            weights = self.renormalize(weights, seen)
-            self.put("renormalized_weights", weights)
+            weights = self.put("masked_weights", weights * seen)
+            weights = self.put("renormalized_weights", self.renormalize(weights, seen))
         if "dropout" in doc:
-            weights = self.drop(weights)
-            self.put("dropped_weights", weights)
+            weights = self.put("dropped_weights", self.drop(weights))
         if self.halves == 2:
-            weights = self.subtract(weights)
-            self.put("differential_weights", weights)
+            weights = self.put("differential_weights", self.subtract(weights))
         self.last["mean_weights"] = weights.sum(axis=1) / weights.shape[1]
         context = np.zeros(weights.shape[:3] + self.v.shape[3:])
         for b in range(context.shape[0]):
@@ -359,16 +349,21 @@ class Run:
 
     # linear and delta
 
+    def state_offsets(self, batch, queries, keys):
+        """Query i reads the state after token i plus these; None: all read the last one."""
+        if self.variant == "delta" or self.causal:
+            return masks.offsets(self.doc, self.causal, batch, queries, 0, keys)
+        return None
+
     def recur(self):
         doc = self.doc
         q, k, v = self.q, self.k, self.v
         name = doc.get("feature_map", "identity")
         if "feature_map" in doc:
             q, k = recurrent.feature_map(name, q), recurrent.feature_map(name, k)
-            self.put("mapped_queries", q), self.put("mapped_keys", k)
+            q, k = self.put("mapped_queries", q), self.put("mapped_keys", k)
             if doc.get("map_values"):
-                v = recurrent.feature_map(name, v)
-                self.put("mapped_values", v)
+                v = self.put("mapped_values", recurrent.feature_map(name, v))
         x = self.y if "queries" not in doc else None
         group = self.value_heads // self.kv_heads
         if group > 1:  # head h of values reads head floor(h / group) of queries and keys
@@ -376,15 +371,11 @@ class Run:
             self.heads = self.kv_heads = self.value_heads
         decay = recurrent.decay_of(doc, self.w, x, k.shape[0], self.kv_heads, k.shape[2], k.shape[3])
         beta = recurrent.beta_of(doc, self.w, x, k.shape[0], self.kv_heads, k.shape[2], v.shape[3]) if self.variant == "delta" else None
-        for stage, value in (("decay", decay), ("beta", beta)):
-            if value is not None:
-                self.put(stage, value)
+        decay, beta = (value if value is None else self.put(stage, value) for stage, value in (("decay", decay), ("beta", beta)))
         past = tensor(doc.get("past_state"))
-        offsets = None
-        if self.variant == "delta" or self.causal:
-            offsets = masks.offsets(doc, self.causal, k.shape[0], q.shape[2], 0, k.shape[2])
+        offsets = self.state_offsets(k.shape[0], q.shape[2], k.shape[2])
         context, state, states = recurrent.run(self.variant, q, k, v, decay, beta, past, self.scale(),
-                                               doc.get("normalizer", False), offsets, self.kv_of)
+                                               doc.get("normalizer", False), offsets, self.kv_of, self.nudges.get("states"))
         self.put("context", context), self.put("state", state), self.put("states", states)
 
     # after the context
@@ -395,7 +386,7 @@ class Run:
         if self.halves == 2:
             option = {"type": "rms", "eps": 1e-5}
             context = rotary.qk_norm(option, context, w.vector("subln.weight")) * (1 if "lambda" in doc else 1 - doc["lambda_init"])
-            self.put("normed_context", context)
+            context = self.put("normed_context", context)
         gate = doc.get("gate", {} if self.variant == "gated" else None)
         if gate is not None and gate is not False:
             g = self.gate
@@ -404,18 +395,18 @@ class Run:
             if gate.get("norm") == "rms":
                 option = {"type": "rms", "eps": gate.get("eps", 1e-6), "over": gate.get("over", "head")}
                 context = rotary.qk_norm(option, context, w.vector("norm.weight", "norm.scale", "o_norm.weight"))
-                self.put("normed_context", context)
+                context = self.put("normed_context", context)
             context = context * {"sigmoid": lambda: 1.0 / (1.0 + np.exp(-g)), "silu": lambda: g * (1.0 / (1.0 + np.exp(-g))),
                                  "softplus": lambda: np.logaddexp(0.0, g)}[gate.get("activation", "sigmoid")]()
-            self.put("gated_context", context)
+            context = self.put("gated_context", context)
         joined = rotary.join_heads(context)
         if self.heads > 1:
-            self.put("concat", joined)
+            joined = self.put("concat", joined)
         norm = doc.get("concat_norm")
         if norm is not None:
             joined = rotary.norm_rows(joined, norm["type"], norm.get("eps", 1e-6), w.vector("concat_norm.weight", "concat_norm.scale"),
                                       bias=w.vector("concat_norm.bias"))
-            self.put("normed_concat", joined)
+            joined = self.put("normed_concat", joined)
         out = w.matrix("out")
         if out is not None:
             rows = np.split(out, self.heads)
@@ -437,7 +428,7 @@ class Run:
         return self.stages
 
 
-def compute(document):
+def compute(document, nudges=None):
     """All stages by name, float64, in order; see the module."""
     with np.errstate(all="ignore"):
-        return Run(document).all()
+        return Run(document, nudges).all()

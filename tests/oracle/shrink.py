@@ -12,7 +12,8 @@ AXES = {"embeddings": "b q _", "key_embeddings": "b k _", "value_embeddings": "b
         "keys": "b h k _", "values": "b h k _", "past_keys": "b h p _", "past_values": "b h p _", "past_latent": "b p _",
         "past_rope_keys": "b h p _", "position_bias": "b h q g", "past_state": "b h _ _", "key_lengths": "b", "query_scale": "b h q"}
 NESTED = {("rope", "positions"): "b q", ("rope", "query_positions"): "b q", ("rope", "key_positions"): "b k",
-          ("rope", "cos"): "b q _", ("rope", "sin"): "b q _", ("dropout", "keep"): "b h q g", ("causal", "offset"): "b"}
+          ("rope", "cos"): "b q _", ("rope", "sin"): "b q _", ("dropout", "keep"): "b h q g", ("causal", "offset"): "b",
+          ("gradient", "output"): "b q _", ("gradient", "target"): "b q _", ("gradient", "context"): "b h q _", ("gradient", "state"): "b h _ _"}
 
 
 def nested(value):

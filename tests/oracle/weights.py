@@ -35,6 +35,7 @@ class Weights:
         self.layout, self.packing, self.order, self.blocks = (given.pop(name, None) for name in SETTINGS)
         prefix, ours = given.pop("prefix", ""), {theirs: name for name, theirs in given.pop("names", {}).items()}
         self.given = {ours.get(k[len(prefix):], k[len(prefix):]): v for k, v in given.items() if k.startswith(prefix)}
+        self.theirs = {name: theirs for theirs, name in ours.items()}
         self.heads, self.kv_heads, self.value_heads, self.wide = heads, kv_heads, value_heads, 2 if gated else 1
 
     def has(self, name):
