@@ -18,7 +18,7 @@ from reference import RECURRENT, Run
 from tensors import batched, four_axes, tensor
 
 PLAIN_INPUTS = ("embeddings", "key_embeddings", "value_embeddings", "past_keys", "past_values", "past_latent", "past_rope_keys",
-                "past_state", "past_conv", "sinks")
+                "past_state", "past_conv")
 
 
 class Kept(Run):
@@ -35,7 +35,7 @@ class Kept(Run):
 
 def leaves(document):
     """Where the inputs and parameters stand: name of the gradient -> paths, more than one where each head has its own tensor."""
-    paths = {"d_" + name: [(name,)] for name in PLAIN_INPUTS if name in document}
+    paths = {"d_" + name: [(name,)] for name in PLAIN_INPUTS + ("sinks", "lambda") if name in document}
     for name in ("weight", "bias"):
         if document.get("embeddings_norm", {}).get(name) is not None:
             paths["d_embeddings_norm." + name] = [("embeddings_norm", name)]

@@ -50,12 +50,13 @@ class Scores:
         batch, heads = d.shape[:2]
         shape = (batch,) + ((2, heads) if axis == 1 else (heads, 2)) + d.shape[2:]
         second = np.take(dropped.reshape(shape), 1, axis=axis)
+        d_factor = -np.sum(d * second)
         if "lambda" in doc:
             factor = doc["lambda"]
+            self.input("lambda", d_factor)
         else:
             first_part, second_part = np.exp(np.sum(q1 * k1)), np.exp(np.sum(q2 * k2))
             factor = first_part - second_part + doc["lambda_init"]
-            d_factor = -np.sum(d * second)
             for name, other, of in (("q1", k1, first_part), ("k1", q1, first_part), ("q2", k2, -second_part), ("k2", q2, -second_part)):
                 self.param(d_factor * of * other, "lambda_" + name)
         return np.stack([d, -factor * d], axis=axis).reshape((batch, 2 * heads) + d.shape[2:])
