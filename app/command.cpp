@@ -104,7 +104,8 @@ constexpr std::array<CommandRow, 11> command_rows{{
   attn-calc convert trace.npz --stages weights -o weights.npy)",
      .about = R"(IN is a trace in JSON, NDJSON or CSV, a JSON object of nested arrays or of
 {"shape": [...], "data": [...]}, or by its suffix .npz, .npy, .safetensors,
-.gguf, or .pt, .pth, .bin (torch.save).
+.gguf, .onnx, .pb (one tensor of ONNX), .pt, .pth, .bin (torch.save), or
+.index.json (shards).
 Names and shapes stay; what is lost is said on standard error.)",
      .writes = convert_formats,
      .waits = true,
@@ -176,10 +177,10 @@ output. What an option makes the same is said on standard error.)",
   attn-calc view x.json -o x.html               every stage, as a page
   attn-calc view theirs.npy --tokens The,cat,sat   somebody else's weights)",
      .about = R"(FILE is a document, a trace, or any numbers that diff reads: .npy, .npz,
-.safetensors, .gguf, .pt, JSON, CSV, a printed tensor. Weights have the scale 0
-to 1, all else a scale that is symmetric around 0. Without a colour of its own
-(--color, NO_COLOR) a cell has a shade. run -f svg draws all stages side by
-side.)",
+.safetensors, .gguf, .pt, .onnx, JSON, CSV, a printed tensor. Weights have the
+scale 0 to 1, all else a scale that is symmetric around 0. Without a colour of
+its own (--color, NO_COLOR) a cell has a shade. run -f svg draws all stages side
+by side.)",
      .writes = view_formats,
      .waits = true,
      .several = true,

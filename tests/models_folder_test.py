@@ -417,14 +417,14 @@ class Refusals(Program):
             json.dump(config, file)
         self.refused("no weights", empty, layer, 3, "has none of the files", "model.safetensors, model.safetensors.index.json, pytorch_model.bin")
         index = os.path.join(empty, "model.safetensors.index.json")
-        for where, says in (("gone.safetensors", 'has no file "gone.safetensors"'), ("../m0/model.safetensors", "no file of the folder"), (3, "expected the name of a file")):
+        for where, says in (("gone.safetensors", 'the shard "gone.safetensors", which is not there'), ("../m0/model.safetensors", "which leads out of the folder"), (3, "expected the name of a file")):
             with open(index, "w", encoding="utf-8") as file:
                 json.dump({"weight_map": {k: where for k in tensors}}, file)
             self.refused(f"shard {where}", empty, layer, 3, says)
         write_zeros(empty, config, {"a": [1]})
         with open(index, "w", encoding="utf-8") as file:
             json.dump({"weight_map": {k: "model.safetensors" for k in tensors}}, file)
-        self.refused("a shard that does not hold it", empty, layer, 3, "does not hold", "model.safetensors.index.json says so")
+        self.refused("a shard that does not hold it", empty, layer, 3, "does not hold", "which does not hold it")
 
     def test_command_line(self):
         folder = os.path.join(FOLDERS, "llama")

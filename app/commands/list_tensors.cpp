@@ -17,9 +17,9 @@ namespace {
 std::unique_ptr<TensorFile> opened(const std::string& path) {
     return of_file(path, [&] {
         auto file = open_tensor_file(path);
-        // Also what only shows when an array is taken: its checksum. Blocks have none.
-        for (std::size_t k = 0; k < file->tensors().size(); ++k)
-            if (file->tensors()[k].unread.empty() && file->tensors()[k].packed.empty()) file->take(k);
+        // Also what only shows when an array is taken.
+        for (std::size_t k = 0; file->has_checksums() && k < file->tensors().size(); ++k)
+            if (file->tensors()[k].unread.empty()) file->take(k);
         return file;
     });
 }

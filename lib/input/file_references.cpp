@@ -4,7 +4,6 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -18,13 +17,7 @@
 namespace attn {
 namespace {
 
-/// The absolute path without links, or nothing (errno says why).
-std::optional<std::string> real_path(const std::string& path) {
-    const std::unique_ptr<char, decltype(&std::free)> found(realpath(path.c_str(), nullptr), &std::free);
-    return found ? std::optional<std::string>(found.get()) : std::nullopt;
-}
-
-/// The same without looking at the disk: absolute, without "." and "..".
+/// Without looking at the disk: absolute, without "." and "..".
 std::string absolute_path(const std::string& path) {
     std::error_code ignored;
     return std::filesystem::absolute(path, ignored).lexically_normal().string();
@@ -133,7 +126,7 @@ Value FileReferences::pick_weights(const TensorFile& file, const std::string& pa
     Value out;
     out.kind = Value::Kind::object;
     std::vector<std::string> left, unread;
-    const std::string real = real_path(path).value_or(path);
+    const std::string real = resolved_path(path).value_or(path);
     for (std::size_t k = 0; k < file.tensors().size(); ++k) {
         const StoredTensor& t = file.tensors()[k];
         if (!t.name.starts_with(prefix)) continue;
@@ -181,7 +174,7 @@ void FileReferences::resolve(Value& value, const std::string& pointer) {
 }
 
 void FileReferences::trust_folder(const std::string& folder) {
-    const auto real = real_path(folder);
+    const auto real = resolved_path(folder);
     if (!real) fail_usage(option::root + " " + visible(folder) + ": " + std::strerror(errno));
     for (std::string path : {absolute_path(folder), *real}) {
         if (path.back() != '/') path += '/';
@@ -216,17 +209,21 @@ const TensorFile& FileReferences::open(const Value& reference, const std::string
              "give the document as a file; " + hint);
     if (is_absolute && !trusted)
         fail(at, said + "an absolute path: files stand in the document's folder, or below it", hint);
-    const auto folder = folder_ ? real_path(*folder_) : std::nullopt, path = real_path(place_of(name));
+    const auto folder = folder_ ? resolved_path(*folder_) : std::nullopt,
+               path = resolved_path(place_of(name));
     if (!path) fail(at, said + "which cannot be read: " + std::strerror(errno));
     const std::string inside = folder.value_or("") == "/" ? "/" : folder.value_or("") + "/";
-    if (!trusted && !is_trusted(*path) && (!folder || !path->starts_with(inside)))
-        fail(at, said + "which leads out of the document's folder", hint);
+    // The same holds for the files that a file names.
+    const auto may_read = [this, trusted, folder, inside](const std::string& place, const std::string& real) {
+        return trusted || is_trusted(place) || is_trusted(real) || (folder && real.starts_with(inside));
+    };
+    if (!may_read(place_of(name), *path)) fail(at, said + "which leads out of the document's folder", hint);
     auto& file = files_[*path];
     if (file) return *file;
     try {
         // What a link is called does not matter, but what it leads to.
-        file =
-            open_tensor_file(names_tensor_file(*path) || !names_tensor_file(name) ? *path : place_of(name));
+        file = open_tensor_file(names_tensor_file(*path) || !names_tensor_file(name) ? *path : place_of(name),
+                                may_read);
     } catch (Error& error) {
         if (error.code != Exit::input) throw;
         fail(at, said + "which " + error.message, error.hint);
@@ -241,7 +238,7 @@ Value FileReferences::tensor(const Value& reference, const std::string& pointer)
     const std::size_t k = find_named(file, reference.find("name"), pointer);
     const StoredTensor& t = file.tensors()[k];
     const std::string& path = reference.find("file")->text;
-    if (const auto real = real_path(place_of(path))) referred_.emplace(*real, t.name);
+    if (const auto real = resolved_path(place_of(path))) referred_.emplace(*real, t.name);
     try {
         return as_value(t, file.take(k), path + (t.name.empty() ? "" : ": " + t.name));
     } catch (Error& error) {

@@ -53,7 +53,7 @@ std::optional<Foreign> foreign_bytes(std::string_view text) {
         if (text.starts_with(m.begin)) return Foreign{std::string(m.what), std::string(m.hint)};
     if (is_safetensors(text))
         return Foreign{"is a safetensors file, not a document", std::string(tensors_hint)};
-    if (is_onnx(text)) return Foreign{"is an ONNX model, not a document", std::string(not_read_hint)};
+    if (is_onnx(text)) return Foreign{"is an ONNX model, not a document", std::string(tensors_hint)};
     return std::nullopt;
 }
 
@@ -63,6 +63,8 @@ std::optional<Foreign> foreign_object(const Value& root) {
     const bool event = root.find("event") && (ours || root.find("stages") || root.find("name"));
     if (event || (ours && schema->text.starts_with("attn-calc/trace/")))
         return Foreign{"is a trace, not a document: it holds what was computed", std::string(trace_hint)};
+    if (root.find("weight_map"))
+        return Foreign{"is an index of shards, not a document", std::string(tensors_hint)};
     if (ours) return Foreign{"is what attn-calc wrote about another file, not a document", {}};
     return std::nullopt;
 }

@@ -9,7 +9,9 @@
 #include "lib/input/gguf.hpp"
 #include "lib/input/mapped_file.hpp"
 #include "lib/input/npy.hpp"
+#include "lib/input/onnx.hpp"
 #include "lib/input/safetensors.hpp"
+#include "lib/input/shards.hpp"
 #include "lib/input/torch_file.hpp"
 #include "lib/input/zip.hpp"
 #include "lib/text.hpp"
@@ -67,6 +69,7 @@ class Npz : public TensorFile {
         }
     }
     std::string_view format() const override { return "npz"; }
+    bool has_checksums() const override { return true; }
     const std::vector<StoredTensor>& tensors() const override { return tensors_; }
     std::vector<std::string> besides() const override { return besides_; }
     std::string about() const override {
@@ -171,19 +174,33 @@ class Gguf : public TensorFile {
 };
 
 /// THE TABLE of files of tensors: suffixes, and who reads them.
-using Opener = std::unique_ptr<TensorFile> (*)(std::shared_ptr<const void> keeper, Bytes bytes);
+using Opener = std::unique_ptr<TensorFile> (*)(const FilesBeside& beside, std::shared_ptr<const void> keeper,
+                                               Bytes bytes);
 template <class File>
-std::unique_ptr<TensorFile> open_as(std::shared_ptr<const void> keeper, Bytes bytes) {
+std::unique_ptr<TensorFile> open_as(const FilesBeside& /*beside*/, std::shared_ptr<const void> keeper,
+                                    Bytes bytes) {
     return std::make_unique<File>(std::move(keeper), bytes);
+}
+std::unique_ptr<TensorFile> open_torch(const FilesBeside& /*beside*/, std::shared_ptr<const void> keeper,
+                                       Bytes bytes) {
+    return read_torch_file(std::move(keeper), bytes);
 }
 struct Suffix {
     std::string_view text;
     Opener open;
 };
-constexpr Suffix suffixes[] = {
-    {".npy", open_as<Npy>},   {".npz", open_as<Npz>},   {".safetensors", open_as<Safetensors>},
-    {".gguf", open_as<Gguf>}, {".pt", read_torch_file}, {".pth", read_torch_file},
-    {".bin", read_torch_file}};
+constexpr Suffix suffixes[] = {{".npy", open_as<Npy>},
+                               {".npz", open_as<Npz>},
+                               {".safetensors", open_as<Safetensors>},
+                               {".gguf", open_as<Gguf>},
+                               {".pt", open_torch},
+                               {".pth", open_torch},
+                               {".bin", open_torch},
+                               {".onnx", read_onnx_model},
+                               {".pb", read_onnx_tensor},
+                               {".index.json", read_shards},
+                               {".index.fp16.json", read_shards},
+                               {".index.bf16.json", read_shards}};
 
 const Suffix* suffix_of(std::string_view path) {
     for (const Suffix& s : suffixes)
@@ -195,18 +212,24 @@ const Suffix* suffix_of(std::string_view path) {
 
 bool names_tensor_file(std::string_view path) { return suffix_of(path) != nullptr; }
 
-std::unique_ptr<TensorFile> read_tensor_file(std::string_view path, std::shared_ptr<const void> keeper,
-                                             Bytes bytes) {
-    if (const Suffix* s = suffix_of(path)) return s->open(std::move(keeper), bytes);
+bool names_shard_index(std::string_view path) {
+    const Suffix* const s = suffix_of(path);
+    return s && s->open == read_shards;
+}
+
+std::unique_ptr<TensorFile> read_tensor_file(const std::string& path, std::shared_ptr<const void> keeper,
+                                             Bytes bytes, MayLeave may_leave) {
+    if (const Suffix* s = suffix_of(path))
+        return s->open(FilesBeside(path, std::move(may_leave)), std::move(keeper), bytes);
     std::string read;
     for (const Suffix& s : suffixes) read += (read.empty() ? "" : ", ") + std::string(s.text);
     fail("", "is not a tensor file (by its name)", "files that are read: " + read);
 }
 
-std::unique_ptr<TensorFile> open_tensor_file(const std::string& path) {
+std::unique_ptr<TensorFile> open_tensor_file(const std::string& path, MayLeave may_leave) {
     if (!names_tensor_file(path)) return read_tensor_file(path, nullptr, {});
     MappedFile file = map_file(path);
-    return read_tensor_file(path, std::move(file.keeper), file.bytes);
+    return read_tensor_file(path, std::move(file.keeper), file.bytes, std::move(may_leave));
 }
 
 std::vector<UnreadTensor> take_each(const TensorFile& file,

@@ -8,6 +8,7 @@
 
 #include "lib/error.hpp"
 #include "lib/input/file_tensors.hpp"
+#include "lib/input/files_beside.hpp"
 #include "lib/shape.hpp"
 
 namespace attn {
@@ -33,11 +34,11 @@ struct StoredTensor {
     }
 };
 
-/// A file of tensors: npy (one array without a name), npz, safetensors, gguf, files of torch.save. Everything
-/// that the file says of itself is checked when it is opened, an array's checksum when it is taken. Nothing
-/// is copied that can be used where it is mapped. Sources: numpy lib/_format_impl.py and lib/_npyio_impl.py,
-/// PKWARE APPNOTE 6.3.10, safetensors src/tensor.rs, ggml docs/gguf.md; README of the formats in
-/// docs/formats.md.
+/// A file of tensors: npy (one array without a name), npz, safetensors, gguf, files of torch.save, ONNX,
+/// shards. Everything that the file says of itself is checked when it is opened, an array's checksum when it
+/// is taken. Nothing is copied that can be used where it is mapped. Sources: numpy lib/_format_impl.py and
+/// lib/_npyio_impl.py, PKWARE APPNOTE 6.3.10, safetensors src/tensor.rs, ggml docs/gguf.md; README of the
+/// formats in docs/formats.md.
 class TensorFile {
   public:
     virtual ~TensorFile() = default;
@@ -50,18 +51,22 @@ class TensorFile {
     virtual std::string about() const { return {}; }
     /// The numbers of tensor k, row-major. \throws Error as open_tensor_file
     virtual Numbers take(std::size_t k) const = 0;
+    /// Whether taking an array looks at all its bytes.
+    virtual bool has_checksums() const { return false; }
 };
 
-/// Whether a name ends as one of a file of tensors does.
+/// Whether a name ends as one of a file of tensors does, and as one of an index of shards.
 bool names_tensor_file(std::string_view path);
+bool names_shard_index(std::string_view path);
 
 /// \throws Error (exit 3): what cannot be read or is not what its name says. The message follows the file's
 /// name: "has a header of 70 bytes, ...".
-std::unique_ptr<TensorFile> open_tensor_file(const std::string& path);
+std::unique_ptr<TensorFile> open_tensor_file(const std::string& path, MayLeave may_leave = {});
 
-/// The same for bytes that `keeper` keeps. `path` says by its suffix what they are.
-std::unique_ptr<TensorFile> read_tensor_file(std::string_view path, std::shared_ptr<const void> keeper,
-                                             std::span<const std::byte> bytes);
+/// The same for bytes that `keeper` keeps. `path` says by its suffix what they are, and by its folder where
+/// the files are that they name.
+std::unique_ptr<TensorFile> read_tensor_file(const std::string& path, std::shared_ptr<const void> keeper,
+                                             std::span<const std::byte> bytes, MayLeave may_leave = {});
 
 /// Calls read() and says of which file its Error is.
 template <class Read>

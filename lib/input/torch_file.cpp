@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -104,10 +105,14 @@ class TorchFile : public TensorFile {
     Numbers take(std::size_t k) const override;
 
   private:
-    /// PyTorch can leave the checksums 0, and does not look at them.
+    /// PyTorch can leave the checksums 0, and does not look at them. Here they are looked at once: a storage
+    /// may have many tensors.
     ZipBytes member(const ZipEntry& e) const {
-        if (e.crc == 0 && !e.deflated) return {keeper_, bytes_.subspan(e.begin, e.stored), true};
-        return attn::take(e, keeper_, bytes_);
+        const bool is_checked = e.crc == 0 || checked_.contains(e.begin);
+        if (is_checked && !e.deflated) return {keeper_, bytes_.subspan(e.begin, e.stored), true};
+        ZipBytes out = attn::take(e, keeper_, bytes_);
+        checked_.insert(e.begin);
+        return out;
     }
     void read_archive();
     void read_legacy();
@@ -119,6 +124,7 @@ class TorchFile : public TensorFile {
     bool big_endian_ = false;
     TorchObject object_;
     std::map<std::string, Stored, std::less<>> storages_;
+    mutable std::set<std::size_t> checked_;  ///< where members begin
     std::vector<StoredTensor> tensors_;
 };
 
@@ -220,9 +226,9 @@ void TorchFile::read_legacy() {
         storages_[key] = {bytes_.subspan(at, bytes)};
         at += bytes;
     }
+    list();
     if (at != bytes_.size())
         fail("", "has " + std::to_string(bytes_.size() - at) + " unused bytes at its end");
-    list();
 }
 
 void TorchFile::list() {

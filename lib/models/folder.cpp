@@ -81,68 +81,41 @@ ModelFolder::ModelFolder(std::string folder) : folder_(std::move(folder)), sourc
             all += (all.empty() ? "" : ", ") + std::string(f.whole) + ", " + std::string(f.index);
         refuse(folder_, "has none of the files that tensors are read from: " + all);
     }
-    if (is_file(path_of(there->index))) {
-        index_ = there->index;
-        read_index(path_of(index_));
+    file_ = is_file(path_of(there->index)) ? there->index : there->whole;
+    if (file_ == there->index) {
+        const Source text = source_of(path_of(file_));
+        of_file(path_of(file_), [&] { index_.emplace(FilesBeside(path_of(file_)), std::string(text.text)); });
+        for (const auto& [name, file] : index_->names()) names_.push_back(name);
     } else {
-        const std::string whole(there->whole);
-        for (const auto& [name, place] : shard(whole).places) files_[name] = whole;
+        whole_ = of_file(path_of(file_), [&] { return open_tensor_file(path_of(file_)); });
+        for (std::size_t k = 0; k < whole_->tensors().size(); ++k) {
+            names_.push_back(whole_->tensors()[k].name);
+            places_[names_.back()] = k;
+        }
     }
-    for (const auto& [name, file] : files_) names_.push_back(name);
-}
-
-void ModelFolder::read_index(const std::string& index) {
-    const Source source = source_of(index);
-    const Document document = document_of(source);
-    const auto wrong = [&](const std::string& pointer, const std::string& message) {
-        Error error(Exit::input, pointer, message);
-        locate(error, source, document);
-        throw error;
-    };
-    const Value* map = document.root.find("weight_map");
-    if (!map || map->kind != Value::Kind::object)
-        wrong(map ? "/weight_map" : "", map ? "is no object of names and files" : "has no \"weight_map\"");
-    for (const auto& [name, file] : map->members) {
-        const std::string at = child("/weight_map", name);
-        if (file.kind != Value::Kind::string)
-            wrong(at, "is " + file.describe() + ", expected the name of a file");
-        if (file.text.empty() || file.text.front() == '/' || file.text.find("..") != std::string::npos ||
-            file.text.find('\0') != std::string::npos)
-            wrong(at, "is " + shown(file.text) + ", which is no file of the folder");
-        files_[name] = file.text;
-    }
-}
-
-const ModelFolder::Shard& ModelFolder::shard(const std::string& file) const {
-    const auto found = shards_.find(file);
-    if (found != shards_.end()) return found->second;
-    const std::string path = folder_ + "/" + file;
-    if (!is_file(path)) refuse(folder_, "has no file " + shown(file) + ", which " + index_ + " names");
-    Shard out;
-    out.file = of_file(path, [&] { return open_tensor_file(path); });
-    for (std::size_t k = 0; k < out.file->tensors().size(); ++k) out.places[out.file->tensors()[k].name] = k;
-    return shards_[file] = std::move(out);
+    std::sort(names_.begin(), names_.end());
 }
 
 std::string ModelFolder::path_of(std::string_view file) const { return folder_ + "/" + std::string(file); }
 
-bool ModelFolder::has(std::string_view name) const { return files_.find(name) != files_.end(); }
+bool ModelFolder::has(std::string_view name) const {
+    return index_ ? index_->file_of(name) != nullptr : places_.find(name) != places_.end();
+}
+
+ShardPlace ModelFolder::place_of(const std::string& name) const {
+    if (!has(name)) refuse(folder_, "has no tensor " + shown(name));
+    if (!index_) return {whole_.get(), places_.find(name)->second};
+    return of_file(path_of(file_), [&] { return index_->find(name); });
+}
 
 ModelTensor ModelFolder::tensor(const std::string& name) const {
-    const auto file = files_.find(name);
-    if (file == files_.end()) refuse(folder_, "has no tensor " + shown(name));
-    const Shard& in = shard(file->second);
-    const auto place = in.places.find(name);
-    if (place == in.places.end())
-        refuse(folder_ + "/" + file->second,
-               "does not hold " + shown(name) + ", though " + index_ + " says so");
-    return {name, file->second, in.file->tensors()[place->second].shape};
+    const ShardPlace place = place_of(name);
+    return {name, index_ ? *index_->file_of(name) : file_, place.stored().shape};
 }
 
 Numbers ModelFolder::numbers(const std::string& name) const {
-    const ModelTensor t = tensor(name);
-    const Shard& in = shard(t.file);
-    return of_file(folder_ + "/" + t.file, [&] { return in.file->take(in.places.find(name)->second); });
+    const ShardPlace place = place_of(name);
+    return of_file(path_of(tensor(name).file), [&] { return place.file->take(place.k); });
 }
 
 void ModelFolder::locate_error(Error& error) const {

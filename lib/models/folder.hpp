@@ -1,10 +1,12 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lib/input/shards.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/input/value.hpp"
 
@@ -38,21 +40,17 @@ class ModelFolder {
     void locate_error(Error& error) const;
 
   private:
-    struct Shard {
-        std::unique_ptr<TensorFile> file;
-        std::map<std::string, std::size_t, std::less<>> places;
-    };
     std::string path_of(std::string_view file) const;
-    void read_index(const std::string& index);
-    const Shard& shard(const std::string& file) const;
+    ShardPlace place_of(const std::string& name) const;
 
     std::string folder_;
-    std::string index_;  ///< the name of the index; empty: one file holds all
     Source source_;
     Document document_;
+    std::string file_;  ///< the file that holds all tensors, or the index of several
+    std::optional<ShardIndex> index_{};
+    std::unique_ptr<TensorFile> whole_{};  ///< where there is no index
     std::vector<std::string> names_;
-    std::map<std::string, std::string, std::less<>> files_;  ///< of each tensor
-    mutable std::map<std::string, Shard> shards_;
+    std::map<std::string, std::size_t, std::less<>> places_;  ///< in the whole file
 };
 
 }  // namespace attn

@@ -1,4 +1,4 @@
-"""Every target of tests/fuzz, for 30 seconds each (ATTN_FUZZ_SECONDS), under the sanitizers."""
+"""Every target of tests/fuzz, for 200 seconds together (ATTN_FUZZ_SECONDS: for each), under the sanitizers."""
 import glob
 import os
 import subprocess
@@ -8,7 +8,9 @@ import tempfile
 SOURCE, BUILD = os.environ["ATTN_SOURCE"], os.path.dirname(os.path.dirname(os.environ["ATTN_PROGRAM"]))
 CORPORA = {"document": ["data/examples", "data/cases", "tests/hostile/attn"], "npy": ["tests/hostile/npy"],
            "npz": ["tests/hostile/npz"], "safetensors": ["tests/hostile/safetensors"],
-           "gguf": ["tests/hostile/gguf", "tests/data/files/gguf"], "torch": ["tests/data/torch/zip", "tests/data/torch/legacy", "tests/hostile/torch"]}
+           "gguf": ["tests/hostile/gguf", "tests/data/files/gguf"], "torch": ["tests/data/torch/zip", "tests/data/torch/legacy", "tests/hostile/torch"],
+           "onnx": ["tests/hostile/onnx", "tests/data/files/onnx"], "config": ["tests/data/models/*/config.json"]}
+ALL_SECONDS = 200
 if os.environ.get("ATTN_SANITIZE") != "ON":
     print("built with the sanitizers only")
     sys.exit(77)
@@ -16,10 +18,11 @@ if os.environ.get("ATTN_SANITIZE") != "ON":
 targets = sorted(os.path.basename(path)[:-4] for path in glob.glob(os.path.join(SOURCE, "tests", "fuzz", "*.cpp")))
 targets.remove("driver")
 failed = sorted(set(targets) ^ set(CORPORA))
+seconds = os.environ.get("ATTN_FUZZ_SECONDS", str(ALL_SECONDS // len(targets)))
 for target in targets:
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([os.path.join(BUILD, f"attn-fuzz-{target}"), "--seconds", os.environ.get("ATTN_FUZZ_SECONDS", "30"),
-                               *(os.path.join(SOURCE, corpus) for corpus in CORPORA[target])], cwd=folder,
+        corpora = [path for corpus in CORPORA[target] for path in sorted(glob.glob(os.path.join(SOURCE, corpus)))]
+        done = subprocess.run([os.path.join(BUILD, f"attn-fuzz-{target}"), "--seconds", seconds, *corpora], cwd=folder, env={**os.environ, "TMPDIR": folder},
                               capture_output=True, text=True, check=False)
         print(f"{target}: {done.stdout.strip()}")
         if done.returncode != 0:

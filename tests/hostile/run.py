@@ -23,7 +23,8 @@ from harness import SANITIZED, execute, json_values, parser_of, program_of  # no
 from verdict import (faults_of_format, faults_of_message, faults_of_numbers, faults_of_trace, raw_characters,  # noqa: E402
                      warned)
 
-INDEXES = ["json/index.json", "attn/index.json", "npy/index.json", "npz/index.json", "safetensors/index.json", "gguf/index.json", "torch/index.json", "numeric/cases.json"]
+INDEXES = [*(f"{folder}/index.json" for folder in ("json", "attn", "npy", "npz", "safetensors", "gguf", "torch", "onnx", "shards")),
+           "numeric/cases.json"]
 FORMATS = ("text", "csv", "ndjson", "svg", "html")
 FIELDS = {"file", "name", "class", "what_is_wrong", "expect", "alt", "key", "suggest", "names", "position", "line",
           "mention", "checks", "formats", "document", "setup", "via", "generator", "args", "also", "values", "stages",

@@ -199,13 +199,14 @@ class Tests(Program):
         np.savez(self.path("a.npz"), a=np.ones(3))
         self.put("a.safetensors", safetensors({"a": ("F32", [1], bytes(4))}))
         self.put("a.onnx", b"\x08\x08\x12\x07pytorch\x1a\x05" + bytes(40))
+        self.put("m.index.json", {"metadata": {}, "weight_map": {"a": "a.safetensors"}})
         self.put("a.gguf", b"GGUF\x03\x00\x00\x00" + bytes(40))
         self.put("a.pt", b"\x80\x02\x8a\nl\xfc\x9c" + bytes(40))
         good = self.put("good.json", {"embeddings": X})
         for suffix in ("json", "ndjson", "csv"):
             self.report.equal(f"a trace as {suffix}", self.call(good, "-o", f"t.{suffix}").status, 0)
         listed = "check lists .*diff compares .*convert"
-        for name, words in {"a.npy": ("is an npy file", listed), "a.npz": ("npz file", listed), "a.safetensors": ("is a safetensors file", listed), "a.onnx": ("is an ONNX model", "safetensors or npz"),
+        for name, words in {"a.npy": ("is an npy file", listed), "a.npz": ("npz file", listed), "a.safetensors": ("is a safetensors file", listed), "a.onnx": ("is an ONNX model", listed), "m.index.json": ("is an index of shards", listed),
                             "a.gguf": ("is a GGUF file", listed), "a.pt": ("is a pickle", listed), "t.json": ("is a trace", "diff compares"),
                             "t.ndjson": ("is a trace", "diff compares"), "t.csv": ("is a trace", "diff compares")}.items():
             for command in ("run", "explain", "blindspots"):
