@@ -57,7 +57,7 @@ void read_model_options(const Parsed& parsed, Options& options) {
     }
     ModelOptions& m = options.model.emplace();
     m.folder = last(model);
-    if (m.folder.empty()) fail_usage("--model needs the folder of a model");
+    if (m.folder.empty()) fail_usage("--model needs the folder of a model, or a .gguf file");
     read_layer(parsed, options);
     if (given(stack))
         m.stack = words_of(row_of(stack), options.command)[choice(parsed, stack, options.command)];

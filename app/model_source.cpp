@@ -43,6 +43,19 @@ std::pair<std::string, std::string> split_name_of_tensor(const std::string& word
     return {word.substr(0, colon), word.substr(colon + 1)};
 }
 
+}  // namespace
+
+std::string folder_of_model(const ModelOptions& model) {
+    std::error_code ignored;
+    if (fs::is_directory(model.folder, ignored)) return model.folder;
+    const fs::path parent = fs::path(model.folder).parent_path();
+    return parent.empty() ? "." : parent.string();
+}
+
+std::string tensor_file_of(const std::string& word) { return split_name_of_tensor(word).first; }
+
+namespace {
+
 /// Puts a reference in place of a member; a new one goes behind `variant`.
 void put(Value& root, std::string_view name, Value value) {
     for (Member& m : root.members)
@@ -109,8 +122,9 @@ LayerAsk ask_of(const Options& options) {
 
 std::vector<ModelLayer> model_layers(const Options& options, const Diagnostics& diagnostics) {
     const ModelOptions& model = *options.model;
-    const std::string place = without_slash(absolute_path(model.folder)), name = without_slash(model.folder);
+    const std::string name = without_slash(model.folder);
     const ModelFolder folder(model.folder);
+    const std::string place = without_slash(absolute_path(folder.folder()));
     const auto path = [&](const std::string& file) { return place + "/" + file; };
     std::vector<ModelLayer> out;
     const Index first = model.all ? 0 : model.layer,
@@ -131,8 +145,9 @@ std::vector<ModelLayer> model_layers(const Options& options, const Diagnostics& 
 
 ModelText model_text(const Options& options, const std::string& path) {
     ModelText out;
+    const std::string folder_of_path = path == "-" ? "" : fs::path(path).parent_path().string();
     const std::string beside =
-        without_slash(absolute_path(path == "-" ? "." : fs::path(path).parent_path().string())) + "/";
+        without_slash(absolute_path(folder_of_path.empty() ? "." : folder_of_path)) + "/";
     const auto place = [&](const std::string& file, const std::string& root) {
         const std::string whole = absolute_path(file);
         const bool below = whole.starts_with(beside);
@@ -142,11 +157,11 @@ ModelText model_text(const Options& options, const std::string& path) {
         if (std::find(out.roots.begin(), out.roots.end(), root) == out.roots.end()) out.roots.push_back(root);
         return below ? whole.substr(beside.size()) : whole;
     };
-    const std::string folder = without_slash(absolute_path(options.model->folder));
+    const ModelFolder model(options.model->folder);
+    const std::string folder = without_slash(absolute_path(model.folder()));
     const Options own = options_of_layer(options, options.model->layer);
-    Value root =
-        read_model_layer(ModelFolder(options.model->folder), ask_of(own),
-                         [&](const std::string& file) { return place(folder + "/" + file, folder); });
+    Value root = read_model_layer(
+        model, ask_of(own), [&](const std::string& file) { return place(folder + "/" + file, folder); });
     put_files(root, own, [&](const std::string& file) {
         return place(file, fs::path(absolute_path(file)).parent_path().string());
     });

@@ -26,6 +26,12 @@ struct ModelText {
 };
 ModelText model_text(const Options& options, const std::string& path);
 
+/// Where its files lie: the folder, or that of a GGUF file.
+std::string folder_of_model(const ModelOptions& model);
+
+/// The file of FILE or FILE:NAME.
+std::string tensor_file_of(const std::string& word);
+
 /// --embeddings, --block, --key-embeddings: files in place of a document's keys.
 void put_inputs(Value& root, const Options& options, FileReferences& files);
 

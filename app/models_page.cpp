@@ -17,15 +17,20 @@ std::string key(std::string_view keys) { return markdown_code(keys.substr(0, key
 
 std::string number(double n) { return significant(n, 9); }
 
-/// The tensors of a layer, with what stands before and behind the number of the layer.
-std::string tensors(const Architecture& a) {
+std::string modules_in_words(std::string_view modules) {
     std::string names;
-    each_of(a.modules, ' ', [&](std::string_view spec) {
+    each_of(modules, ' ', [&](std::string_view spec) {
         while (!spec.empty() && (spec.front() == '?' || spec.front() == '!')) spec.remove_prefix(1);
         const std::string_view path = spec.substr(0, spec.find_first_of("=|"));
         names += (names.empty() ? "" : ", ") + markdown_code(path.starts_with("/") ? path.substr(1) : path);
     });
-    return markdown_code(replaced(a.layer, "{}", "N") + "." + std::string(a.attention)) + ": " + names;
+    return names;
+}
+
+/// The tensors of a layer, with what stands before and behind the number of the layer.
+std::string tensors(const Architecture& a) {
+    return markdown_code(replaced(a.layer, "{}", "N") + "." + std::string(a.attention)) + ": " +
+           modules_in_words(a.modules);
 }
 
 std::string heads(const Architecture& a) {
@@ -118,6 +123,14 @@ std::string architectures_page() {
                (a.kind.empty() ? "" : ", layers of " + markdown_code(a.kind)) + " | " + tensors(a) + " | " +
                heads(a) + " | " + positions(a) + " | " + mask(a) + " | " + norms(a) + " | " + said + " |\n";
     }
+    out +=
+        "\nOf GGUF files (`general.architecture`), read as a row above:\n\n"
+        "| architecture | read as | tensors below `blk.N.attn_` | rows of queries and keys |\n"
+        "| --- | --- | --- | --- |\n";
+    for (const GgufRow& row : all_gguf_rows())
+        out += "| " + markdown_code(row.name) + " | " + markdown_code(row.type) + " | " +
+               modules_in_words(row.modules) + " | " +
+               (row.interleaved_rows ? "neighbours, put back" : "as in the model's folder") + " |\n";
     return out;
 }
 

@@ -91,7 +91,7 @@ constexpr std::string_view schema_definitions =
     "weights_of_file": {"type": "object", "properties": {"file": {"type": "string", "minLength": 1},
       "prefix": {"type": "string"}, "weight_layout": {"$ref": "#/$defs/weight_layout"},
       "packed": {"$ref": "#/$defs/packed_layout"}, "order": {"$ref": "#/$defs/packed_order"},
-      "packed_blocks": {"$ref": "#/$defs/size"}, "names": {"$ref": "#/$defs/weight_aliases"}, "comment": true},
+      "packed_blocks": {"$ref": "#/$defs/size"}, "head_rows": {"enum": ["halves", "interleaved"]}, "names": {"$ref": "#/$defs/weight_aliases"}, "comment": true},
       "required": ["file"], "patternProperties": {"^[$_]": true}, "additionalProperties": false})json";
 
 /// LISTS1 to LISTS4: lists of `of`, of such lists, ...
@@ -142,7 +142,7 @@ std::string named_weights() {
            names + R"json(
       "weight_layout": {"$ref": "#/$defs/weight_layout"}, "prefix": {"const": ""},
       "packed": {"$ref": "#/$defs/packed_layout"}, "order": {"$ref": "#/$defs/packed_order"},
-      "packed_blocks": {"$ref": "#/$defs/size"}, "comment": true},
+      "packed_blocks": {"$ref": "#/$defs/size"}, "head_rows": {"enum": ["halves", "interleaved"]}, "comment": true},
       "patternProperties": {"^[$_]": true, "^[qk]_layernorm[.]norms[.][0-9]+[.]weight$": {"$ref": "#/$defs/weight11"}},
       "additionalProperties": false},
     "weight_aliases": {"type": "object", "propertyNames": {"anyOf": [{"pattern": "^[$_]"}, {"enum": ["comment")json" +

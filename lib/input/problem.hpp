@@ -61,6 +61,8 @@ struct NamedWeights {
     std::optional<PackedLayout> packed;
     std::optional<std::string> order;    ///< of query, key and value in a packed matrix: "qkv", "qvk", ...
     std::optional<Index> packed_blocks;  ///< it is so many stacked matrices one below the other
+    /// Rows of queries and keys of each head stand as neighbours (0, D/2, 1, D/2 + 1, ...), and are put back.
+    bool interleaved_rows = false;
 };
 
 enum class MaskKind { keep, drop, add };

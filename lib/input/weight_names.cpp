@@ -75,6 +75,10 @@ void read_setting(std::string_view name, const Value& value, const std::string& 
     if (name == "packed")
         out.packed = static_cast<PackedLayout>(read_choice(value, here, choice_names<PackedLayout>()));
     if (name == "packed_blocks") out.packed_blocks = read_integer(value, here, 1, "a number of blocks");
+    if (name == "head_rows") {
+        static constexpr std::array<std::string_view, 2> orders{"halves", "interleaved"};
+        out.interleaved_rows = read_choice(value, here, orders) == 1;
+    }
     if (name == "order") {
         static constexpr std::array<std::string_view, 6> orders{"qkv", "qvk", "kqv", "kvq", "vqk", "vkq"};
         out.order = std::string(orders[read_choice(value, here, orders)]);
@@ -181,8 +185,8 @@ WeightsInit read_init(const Value& object, const std::string& pointer) {
 }  // namespace
 
 std::span<const std::string_view> weight_settings() {
-    static constexpr std::array<std::string_view, 6> settings{"weight_layout", "prefix",        "packed",
-                                                              "order",         "packed_blocks", "names"};
+    static constexpr std::array<std::string_view, 7> settings{"weight_layout", "prefix",    "packed", "order",
+                                                              "packed_blocks", "head_rows", "names"};
     return settings;
 }
 

@@ -141,6 +141,7 @@ struct Architecture {
     std::string_view clip_keys = {};
     std::string_view sinks = {};  ///< their tensor, below `attention`
     bool gate_in_queries = false;
+    bool interleaved_rows = false;  ///< of queries and keys, within each head: they are put back as halves
     /// A table of biases by distance: its path before ".weight", {} for the number of the layer.
     std::string_view buckets = {};
     bool buckets_both_ways = true;
@@ -157,6 +158,17 @@ struct Architecture {
 
 /// THE TABLE of architectures, in the order of docs/models.md.
 std::span<const Architecture> all_architectures();
+
+/// A ROW of the table of architectures of GGUF files: which row of the other table its layers are read by,
+/// and what llama.cpp's converter or its code has otherwise.
+struct GgufRow {
+    std::string_view name;  ///< general.architecture
+    std::string_view type;  ///< a row of all_architectures()
+    std::string_view modules;
+    bool interleaved_rows = false;
+    void (*change)(Architecture&) = nullptr;
+};
+std::span<const GgufRow> all_gguf_rows();
 
 /// A model type whose configuration holds those of its stacks.
 struct Wrapper {

@@ -124,6 +124,12 @@ std::string ConfigKey::pointer() const {
     return out;
 }
 
+std::string Config::name_of_key(std::string_view key) const {
+    if (said_)
+        if (const auto said = said_->find(key); said != said_->end()) return said->second;
+    return joined(under_, key);
+}
+
 ConfigKey Config::find(std::string_view keys) const {
     ConfigKey found;
     each_of(keys, '|', [&](std::string_view key) {
@@ -132,7 +138,7 @@ ConfigKey Config::find(std::string_view keys) const {
         each_of(key, '.', [&](std::string_view part) {
             if (at) at = at->kind == Kind::object ? at->find(part) : nullptr;
         });
-        if (!found && at) found = {at, joined(under_, key)};
+        if (!found && at) found = {at, name_of_key(key)};
     });
     return found;
 }
@@ -209,7 +215,7 @@ void Config::refuse_unread(std::string_view unread) const {
         bool harmless = std::find(harmless_keys.begin(), harmless_keys.end(), name) != harmless_keys.end();
         each_of(unread, ' ', [&](std::string_view word) { harmless = harmless || word == name; });
         if (!of_attention || harmless) continue;
-        const std::string at = ConfigKey{&value, joined(under_, name)}.pointer();
+        const std::string at = ConfigKey{&value, name_of_key(name)}.pointer();
         fail_at_key(
             at,
             "\"" + clip(visible(name), 60) +

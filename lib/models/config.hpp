@@ -1,4 +1,6 @@
 #pragma once
+#include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -30,8 +32,13 @@ struct ConfigKey {
 /// One configuration of config.json, which remembers what was asked of it.
 class Config {
   public:
-    /// `under`: the path of `object` in the file, "text_config", or "".
-    Config(const Value& object, std::string under) : object_(&object), under_(std::move(under)) {}
+    /// Names of keys as their file has them.
+    using Names = std::map<std::string, std::string, std::less<>>;
+
+    /// `under`: the path of `object` in the file, "text_config", or "". `said`: what its keys are called
+    /// there, where they have other names; it outlives this.
+    Config(const Value& object, std::string under, const Names* said = nullptr)
+        : object_(&object), under_(std::move(under)), said_(said) {}
 
     const Value& object() const { return *object_; }
     const std::string& under() const { return under_; }
@@ -61,8 +68,11 @@ class Config {
     void refuse_unread(std::string_view unread) const;
 
   private:
+    std::string name_of_key(std::string_view key) const;
+
     const Value* object_;
     std::string under_;
+    const Names* said_;
     mutable std::set<std::string, std::less<>> asked_;  ///< keys of the object
 };
 

@@ -253,6 +253,10 @@ void LayerReader::read_weights() {
     // GPT-2 alone keeps its matrices as they are multiplied.
     const bool in_out = weights_.find("c_attn.weight") != nullptr;
     set_of_weights("weight_layout", tree_text(in_out ? "in_out" : "out_in"), of_class());
+    if (row_.interleaved_rows)
+        set_of_weights(
+            "head_rows", tree_text("interleaved"),
+            "llama.cpp's converter: rows of queries and keys as pairs of neighbours, put back here");
     if (row_.sinks.empty()) return;
     each_of(row_.sinks, '|', [&](std::string_view name) {
         const std::string tensor = path_of(name);
@@ -275,8 +279,8 @@ void LayerReader::read_mask() {
             const Said<Index> w = key ? Said<Index>{Config::integer_of(key, 1), key.name}
                                       : Said<Index>{row_.window, of_class()};
             if (w.value < 1)
-                fail("", "has a layer " + std::to_string(layer_) + " that slides, but config.json says no " +
-                             std::string(row_.window_keys));
+                fail("", "has a layer " + std::to_string(layer_) + " that slides, but " + folder_.settings() +
+                             " says no " + std::string(row_.window_keys));
             Value out = tree_object();
             if (row_.both_sides || all_see) {
                 // The sum of both sides.
@@ -377,8 +381,8 @@ Value LayerReader::finished() {
     set("weights", std::move(weights_), "tensors below " + prefix_);
     const std::string comment = "layer " + std::to_string(layer_) + " of " + std::string(row_.type) +
                                 (row_.stack == "text" ? "" : ", " + std::string(row_.stack)) +
-                                (kind_.empty() ? "" : ", " + kind_) +
-                                ". _from says which key of config.json each setting came from.";
+                                (kind_.empty() ? "" : ", " + kind_) + ". _from says which key of " +
+                                folder_.settings() + " each setting came from.";
     Value out = tree_object();
     add_member(out, "comment", tree_text(comment));
     std::stable_sort(document_.members.begin(), document_.members.end(),

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "lib/error.hpp"
+#include "lib/models/gguf_settings.hpp"
 #include "lib/models/rows.hpp"
 #include "lib/models/tree.hpp"
 #include "lib/option_words.hpp"
@@ -49,7 +53,8 @@ std::vector<const Architecture*> rows_of(std::string_view type) {
 /// What a stack of a folder is read by.
 struct Stack {
     Config config;
-    std::vector<const Architecture*> rows;  ///< of its type and stack
+    std::vector<const Architecture*> rows;   ///< of its type and stack
+    std::unique_ptr<GgufSettings> settings;  ///< what `config` reads, where it is no config.json
 };
 
 [[noreturn]] void refuse_type(const std::string& type, const std::string& pointer) {
@@ -66,7 +71,35 @@ struct Stack {
              " TYPE reads it as one of them (docs/models.md lists all)");
 }
 
+/// The only stack of a GGUF file.
+Stack stack_of_gguf(const ModelFolder& file, const LayerAsk& ask) {
+    static const std::map<std::string_view, Architecture> rows = [] {
+        std::map<std::string_view, Architecture> out;
+        for (const GgufRow& row : all_gguf_rows()) out.emplace(row.name, architecture_of(row));
+        return out;
+    }();
+    const std::string name = ask.as.empty() ? gguf_architecture(file) : ask.as;
+    const auto row = rows.find(name);
+    if (row == rows.end()) {
+        std::string known;
+        for (const GgufRow& r : all_gguf_rows()) known += (known.empty() ? "" : ", ") + std::string(r.name);
+        if (!ask.as.empty())
+            fail_usage(
+                option::as_type + " " + visible(name) + ": there is no such architecture of GGUF files",
+                "known: " + known);
+        fail("/general.architecture", "is " + shown(name) + ", an architecture that is not known",
+             "known: " + known + "; " + option::as_type + " NAME reads it as one of them");
+    }
+    if (!ask.stack.empty() && ask.stack != row->second.stack)
+        fail_usage(option::stack + " " + visible(ask.stack) + ": a GGUF file has only one stack, text",
+                   option::stack + " text");
+    auto settings = std::make_unique<GgufSettings>(read_gguf_settings(file, ask.layer));
+    Config config(settings->config, "", &settings->said);
+    return {std::move(config), {&row->second}, std::move(settings)};
+}
+
 Stack stack_of(const ModelFolder& folder, const LayerAsk& ask) {
+    if (folder.metadata()) return stack_of_gguf(folder, ask);
     const Value& root = folder.config();
     const Value* own_type = root.find("model_type");
     const std::string top = own_type && own_type->kind == Kind::string ? own_type->text : "";
@@ -117,7 +150,7 @@ Stack stack_of(const ModelFolder& folder, const LayerAsk& ask) {
                        (stacks.size() == 1 ? "only one stack, " : "the stacks ") + list,
                    option::stack + " " + stacks.front());
     }
-    Stack out{Config(config, under), {}};
+    Stack out{Config(config, under), {}, nullptr};
     for (const Architecture* a : all)
         if (a->stack == stack) out.rows.push_back(a);
     return out;
@@ -267,7 +300,9 @@ Index layers_of(const ModelFolder& folder, const LayerAsk& ask) {
         const Stack stack = stack_of(folder, ask);
         const std::string_view keys = stack.rows.front()->layers_keys;
         const auto n = stack.config.integer(keys, 1);
-        if (!n) fail("", "does not say how many layers it has: no " + std::string(keys) + " in config.json");
+        if (!n)
+            fail("",
+                 "does not say how many layers it has: no " + std::string(keys) + " in " + folder.settings());
         return n->value;
     } catch (Error& error) {
         folder.locate_error(error);

@@ -13,6 +13,9 @@ void add_gpts(std::vector<Architecture>& rows);
 void add_recurrent(std::vector<Architecture>& rows);
 void add_encoders(std::vector<Architecture>& rows);
 
+/// The row that a GGUF file's layers are read by.
+Architecture architecture_of(const GgufRow& row);
+
 /// What most decoders are: rotary positions, an rms norm before, a causal mask.
 Architecture llama_row();
 

@@ -303,6 +303,7 @@ void Resolver::one_set(NamedWeights& set) {
     if (!b_.problem.weights_are_a_list) count_heads(set);
     Slots slots = sort_by_role(set);
     has_score_ = slots.weight[slot(WeightRole::score)] != nullptr;
+    if (set.interleaved_rows) put_rows_back(set, slots);
     const Index before = plan_.projection(WeightRole::query).d_out,
                 values_before = plan_.projection(WeightRole::value).d_out;
     if (slots.weight[slot(WeightRole::packed)]) {
@@ -340,6 +341,10 @@ void Resolver::one_set(NamedWeights& set) {
                  ": they are multiplied with each other");
     }
     biases(slots);
+    for (WeightNote& note : plan_.weight_notes)
+        if (const WeightName* n = weight_named(note.name);
+            set.interleaved_rows && n && (n->role == WeightRole::query || n->role == WeightRole::key))
+            note.layout += ", rows of each head put back from neighbours to halves";
     if (!plan_.variant->weights_list) return;
     for (std::size_t r = slot(WeightRole::output); r < weight_role_count; ++r)
         for (const auto* t : {slots.weight[r], slots.bias[r]})

@@ -49,6 +49,8 @@ class Resolver {
     void place_bias(NamedTensor& t, WeightRole role, Index outputs);
     void check_roles(const NamedWeights& set, WeightRoles allowed) const;
     void check_plain_widths() const;
+    /// Queries and keys whose rows stand as neighbours within each head: as halves again.
+    void put_rows_back(const NamedWeights& set, Slots& slots) const;
     void one_set(NamedWeights& set);
     void latent(NamedWeights& set);
     void latent_and_rope(NamedTensor& t, const NamedWeights& set, Index narrow);
