@@ -173,10 +173,12 @@ Plan plan_document(const Source& source, Document document, const Options& optio
         if (const auto foreign = foreign_object(document.root)) fail("", foreign->what, foreign->hint);
         FileReferences files(options.model ? std::nullopt : folder_of(source.name));
         for (const std::string& root : options.roots) files.trust_folder(root);
-        if (options.model) files.trust_folder(options.model->folder);
+        if (options.model) files.trust_folder(folder_of_model(*options.model));
         put_inputs(document.root, options, files);
         use_weights(document.root, options, files);
-        return make_plan(read_problem(document.root), request);
+        Plan plan = make_plan(read_problem(document.root), request);
+        if (options.model) plan.source = {options.model->folder, options.model->layer};
+        return plan;
     } catch (Error& error) {
         if (error.code == Exit::input && error.place.file.empty()) {
             error.place.file = source.name;

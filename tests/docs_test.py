@@ -1,6 +1,6 @@
 """Every command that README.md and docs/*.md show is run, and what it prints has to be what they show.
 
-A ```sh block is run in a folder where data/ is linked and attn-calc is found; a ```text, ```json or ```csv block that
+A ```sh block is run in a folder where data/ and tests/ are linked and attn-calc is found; a ```text, ```json or ```csv block that
 follows it directly is its output, where a last line of `...` alone stands for what is not shown. Without such a block it only
 has to succeed. ```sh no-run is skipped; ```python run is run by Python; so is any block after a line
 `<!-- the output of: COMMAND -->`. The blocks of one file share a folder. --update rewrites the shown output.
@@ -120,7 +120,8 @@ class Page:
     def run(self, other=None):
         """other: what the environment of another machine has besides."""
         with tempfile.TemporaryDirectory() as folder:
-            os.symlink(os.path.join(SOURCE, "data"), os.path.join(folder, "data"))
+            for name in ("data", "tests"):
+                os.symlink(os.path.join(SOURCE, name), os.path.join(folder, name))
             for kind, text, shown, line in self.blocks():
                 name = f"{self.name}:{line}" + (" on another machine" if other else "")
                 if not self.report.wants(name):

@@ -4,10 +4,12 @@
 #include <array>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
 #include "app/commands/diff_reports.hpp"
+#include "app/commands/diff_side.hpp"
 #include "app/model_source.hpp"
 #include "lib/diff/cut.hpp"
 #include "lib/diff/explained.hpp"
@@ -29,43 +31,6 @@ namespace fs = std::filesystem;
     Error error(Exit::input, {}, std::move(message), std::move(hint));
     error.place.file = file;
     throw error;
-}
-
-bool is_folder(const std::string& name) {
-    std::error_code ignored;
-    return name != "-" && fs::is_directory(name, ignored);
-}
-
-/// One side of a comparison. What it holds stays where it is: layers point into it.
-struct Side {
-    std::string file;
-    TextFile text;
-    bool input = false;
-    std::vector<Dump> dumps;
-};
-
-void open_side(Side& side, const std::string& name, TextSide which, const Options& options) {
-    if (names_tensor_file(name)) {
-        side.file = name;
-        side.dumps.push_back(of_file(name, [&] {
-            Dump dump = dump_of(*open_tensor_file(name));
-            const auto& asked = options.diff.compare.only;
-            for (const UnreadTensor& u : dump.unread)
-                if (std::find(asked.begin(), asked.end(), split_name(u.name).stage) != asked.end())
-                    throw Error(u.why);
-            return dump;
-        }));
-        side.dumps.back().file = name;
-        return;
-    }
-    Source source = read_source(name, most_source_bytes(options.request));
-    side.text = read_text(std::move(source));
-    side.file = side.text.source.name;
-    side.input = form_of(side.text, which) == TextForm::input;
-    if (side.input)
-        read_as_input(side.text);
-    else
-        side.dumps = read_dumps(side.text, options.diff.digits);
 }
 
 /// Tensors that are left out since their type is not read: told, unless others were asked for. \return names
@@ -125,6 +90,18 @@ class OurSide {
     }
 
     const std::string& file() const { return side_.file; }
+    /// The files that the documents name, links followed.
+    std::set<std::string> files_used() const {
+        std::set<std::string> out;
+        const fs::path folder = fs::path(side_.file).parent_path();
+        for (const Document& d : side_.text.documents)
+            add_files_used(d.root, folder.empty() ? "." : folder.string(), out);
+        for (const ModelLayer& layer : models_)
+            for (const auto* file :
+                 {&layer.options.embeddings, &layer.options.block, &layer.options.key_embeddings})
+                if (*file) out.insert(path_without_links(tensor_file_of(**file)));
+        return out;
+    }
     const Side& side() const { return side_; }
     std::size_t size() const { return side_.input ? side_.text.documents.size() : layers_.size(); }
     std::optional<Index> number(std::size_t k) const {
@@ -311,23 +288,42 @@ std::vector<std::optional<std::size_t>> pair_layers(const std::vector<Layer>& th
     return pairs;
 }
 
+/// Arrays that say another stack of the model: left out, and said.
+void leave_out_stacks(Side& side, const std::string& stack) {
+    for (Dump& dump : side.dumps)
+        std::erase_if(dump.arrays, [&](const GivenArray& a) {
+            const bool other = !is_of_stack(a.name, stack);
+            if (other) side.aside.push_back(visible(a.name) + " (of another stack)");
+            return other;
+        });
+}
+
 DiffReport compare_files(const std::string& their_name, const std::string& our_name, const std::string& name,
                          const Options& options, const Diagnostics& diagnostics) {
     Side side;
-    open_side(side, their_name, TextSide::theirs, options);
+    if (!is_folder(their_name)) open_side(side, their_name, TextSide::theirs, options);
     if (side.input)
         refuse(side.file, "is an input, and nothing in it is computed: THEIRS are somebody's numbers",
                "attn-calc diff THEIRS OURS: the input stands last; attn-calc run -o writes a trace");
     OurSide ours =
         options.model ? OurSide(model_layers(options, diagnostics), options) : OurSide(our_name, options);
+    if (is_folder(their_name)) open_folder(side, their_name, ours.files_used(), options);
     if (ours.size() == 0) refuse(ours.file(), "holds no numbers that have the name of a stage");
+    if (options.model) leave_out_stacks(side, options.model->stack);
     std::vector<Layer> theirs = understand(side.dumps, options.diff.map, ours.order(0));
     // A model's layer beside numbers that say no layer: they are of that one.
     const bool numbered =
         std::any_of(theirs.begin(), theirs.end(), [](const Layer& l) { return l.number.has_value(); });
     if (const auto& layer = options.diff.layer; layer && (numbered || !options.model)) {
-        const auto other = [&](const Layer& l) { return l.number != *layer; };
-        theirs.erase(std::remove_if(theirs.begin(), theirs.end(), other), theirs.end());
+        std::erase_if(theirs, [&](const Layer& l) {
+            if (l.number == *layer) return false;
+            if (l.number) side.aside.push_back("layer " + std::to_string(*l.number));
+            for (const NamedArray& a : l.arrays)
+                if (!l.number) side.aside.push_back(visible(a.array->name));
+            for (const LeftOut& left : l.left_out)
+                if (!l.number) side.aside.push_back(visible(left.array->name));
+            return true;
+        });
         if (theirs.empty()) refuse(side.file, "has no layer " + std::to_string(*layer));
     }
     // What stands beside the layers: what is not read, and an array of the whole model.
@@ -352,32 +348,41 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
         }
         met[*pairs[i]] = true;
         report.parts.push_back(ours.compare_with(theirs[i], *pairs[i], diagnostics));
+        Comparison& done = report.parts.back().comparison;
+        done.layer = options.model ? ours.number(*pairs[i]) : theirs[i].number;
     }
     const CompareOptions& how = options.diff.compare;
     if (!report.parts.empty() && !how.ignore_unknown && how.only.empty()) {
         auto& list = report.parts.front().comparison.not_compared;
         list.insert(list.end(), beside.begin(), beside.end());
     }
+    if (!report.parts.empty() && !side.aside.empty()) {
+        side.aside.erase(std::unique(side.aside.begin(), side.aside.end()), side.aside.end());
+        std::string names;
+        for (const std::string& one : side.aside) names += (names.empty() ? "" : ", ") + one;
+        report.parts.front().comparison.notes.push_back("not compared: " + clip(names, 200));
+    }
     for (std::size_t k = 0; k < ours.size() && !options.diff.layer; ++k)
         if (!met[k]) report.missing.push_back(ours.name(k) + " of ours is not in theirs");
     return report;
 }
 
-/// The files of a folder by what they are paired by.
-std::map<std::string, std::string> files_of(const std::string& folder) {
-    std::map<std::string, std::string> files;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder, error))
-        if (entry.is_regular_file(error) && !entry.path().filename().string().starts_with('.'))
-            files.emplace(entry.path().filename().string(), entry.path().string());
-    if (error) refuse(folder, "cannot be read: " + error.message());
-    return files;
-}
-
 /// Files of the same name; else of the same name up to the suffix.
 Reports compare_folders(const Options& options, const Diagnostics& diagnostics) {
-    const auto theirs = files_of(options.words[0]);
-    auto ours = files_of(options.words[1]);
+    auto theirs = files_of_folder(options.words[0]), ours = files_of_folder(options.words[1]);
+    // Files of tensors that documents use are nobody's layers, whichever side has a copy of them.
+    std::set<std::string> used;
+    for (const auto& [name, path] : ours) {
+        if (!name.ends_with(".json")) continue;
+        const TextFile text = read_text(read_source(path, most_source_bytes(options.request)));
+        if (form_of(text, TextSide::ours) != TextForm::input) continue;
+        for (const Document& d : text.documents) add_files_used(d.root, options.words[1], used);
+    }
+    std::erase_if(ours, [&](const auto& file) {
+        if (!used.contains(path_without_links(file.second))) return false;
+        theirs.erase(file.first);
+        return true;
+    });
     if (theirs.empty()) refuse(options.words[0], "holds no files");
     Reports out;
     std::vector<std::pair<std::string, std::string>> pairs;
@@ -403,7 +408,7 @@ Reports compare_folders(const Options& options, const Diagnostics& diagnostics) 
 
 Exit diff_command(const Options& options, const Diagnostics& diagnostics) {
     if (options.model && options.words.size() != 1)
-        fail_usage("attn-calc diff --model compares one file with a model's layer",
+        fail_usage("attn-calc diff --model compares one file, or a folder of layers, with a model's layers",
                    "attn-calc diff theirs.npz --model DIR --layer 3 --embeddings hidden.npy");
     if (!options.model && options.words.size() != 2)
         fail_usage("attn-calc diff compares two: found " + std::to_string(options.words.size()),

@@ -54,7 +54,8 @@ struct StageComparison {
 };
 
 struct Comparison {
-    std::string name;  ///< the layer; empty: the only one
+    std::string name;            ///< the layer; empty: the only one
+    std::optional<Index> layer;  ///< its number
     Tolerance tolerance;
     std::vector<StageComparison> stages;    ///< in our order; then those that ours does not have, and others
     std::optional<std::size_t> first;       ///< of `stages`: the first that differs

@@ -210,6 +210,12 @@ struct PlannedRope {
 /// needs.
 void scale_rope(const RopeScaling& scaling, PlannedRope& rope, double longest);
 
+/// The layer of a model that a plan is of.
+struct PlannedSource {
+    std::string file;  ///< the model, as it was named
+    Index layer = 0;
+};
+
 /// How contexts are computed: see lib/run. none: no stage that is shown needs scores.
 enum class Path { none, fused, traced, single_rows, recurrent };
 std::string_view name_of(Path path);
@@ -346,6 +352,7 @@ struct Schedule {
 
 /// Everything decided, nothing computed. Nothing can be refused any more but for memory and the output.
 struct Plan : Rules, Schedule {
+    std::optional<PlannedSource> source;  ///< nothing: a document
     Index kv_head_of(Index head) const {
         return kv_interleaved ? head / (heads / kv_heads) : head % kv_heads;
     }

@@ -43,6 +43,9 @@ std::vector<std::string> given_tokens(std::vector<std::string> tokens) {
 void read_about(const Value& root, Dump& dump) {
     if (const Value* order = root.find("order"); order && order->kind == Value::Kind::array)
         for (const Value& name : order->items) dump.order.push_back(name.text);
+    if (const Value* source = object_in(root, "source"))
+        if (const Value* layer = source->find("layer"); layer && layer->kind == Value::Kind::integer)
+            dump.layer = layer->integer;
     read_selection(root, dump);
     if (const Value* tokens = object_in(root, "tokens")) {
         dump.query_tokens = tokens_in(*tokens, "query");

@@ -52,6 +52,7 @@ struct TraceAxes {
 struct Dump {
     std::string file;
     std::optional<Index> number;  ///< of the document, where a file holds several
+    std::optional<Index> layer;   ///< of a model, where a trace or the file's name says it
     std::vector<GivenArray> arrays;
     std::vector<UnreadTensor> unread;
     std::vector<std::string> order;  ///< of the stages, where a trace says it

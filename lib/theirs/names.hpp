@@ -10,7 +10,8 @@
 
 namespace attn {
 
-/// Whose names the arrays have. Our own are understood with every map.
+/// Whose names the arrays have. Our own, those of modules (self_attn.o_proj), TransformerLens' and
+/// llama.cpp's are understood with every map.
 enum class NameMap { own, tutorial, tlens, onnx, onnx_1_21, llama };
 std::span<const std::string_view> map_names();  ///< in the order of the enumeration, "own" first
 
@@ -50,11 +51,29 @@ std::string hint_by_maps(std::string_view name);
 /// The same, and for what a name looks like.
 std::string stage_hint(std::string_view name);
 
-/// The name without its layer ("attn.hook_pattern"), and the layer's ("blocks.3") with its number.
+/// The last part of a name ("hook_pattern"), and the layer's ("blocks.3") with its number.
 struct SplitName {
     std::string layer, stage;
     std::optional<Index> number;
+    std::string path;  ///< all of the name, parts with a dot between, without a number behind a dash
 };
 SplitName split_name(std::string_view name);
+
+/// The number of a part of a name that stands for a layer: "3", "layer3", "layer_3", "h-3".
+std::optional<Index> layer_number(std::string_view part);
+/// Whether a path ("self_attn.q_proj") is what a stage is called, by any code.
+bool is_stage_path(const std::string& path);
+
+/// Whether a path may be of a stack ("text", "encoder", "decoder", "cross", "vision"): no part of it says
+/// another.
+bool is_of_stack(std::string_view name, std::string_view stack);
+
+/// Which layer a file is of by its name without its suffix ("layer_03", "layer.3", "3", "weights_layer3"),
+/// and what that calls an array without a name of its own: "weights"; empty: nothing that is known.
+struct LayerOfFile {
+    std::optional<Index> number;
+    std::string array;
+};
+LayerOfFile layer_of_file(std::string_view stem);
 
 }  // namespace attn

@@ -295,7 +295,7 @@ def names(b):
     b.write("before.json", {**document, "mask_at": "scores"})
     found = b.same("masked", {"masked": masked}, "before.json", "--map", "tutorial")
     b.report.equal("masked is masked_scores", stage(found, "masked_scores").get("equal"), True)
-    for given, hint in (({"hook_pattern": s["weights"]}, "--map tlens"), ({"weigths": s["weights"]}, "did you mean weights"), ({"xyz": s["weights"]}, "xyz")):
+    for given, hint in (({"qk_matmul_output_mode_3": s["weights"]}, "--map onnx"), ({"weigths": s["weights"]}, "did you mean weights"), ({"xyz": s["weights"]}, "xyz")):
         done = b.run("diff", b.arrays("t.json", given), ours)
         b.report.check(done.status == 3 and hint in done.said, f"unknown name: {hint}", hint, f"{done.status} {done.said}")
     done = b.run("diff", b.arrays("t.json", {"a.weights": s["weights"], "b.weights": s["weights"]}), ours)

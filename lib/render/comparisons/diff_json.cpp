@@ -96,7 +96,8 @@ std::string list_of(const std::vector<std::string>& items, const std::string& in
 /// The members of one comparison, without braces.
 std::string members(const DiffPart& part, const std::string& indent) {
     const Comparison& c = part.comparison;
-    std::string out = indent + "\"equal\": " + (c.equal() ? "true" : "false") + ",\n";
+    std::string out = c.layer ? indent + "\"layer\": " + std::to_string(*c.layer) + ",\n" : "";
+    out += indent + "\"equal\": " + (c.equal() ? "true" : "false") + ",\n";
     out += indent + "\"tolerance\": {\"atol\": " + json_number(c.tolerance.atol) +
            ", \"rtol\": " + json_number(c.tolerance.rtol) +
            (c.tolerance.ulp ? ", \"ulp\": " + std::to_string(*c.tolerance.ulp) : "") + "},\n";

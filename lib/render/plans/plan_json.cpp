@@ -364,11 +364,15 @@ JsonMembers plan_members(const Plan& plan) {
 
 JsonMembers plan_head(std::string_view schema, const Plan& plan, int indent) {
     JsonMembers m{{"schema", quoted(schema)},
-                  {"tool", json_object({{"name", "\"attn-calc\""}, {"version", quoted(ATTN_VERSION)}})},
-                  {"variant", quoted(plan.variant->name)},
-                  {"plan", json_object(plan_members(plan), indent)},
-                  {"tokens", json_object({{"query", json_strings(cut(plan.query_tokens, plan.queries_shown))},
-                                          {"key", json_strings(cut(plan.key_tokens, plan.keys_shown))}})}};
+                  {"tool", json_object({{"name", "\"attn-calc\""}, {"version", quoted(ATTN_VERSION)}})}};
+    if (plan.source)
+        m.emplace_back("source", json_object({{"file", quoted(plan.source->file)},
+                                              {"layer", std::to_string(plan.source->layer)}}));
+    m.insert(m.end(),
+             {{"variant", quoted(plan.variant->name)},
+              {"plan", json_object(plan_members(plan), indent)},
+              {"tokens", json_object({{"query", json_strings(cut(plan.query_tokens, plan.queries_shown))},
+                                      {"key", json_strings(cut(plan.key_tokens, plan.keys_shown))}})}});
     if (plan.shows_part()) m.emplace_back("selection", selection(plan));
     return m;
 }

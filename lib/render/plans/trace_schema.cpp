@@ -18,6 +18,8 @@ constexpr std::string_view trace_head = R"json({
     "schema": {"const": {format}},
     "tool": {"type": "object", "properties": {"name": {"const": "attn-calc"},
       "version": {"type": "string"}}, "required": ["name", "version"], "additionalProperties": false},
+    "source": {"type": "object", "properties": {"file": {"type": "string"}, "layer": {"type": "integer",
+      "minimum": 0}}, "required": ["file", "layer"], "additionalProperties": false},
     "variant": {"$ref": "#/$defs/variant"},
     "plan": {
       "type": "object",
