@@ -228,7 +228,9 @@ class Backward(Scores, Sources):
         d = self.finish()
         self.sources(*(self.recur(d) if self.run.variant in RECURRENT else self.attend(d)))
         result = {"d_" + n: self.d[n] for n in reversed(list(self.s)) if n in self.d}
-        result |= {n: v for n, v in self.inputs.items()}
+        inputs = ["d_" + n for n in PLAIN_INPUTS]
+        result |= {n: self.inputs[n] for n in inputs if n in self.inputs}
+        result |= {n: v for n, v in self.inputs.items() if n not in inputs}
         heads = [p.gradients() for p in self.params]
         for name in heads[0]:
             result[name] = (np.stack([h[name] for h in heads]) if self.run.list else heads[0][name]) + 0.0

@@ -53,7 +53,7 @@ class Scores:
         d_factor = -np.sum(d * second)
         if "lambda" in doc:
             factor = doc["lambda"]
-            self.input("lambda", d_factor)
+            self.input("lambda", d_factor, (1,))
         else:
             first_part, second_part = np.exp(np.sum(q1 * k1)), np.exp(np.sum(q2 * k2))
             factor = first_part - second_part + doc["lambda_init"]
