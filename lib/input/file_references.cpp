@@ -10,6 +10,7 @@
 #include "lib/error.hpp"
 #include "lib/input/head_norms.hpp"
 #include "lib/input/read_tensor.hpp"
+#include "lib/input/shards.hpp"
 #include "lib/input/weight_names.hpp"
 #include "lib/option_words.hpp"
 #include "lib/text.hpp"
@@ -104,6 +105,20 @@ std::size_t find_named(const TensorFile& file, const Value* name, const std::str
          hint);
 }
 
+/// The weights of one shard would be taken for all of them.
+void refuse_part(const std::string& path, std::string_view prefix, const std::set<std::string>& aliases) {
+    const std::optional<ShardIndex> index = index_beside(path);
+    if (!index) return;
+    const std::string own = path.substr(path.rfind('/') + 1);
+    for (const auto& [name, file] : index->names()) {
+        if (file == own || !name.starts_with(prefix)) continue;
+        const std::string below = name.substr(prefix.size());
+        if (weight_named(below) || head_norm_named(below) || aliases.contains(below))
+            fail("", "is one of several shards, and " + shown(name) + " lies in another one, " + shown(file),
+                 "name the index in place of it: " + visible(index->path()));
+    }
+}
+
 }  // namespace
 
 void FileReferences::resolve(Value& root) {
@@ -125,6 +140,7 @@ Value FileReferences::pick_weights(const TensorFile& file, const std::string& pa
                                    std::string_view prefix, const std::set<std::string>& aliases) const {
     Value out;
     out.kind = Value::Kind::object;
+    refuse_part(path, prefix, aliases);
     std::vector<std::string> left, unread;
     const std::string real = resolved_path(path).value_or(path);
     for (std::size_t k = 0; k < file.tensors().size(); ++k) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/error.hpp"
+#include "lib/input/mapped_file.hpp"
 #include "lib/input/value.hpp"
 #include "lib/text.hpp"
 
@@ -113,6 +114,26 @@ ShardPlace ShardIndex::find(const std::string& name) const {
     return {in.file.get(), place->second};
 }
 
+std::optional<ShardIndex> index_beside(const std::string& shard) {
+    constexpr std::string_view digits = "0123456789", between = "-of-";
+    const std::size_t of = shard.rfind(between);
+    if (of == std::string::npos || of == 0) return std::nullopt;
+    const std::size_t end = shard.find_first_not_of(digits, of + between.size());
+    const std::size_t dash = shard.find_last_not_of(digits, of - 1);
+    if (end == std::string::npos || dash == std::string::npos || shard[dash] != '-' || dash + 1 == of)
+        return std::nullopt;
+    const std::string path = shard.substr(0, dash) + shard.substr(end) + ".index.json";
+    try {
+        const MappedFile file = map_file(path);
+        return ShardIndex(FilesBeside(path), {reinterpret_cast<const char*>(file.bytes.data()),  // NOLINT
+                                              file.bytes.size()});
+    } catch (const Error& error) {
+        if (error.code != Exit::input) throw;
+        return std::nullopt;
+    }
+}
+
+// NOLINTNEXTLINE(performance-unnecessary-value-param): as every reader of a file of tensors is called
 std::unique_ptr<TensorFile> read_shards(const FilesBeside& beside, std::shared_ptr<const void> /*keeper*/,
                                         std::span<const std::byte> bytes) {
     return std::make_unique<Shards>(

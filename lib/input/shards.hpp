@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,7 @@ class ShardIndex {
     /// \throws Error (exit 3), the line of the fault filled in: no JSON, no map
     ShardIndex(FilesBeside beside, std::string text);
 
+    const std::string& path() const { return beside_.file(); }
     /// Names of tensors and of their files, in the order of the map.
     const std::vector<std::pair<std::string, std::string>>& names() const { return names_; }
     /// What its metadata say besides sizes: names that stand for other tensors (tied weights).
@@ -50,6 +52,10 @@ class ShardIndex {
     std::map<std::string, std::size_t, std::less<>> places_;  ///< in names_
     mutable std::map<std::string, Shard> shards_;
 };
+
+/// The index that a shard belongs to by its name (model-00001-of-00003.safetensors), where it stands beside
+/// it and is one.
+std::optional<ShardIndex> index_beside(const std::string& shard);
 
 /// All tensors that an index names. \throws Error (exit 3) as ShardIndex, for the first that is not there
 std::unique_ptr<TensorFile> read_shards(const FilesBeside& beside, std::shared_ptr<const void> keeper,

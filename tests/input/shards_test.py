@@ -105,6 +105,23 @@ class Tests(Program):
         self.report.matches("the place of a fault", done.said, r"index\.json:2:\d+: the file has the boolean true for \"x\"(.|\n)*\{\"x\": true\}")
         self.report.matches("no map", self.call("check", self.put("m/" + INDEX, {})).said, r'has no "weight_map"')
 
+    def test_part(self):
+        """One shard in place of the index: its weights are not all of the layer's."""
+        shutil.copytree(os.path.join(CASES, "safetensors"), self.path("m"))
+        first, second = (f"m/model-0000{k}-of-00003.safetensors" for k in (1, 2))
+        document = {"embeddings": [[1, 2, 3, 4, 5, 6]], "num_heads": 2}
+        prefix = "model.layers.0.self_attn."
+        self.put("none.json", document)
+        self.put("part.json", {**document, "weights": {"file": first, "prefix": prefix}})
+        pattern = r'is one of several shards, and "model\.layers\.0\.self_attn\.o_proj\.weight" lies in another one, "model-00002-of-00003\.safetensors"(.|\n)*m/model\.safetensors\.index\.json'
+        self.report.matches("a document", self.call("part.json").said, pattern)
+        self.report.matches("--weights", self.call("none.json", "--weights", first, "--prefix", prefix).said, pattern)
+        self.report.matches("the other one", self.call("none.json", "--weights", second, "--prefix", prefix).said, r'q_proj\.weight" lies in another one, "model-00001')
+        said = self.call("none.json", "--weights", "m/" + INDEX, "--prefix", prefix).said  # the cases' own o_proj fits no layer
+        self.report.matches("the index has all of them", said, r"/weights/o_proj\.weight is \[4, 6\]")
+        os.remove(self.path("m/" + INDEX))
+        self.report.equal("nothing says that there is more", self.call("part.json").said, "")
+
     def test_links(self):
         """As Hugging Face's cache has them: an index and shards that are links to files elsewhere, without suffixes."""
         self.put("cache/blobs/1", stored(x=np.arange(4.0).reshape(2, 2)))
