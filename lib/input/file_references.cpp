@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 
@@ -24,7 +23,6 @@ std::string absolute_path(const std::string& path) {
     return std::filesystem::absolute(path, ignored).lexically_normal().string();
 }
 
-/// An array, with what each rule of a tensor asks of its elements found in one pass.
 Value as_value(const StoredTensor& tensor, Numbers numbers, std::string from) {
     Value out;
     if (tensor.shape.empty()) {
@@ -35,17 +33,7 @@ Value as_value(const StoredTensor& tensor, Numbers numbers, std::string from) {
     out.kind = Value::Kind::row;
     out.row.shape = numbers.empty() ? Shape{0} : tensor.shape;
     out.row.from = std::move(from);
-    bool whole = true;
-    for (Index k = 0; k < numbers.size(); ++k) {
-        const double v = numbers[k];
-        const auto note = [&](std::size_t& first) { first = std::min(first, static_cast<std::size_t>(k)); };
-        if (!std::isfinite(v)) note(out.row.first[idx(Scalar::nonfinite)]);
-        if (v != 0 && v != 1) note(out.row.first_other);
-        if (whole && std::trunc(v) != v && std::isfinite(v)) {
-            note(out.row.first[idx(Scalar::real)]);
-            whole = false;
-        }
-    }
+    out.row.in_file = true;
     if (tensor.element == Element::boolean) out.row.first[idx(Scalar::boolean)] = 0;
     out.row.numbers = std::move(numbers);
     return out;

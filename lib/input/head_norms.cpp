@@ -42,6 +42,7 @@ void HeadNorms::finish(std::vector<NamedTensor>& out) const {
             if (tensor.shape != first.shape)
                 fail(tensor.pointer, "is " + to_string(tensor.shape) + ", but the norm of head 0 is " +
                                          to_string(first.shape));
+            tensor.check_all();
             const Numbers exact = tensor.as_float64 ? tensor.as_float64() : tensor.numbers;
             for (Index k = 0; k < exact.size(); ++k) numbers.push_back(exact[k]);
             ++next;

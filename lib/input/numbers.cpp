@@ -85,6 +85,9 @@ std::pair<std::shared_ptr<const void>, const std::byte*> kept(std::vector<V> val
 
 std::string_view name_of(Element e) { return elements[idx(e)].name; }
 Index size_of(Element e) { return elements[idx(e)].size; }
+bool is_floating(Element e) {
+    return e == Element::float64 || e == Element::float32 || e == Element::float16 || e == Element::bfloat16;
+}
 
 Numbers::Numbers(std::vector<double> values)
     : count_(static_cast<Index>(values.size())), element_(Element::float64) {
@@ -121,6 +124,41 @@ void Numbers::copy(std::span<T> out, Index first) const {
     });
 }
 
+/// Many at a time, and one by one only where there is one among them.
+template <class F>
+std::optional<Index> Numbers::find(Index first, Index count, const F& wanted) const {
+    constexpr Index many = 4096;
+    return with_reader(data_, element_, swapped_, [&](auto at) -> std::optional<Index> {
+        const Index end = first + count;
+        for (Index from = first; from < end; from += many) {
+            const Index to = std::min(from + many, end);
+            int found = 0;
+            for (Index k = from; k < to; ++k) found |= static_cast<int>(wanted(at(k)));
+            if (found == 0) continue;
+            for (Index k = from; k < to; ++k)
+                if (wanted(at(k))) return k;
+        }
+        return std::nullopt;
+    });
+}
+
+std::optional<Index> Numbers::find_not_finite(Index first, Index count) const {
+    if (!is_floating(element_)) return std::nullopt;
+    return find(first, count, [](auto v) { return v - v != 0; });
+}
+
+std::optional<Index> Numbers::find_fraction(Index first, Index count) const {
+    if (!is_floating(element_)) return std::nullopt;
+    return find(first, count, [](auto v) {
+        const auto d = static_cast<double>(v);
+        return std::isfinite(d) && std::trunc(d) != d;
+    });
+}
+
+std::optional<Index> Numbers::find_other_than_0_and_1(Index first, Index count) const {
+    return find(first, count, [](auto v) { return v != 0 && v != 1; });
+}
+
 void Numbers::copy_stored(Index from, std::span<std::byte> out) const {
     const Index size = size_of(element_);
     std::copy_n(data_ + from * size, out.size(), out.begin());
@@ -148,13 +186,13 @@ std::uint64_t little_endian(std::span<const std::byte> bytes) {
 }
 
 float from_float16(std::uint16_t bits) {
-    const bool negative = (bits & 0x8000U) != 0;
-    const unsigned exponent = (bits >> 10U) & 31U, fraction = bits & 1023U;
-    const float size = exponent == 31 ? (fraction != 0 ? std::bit_cast<float>(0x7FC00000U) : INFINITY)
-                       : exponent == 0
-                           ? std::ldexp(static_cast<float>(fraction), -24)
-                           : std::ldexp(static_cast<float>(1024 + fraction), static_cast<int>(exponent) - 25);
-    return negative ? -size : size;
+    const std::uint32_t sign = (bits & 0x8000U) << 16U, size = bits & 0x7FFFU;
+    constexpr std::uint32_t infinity16 = 0x7C00U, infinity32 = 0x7F800000U, nan32 = 0x7FC00000U;
+    // Exponent and fraction are those of a binary32 whose exponent is 112 too small, below the normal numbers
+    // as well.
+    const auto finite = std::bit_cast<std::uint32_t>(std::bit_cast<float>(size << 13U) * 0x1p112F);
+    const std::uint32_t other = size > infinity16 ? nan32 : infinity32;
+    return std::bit_cast<float>(sign | (size < infinity16 ? finite : other));
 }
 
 float from_bfloat16(std::uint16_t bits) {

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -29,6 +30,7 @@ enum class Element : std::uint8_t {
 };
 std::string_view name_of(Element e);
 Index size_of(Element e);
+bool is_floating(Element e);
 
 /// The numbers of a tensor, row-major, where they are held: in memory of this process, or mapped from a file.
 /// Copies share them; they never change.
@@ -52,6 +54,11 @@ class Numbers {
     /// As many as `out` holds, from number `first` on, each rounded once to the nearest T (float, double).
     template <class T>
     void copy(std::span<T> out, Index first = 0) const;
+    /// The first of `count` numbers from `first` on that is an infinity or NaN; finite and not whole; neither
+    /// 0 nor 1. Nothing: there is none.
+    std::optional<Index> find_not_finite(Index first, Index count) const;
+    std::optional<Index> find_fraction(Index first, Index count) const;
+    std::optional<Index> find_other_than_0_and_1(Index first, Index count) const;
     /// The bytes of numbers from `from` on, in their own type and this machine's byte order. The size of
     /// `out` says how many.
     void copy_stored(Index from, std::span<std::byte> out) const;
@@ -60,6 +67,9 @@ class Numbers {
     const T* in_place() const;
 
   private:
+    template <class F>
+    std::optional<Index> find(Index first, Index count, const F& wanted) const;
+
     std::shared_ptr<const void> keeper_;
     const std::byte* data_ = nullptr;
     Index count_ = 0;

@@ -23,6 +23,12 @@ struct TensorSource {
     /// Where a text was read as float32: its numbers as float64. A plan asks for them where it needs them,
     /// and then lets go of the text.
     std::function<Numbers()> as_float64;
+    /// Of a file: whether `count` numbers from `first` on are what the tensor may hold, looked at once it is
+    /// known which are read. \throws Error (exit 3)
+    std::function<void(Index first, Index count)> check;
+    void check_all() const {
+        if (check) check(0, numbers.size());
+    }
     std::string file;          ///< where the numbers were read from; empty: the document
     std::uint64_t seed = 0;    ///< drawn
     bool shared = false;       ///< drawn by the document's manual_seed, without a seed of its own

@@ -16,6 +16,7 @@ void need_object(const Value& value, const std::string& pointer, std::string_vie
 
 std::vector<double> read_per_head(const Value& value, const std::string& pointer, std::string_view what) {
     const TensorSource t = read_tensor(value, pointer, {1, 1, Elements::finite, what});
+    t.check_all();
     if (t.kind != TensorSource::Kind::literal) fail(pointer, "is drawn, expected " + std::string(what));
     std::vector<double> out(static_cast<std::size_t>(t.numbers.size()));
     (t.as_float64 ? t.as_float64() : t.numbers).copy(std::span<double>(out));
@@ -170,6 +171,7 @@ QueryScale read_query_scale(const Value& value, const std::string& pointer) {
     }
     constexpr std::string_view form = "factors [query], [head, query] or [batch, head, query]";
     const TensorSource t = read_tensor(value, pointer, {1, 3, Elements::finite, form});
+    t.check_all();
     if (t.kind != TensorSource::Kind::literal) fail(pointer, "is drawn, expected " + std::string(form));
     s.shape = t.shape;
     s.numbers.resize(static_cast<std::size_t>(t.numbers.size()));

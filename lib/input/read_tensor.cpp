@@ -28,6 +28,31 @@ bool is_leaf(const Value& v) {
     return !v.items.empty() && !is_list(v.items.front());
 }
 
+/// Of a number that is not finite.
+std::string word_of(double v) { return std::isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity"; }
+
+/// The pointer of number `place` of an array.
+std::string place_of(const Scalars& row, std::string pointer, Index place) {
+    Index part = row.numbers.size();
+    for (const Index n : row.shape) {
+        part /= n;
+        pointer = child(pointer, place / part);
+        place %= part;
+    }
+    return pointer;
+}
+
+/// Number `wrong` of a file's array is not what a rule wants.
+[[noreturn]] void fail_in_file(const Scalars& row, const std::string& pointer, Index wrong,
+                               const std::string& expected) {
+    const bool boolean = row.numbers.element() == Element::boolean;
+    fail(pointer, "is read from " + clip(visible(row.from), 80) + ", which holds " +
+                      (boolean ? "booleans"
+                               : word_of(row.numbers[wrong]) + " at " +
+                                     place_of(row, pointer, wrong).substr(pointer.size())) +
+                      ", expected " + expected);
+}
+
 /// Reads arrays into a tensor. A regular array of scalars comes as one block, and is taken as it is once its
 /// elements are known to be of the right kind; any other array is walked through to its fault.
 class Nested {
@@ -45,7 +70,14 @@ class Nested {
 
     /// The numbers of a block, row-major.
     void take(const Scalars& row, const std::string& pointer) {
-        check_elements(row, pointer);
+        if (row.in_file && rule_.elements == Elements::finite && is_floating(row.numbers.element())) {
+            out_.check = [row, pointer](Index first, Index count) {
+                if (const auto wrong = row.numbers.find_not_finite(first, count))
+                    fail_in_file(row, pointer, *wrong, "a number");
+            };
+        } else {
+            check_elements(row, pointer);
+        }
         out_.numbers = row.numbers;
         out_.file = row.from;
         if (row.from.empty() && row.numbers.element() == Element::float32)
@@ -94,35 +126,23 @@ class Nested {
     /// The first element of a kind that the rule does not know.
     void check_elements(const Scalars& row, const std::string& pointer) const {
         const std::size_t word = row.first_of(Scalar::nonfinite), boolean = row.first_of(Scalar::boolean);
+        const std::size_t other =
+            rule_.elements == Elements::yes_no ? row.first_that_is_other() : Scalars::none;
         const std::size_t wrong = rule_.elements == Elements::finite     ? std::min(word, boolean)
                                   : rule_.elements == Elements::additive ? boolean
-                                                                         : std::min(word, row.first_other);
+                                                                         : std::min(word, other);
         if (wrong == Scalars::none) return;
         const double v = row.numbers[static_cast<Index>(wrong)];
-        std::string at = pointer;
-        Index part = row.numbers.size(), place = static_cast<Index>(wrong);
-        for (const Index n : row.shape) {
-            part /= n;
-            at = child(at, place / part);
-            place %= part;
-        }
-        if (!row.from.empty() && wrong != row.first_other) {
-            const std::string number = std::isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity";
-            fail(pointer, "is read from " + clip(visible(row.from), 80) + ", which holds " +
-                              (wrong == boolean ? "booleans" : number + " at " + at.substr(pointer.size())) +
-                              ", expected " + element_word());
-        }
-        if (wrong == row.first_other && rule_.elements == Elements::yes_no)
+        const std::string at = place_of(row, pointer, static_cast<Index>(wrong));
+        if (!row.from.empty() && wrong != other)
+            fail_in_file(row, pointer, static_cast<Index>(wrong), element_word());
+        if (wrong == other && rule_.elements == Elements::yes_no)
             fail(at, "is a number other than 0 and 1, expected " + element_word(),
                  "numbers that are added to the scores are written {\"add\": ...}");
         if (wrong == boolean)
             fail(at, std::string("is the boolean ") + (v != 0 ? "true" : "false") + ", expected " +
                          element_word());
-        const std::string found = std::string("is the string \"") +
-                                  (std::isnan(v) ? "NaN"
-                                   : v > 0       ? "Infinity"
-                                                 : "-Infinity") +
-                                  "\", expected ";
+        const std::string found = std::string("is the string \"") + word_of(v) + "\", expected ";
         if (rule_.elements == Elements::finite)
             fail(at, found + "a finite number", "only an additive mask may hold infinities and NaN");
         fail(at, found + element_word());

@@ -1,6 +1,7 @@
 #include "lib/input/value.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "lib/input/scan.hpp"
 
@@ -36,6 +37,24 @@ std::string Value::describe() const {
             return members.empty() ? "an empty object" : "an object";
     }
     return {};
+}
+
+namespace {
+
+std::size_t found_at(const std::optional<Index>& place) {
+    return place ? static_cast<std::size_t>(*place) : Scalars::none;
+}
+
+}  // namespace
+
+std::size_t Scalars::first_of(Scalar kind) const {
+    if (in_file && kind == Scalar::nonfinite) return found_at(numbers.find_not_finite(0, numbers.size()));
+    if (in_file && kind == Scalar::real) return found_at(numbers.find_fraction(0, numbers.size()));
+    return first[idx(kind)];
+}
+
+std::size_t Scalars::first_that_is_other() const {
+    return in_file ? found_at(numbers.find_other_than_0_and_1(0, numbers.size())) : first_other;
 }
 
 void locate(Error& error, const Source& source, const Document& document) {

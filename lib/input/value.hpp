@@ -32,15 +32,20 @@ Digits digits_of(std::string_view number);
 struct Scalars {
     static constexpr std::size_t none = SIZE_MAX;
 
-    Shape shape;                                               ///< {0}: an empty array
-    Numbers numbers;                                           ///< row-major, booleans as 0 and 1
+    Shape shape;      ///< {0}: an empty array
+    Numbers numbers;  ///< row-major, booleans as 0 and 1
+    /// What was found while the text was read; `in_file` says that nobody has looked yet.
     std::array<std::size_t, 4> first{none, none, none, none};  ///< by Scalar; none: there is none
     std::size_t first_other = none;                            ///< the first number that is neither 0 nor 1
-    std::string_view text;                                     ///< the array, in the text of `keeper`
+    bool in_file = false;
+    std::string_view text;  ///< the array, in the text of `keeper`
     std::shared_ptr<const void> keeper;
     std::string from;  ///< the file, and the name there, that the numbers come from; empty: the text
 
-    std::size_t first_of(Scalar kind) const { return first[idx(kind)]; }
+    /// The first element of a kind, the first that is neither 0 nor 1; none: there is none. Of a file this
+    /// reads all numbers, unless its type tells.
+    std::size_t first_of(Scalar kind) const;
+    std::size_t first_that_is_other() const;
     std::size_t length() const { return static_cast<std::size_t>(shape[0]); }
     /// The numbers, read again from the text where they are float32: for what has to be exact, and for
     /// arithmetic in float64 that was asked for after the text was read.

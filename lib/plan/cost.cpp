@@ -79,7 +79,7 @@ void each_projection(const Plan& plan, const Needs& needs, F&& f) {
 double memory_of(const Plan& plan, const Needs& needs) {
     const auto d = [](Index n) { return static_cast<double>(n); };
     const double element = d(size_of(plan.dtype));
-    const double rows = count(plan.queries_shown), keys = d(plan.keys), batch = d(plan.batch);
+    const double rows = count(plan.queries_shown), keys = d(plan.keys), batch = count(plan.batch_shown);
     const bool contexts_wanted = needs.has(Stage::context);
     double bytes = 0, widened = 0;
     const auto is_copied = [&](const TensorSource& t) {
@@ -93,7 +93,12 @@ double memory_of(const Plan& plan, const Needs& needs) {
         const TensorSource& t = plan.tensors[k];
         const double n = d(*element_count(t.shape));
         const bool literal = t.kind == TensorSource::Kind::literal;
-        bytes += d(t.numbers.bytes_held()) + (is_copied(t) && !(literal && is_weight[k]) ? n * element : 0);
+        bytes += d(t.numbers.bytes_held());
+        if (literal && is_copied(t) && !is_weight[k]) {
+            for (const NumberRange& r : numbers_read(plan, needs, k)) bytes += element * d(r.count);
+        } else if (!literal) {
+            bytes += n * element;
+        }
         if (t.kind == TensorSource::Kind::embedding) bytes += 4 * d(t.num_embeddings) * d(t.shape.back());
         // Drawn one after another, in a type that may be another one. What manual_seed draws is kept until
         // its place is known.
@@ -118,9 +123,10 @@ double memory_of(const Plan& plan, const Needs& needs) {
         bytes += element * std::min(rows, d(blocking::merged_rows * plan.threads)) * d(plan.output_dim);
     // Copies between the projections and the scores, see lib/run/sources.hpp, and the contexts that a gate
     // makes.
-    const double query_copy = batch * d(plan.query_heads()) * rows * d(plan.dim);
-    const double key_copy = batch * d(plan.key_heads()) * d(plan.new_keys) * d(plan.dim);
-    const double value_copy = batch * d(plan.kv_heads) * d(plan.new_keys) * d(plan.value_dim);
+    const auto heads = [](const std::vector<Index>& of) { return static_cast<double>(of.size()); };
+    const double query_copy = batch * heads(needs.query_heads) * rows * d(plan.dim);
+    const double key_copy = batch * heads(needs.key_heads) * d(plan.new_keys) * d(plan.dim);
+    const double value_copy = batch * heads(needs.kv_heads) * d(plan.new_keys) * d(plan.value_dim);
     for (const Stage s :
          {Stage::normed_queries, Stage::rotated_queries, Stage::tempered_queries, Stage::mapped_queries})
         if (needs.has(s)) bytes += element * query_copy;

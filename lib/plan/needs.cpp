@@ -55,6 +55,10 @@ Needs needs_of(const Plan& plan, std::span<const PlannedStage* const> shown) {
     needs.kv_heads = belong(needs.heads, [&](Index h) { return plan.kv_head_of(h); });
     needs.value_heads = belong(needs.kv_heads, [&](Index h) { return plan.value_head_of(h); });
     needs.context_heads = belong(needs.heads, [&](Index h) { return plan.context_head_of(h); });
+    const bool wide = plan.query_norm && plan.query_norm->over_width;
+    const auto grouped = [&](Index h) { return h / plan.head_group; };
+    needs.query_heads = wide ? counted(plan.query_heads()) : belong(needs.heads, grouped);
+    needs.key_heads = wide ? counted(plan.key_heads()) : belong(needs.kv_heads, grouped);
     return needs;
 }
 
@@ -63,6 +67,38 @@ Needs needs_of(const Plan& plan) {
     for (const PlannedStage& s : plan.stages)
         if (s.shown) shown.push_back(&s);
     return needs_of(plan, shown);
+}
+
+std::vector<NumberRange> numbers_read(const Plan& plan, const Needs& needs, std::size_t tensor) {
+    const Shape& shape = plan.tensors[tensor].shape;
+    std::vector<NumberRange> out;
+    const auto take = [&](const std::vector<Index>& heads, const std::vector<Index>* rows) {
+        const Shape axes = four_axes(shape);
+        const Index tokens = axes[2], width = axes[3];
+        for (const Index b : plan.batch_shown.indices)
+            for (const Index h : heads) {
+                const Index at = (b * axes[1] + h) * tokens * width;
+                if (!rows) {
+                    out.push_back({at, tokens * width});
+                    continue;
+                }
+                for (const Index r : *rows) out.push_back({at + r * width, width});
+            }
+        return out;
+    };
+    if (plan.projected_given) {
+        if (tensor == plan.query_input)
+            return needs.has(Stage::queries)
+                       ? take(needs.query_heads, plan.conv ? nullptr : &plan.queries_shown.indices)
+                       : out;
+        if (tensor == plan.key_input) return needs.has(Stage::keys) ? take(needs.key_heads, nullptr) : out;
+        if (tensor == plan.value_input)
+            return needs.has(Stage::values) ? take(needs.value_heads, nullptr) : out;
+    }
+    if (tensor == plan.past_keys) return needs.has(Stage::all_keys) ? take(needs.kv_heads, nullptr) : out;
+    if (tensor == plan.past_values)
+        return needs.has(Stage::all_values) ? take(needs.value_heads, nullptr) : out;
+    return {{0, *element_count(shape)}};
 }
 
 bool is_read(const Plan& plan, const Needs& needs, Stage stage) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "lib/plan/builder.hpp"
+#include "lib/plan/needs.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -18,17 +19,24 @@ void choose_precision(Plan& plan) {
     }
 }
 
-/// In float32 a number above its largest is refused, not turned into an infinity.
-void check_ranges(const Plan& plan) {
-    if (plan.dtype != DType::float32) return;
-    for (const TensorSource& t : plan.tensors) {
-        if (t.numbers.element() != Element::float64) continue;
-        for (Index k = 0; k < t.numbers.size(); ++k) {
-            const double v = t.numbers[k];
-            if (!std::isfinite(v) || std::isfinite(static_cast<float>(v))) continue;
-            fail(t.pointer, "holds " + significant(v, 9) + ", above the largest float32 (3.4028235e+38)",
-                 "use \"dtype\": \"float64\"");
+/// The numbers that are read are what each tensor may hold; in float32 a number above its largest is refused,
+/// not turned into an infinity.
+void check_numbers(Plan& plan) {
+    const Needs needs = needs_of(plan);
+    for (std::size_t k = 0; k < plan.tensors.size(); ++k) {
+        TensorSource& t = plan.tensors[k];
+        const bool narrows = plan.dtype == DType::float32 && t.numbers.element() == Element::float64;
+        if (t.kind != TensorSource::Kind::literal || (!t.check && !narrows)) continue;
+        for (const NumberRange& r : numbers_read(plan, needs, k)) {
+            if (t.check) t.check(r.first, r.count);
+            for (Index at = r.first; narrows && at < r.first + r.count; ++at) {
+                const double v = t.numbers[at];
+                if (!std::isfinite(v) || std::isfinite(static_cast<float>(v))) continue;
+                fail(t.pointer, "holds " + significant(v, 9) + ", above the largest float32 (3.4028235e+38)",
+                     "use \"dtype\": \"float64\"");
+            }
         }
+        t.check = nullptr;
     }
 }
 
@@ -188,9 +196,9 @@ Plan make_plan(Problem problem, const Request& request) {
     resolve_draws(b);
     resolve_tokens(b);
     choose_precision(b.plan);
-    check_ranges(b.plan);
     resolve_stages(b);
     resolve_selection(b);
+    check_numbers(b.plan);
     resolve_cost(b);
     return std::move(b.plan);
 }

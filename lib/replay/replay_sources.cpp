@@ -310,8 +310,9 @@ void Replay::prepare(Work& w) const {
                 return w.quirks.rope_on_keys ? turned(w, raw, 0, rope.key_positions) : raw;
             });
             const auto widened = [&](const Held& x, const View<double>& shared, Index tokens) {
-                return hold(sources.widened(x->view(), plan.key_dim, shared, rope.dims, tokens),
-                            {plan.batch, plan.kv_heads, tokens, plan.key_dim + rope.dims});
+                return hold(
+                    sources.widened(x->view(), plan.kv_heads, plan.key_dim, shared, rope.dims, tokens),
+                    {plan.batch, plan.kv_heads, tokens, plan.key_dim + rope.dims});
             };
             w.take(Stage::rotated_keys,
                    [&] { return widened(k, w[Stage::rope_keys]->view(), plan.new_keys); });
@@ -333,7 +334,7 @@ void Replay::prepare(Work& w) const {
     if (plan.norm_after_rope) norm();
     if (plan.query_scale) {
         w.take(Stage::tempered_queries,
-               [&] { return hold(sources.tempered(q->view(), all_queries), like(q)); });
+               [&] { return hold(sources.tempered(q->view(), plan.heads, all_queries), like(q)); });
         q = w[Stage::tempered_queries];
     }
     if (plan.past > 0 || plan.has_appended()) {

@@ -6,9 +6,10 @@ namespace attn {
 template <class T>
 Executor<T>::Executor(const Plan& plan)
     : plan_(plan),
+      needs_(needs_of(plan)),
       findings_(plan),
       pool_(plan.threads),
-      tensors_(plan, pool_),
+      tensors_(plan, pool_, &needs_),
       mask_(plan, tensors_),
       biases_(plan, tensors_),
       dropout_(plan, tensors_),
@@ -38,7 +39,6 @@ void Executor<T>::prepare(Sink& sink) {
     has_contexts_ = false;
     traced_.reset();
     recurrence_.reset();
-    needs_ = needs_of(plan_);
     operands_.heads = needs_.heads;
     projections_.make(needs_, operands_);
     if (plan_.path == Path::recurrent) {

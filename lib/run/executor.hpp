@@ -52,6 +52,7 @@ class Executor {
     bool shows_head(Index head) const;
 
     const Plan& plan_;
+    const Needs needs_;  ///< of all stages that are shown
     Findings findings_;
     Pool pool_;
     Arena arena_;
@@ -64,7 +65,6 @@ class Executor {
     Emitter<T> emitter_;
 
     // Of the run under way.
-    Needs needs_;  ///< of all stages that are shown
     Operands<T> operands_;
     std::unique_ptr<Contexts<T>> contexts_, halves_;
     double lambda_ = 0;  ///< of differential attention

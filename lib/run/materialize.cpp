@@ -11,6 +11,8 @@
 namespace attn {
 namespace {
 
+constexpr Index numbers_of_a_job = Index{1} << 18;
+
 std::size_t elements(const TensorSource& t) { return static_cast<std::size_t>(*element_count(t.shape)); }
 
 template <class D, class T>
@@ -114,7 +116,7 @@ std::vector<std::vector<T>> draw_weights(const Plan& plan, torch::Generator& gen
 }  // namespace
 
 template <class T>
-Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
+Tensors<T>::Tensors(const Plan& plan, Pool& pool, const Needs* needs) {
     // What one generator draws, in its order.
     std::vector<std::vector<T>> weights, shared(plan.tensors.size());
     torch::Generator generator(plan.manual_seed);
@@ -139,6 +141,11 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
         weights = draw_weights<T>(plan, own);
     }
     std::size_t next = 0;
+    struct Conversion {
+        std::size_t tensor;
+        Index first, count;
+    };
+    std::vector<Conversion> to_convert;
     std::vector<std::size_t> to_draw;
     std::vector<std::span<T>> places;
     std::vector<bool> is_weight(plan.tensors.size());
@@ -162,7 +169,10 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
         places.push_back(out);
         numbers_.push_back(out);
         if (t.kind == TensorSource::Kind::literal) {
-            t.numbers.copy(out);
+            const std::vector<NumberRange> whole{{0, static_cast<Index>(out.size())}};
+            for (const NumberRange& r : needs ? numbers_read(plan, *needs, k) : whole)
+                for (Index from = 0; from < r.count; from += numbers_of_a_job)
+                    to_convert.push_back({k, r.first + from, std::min(numbers_of_a_job, r.count - from)});
         } else if (t.kind == TensorSource::Kind::drawn_weight) {
             std::vector<T>& from = weights[next++];
             std::copy(from.begin(), from.end(), out.begin());
@@ -174,6 +184,10 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool) {
             to_draw.push_back(places.size() - 1);
         }
     }
+    pool.run(static_cast<Index>(to_convert.size()), [&](Index job, int) {
+        const Conversion& c = to_convert[idx(job)];
+        plan.tensors[c.tensor].numbers.copy(places[c.tensor].subspan(idx(c.first), idx(c.count)), c.first);
+    });
     pool.run(static_cast<Index>(to_draw.size()), [&](Index job, int) {
         const std::size_t k = to_draw[idx(job)];
         torch::Generator own(plan.tensors[k].seed);

@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "lib/plan/needs.hpp"
 #include "lib/plan/plan.hpp"
 #include "lib/random/torch.hpp"
 #include "lib/run/arena.hpp"
@@ -16,8 +17,8 @@ template <class T>
 class Tensors {
   public:
     /// Drawn by the pool's workers, each tensor from a generator of its own; those of manual_seed one after
-    /// another.
-    Tensors(const Plan& plan, Pool& pool);
+    /// another. \param needs what is read of given tensors; null: all numbers
+    Tensors(const Plan& plan, Pool& pool, const Needs* needs = nullptr);
 
     /// Row-major elements of tensor `k` of the plan.
     /// \throws std::logic_error for the weight of a projection that is not held as T: copy() has its elements

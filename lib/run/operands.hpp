@@ -45,7 +45,7 @@ struct Operands {
 
 /// Calls f(begin, end) for each unbroken range of a sorted list, given as places in the list.
 template <class F>
-void for_ranges(const std::vector<Index>& sorted, F&& f) {
+void for_ranges(std::span<const Index> sorted, F&& f) {
     std::size_t from = 0;
     for (std::size_t k = 1; k <= sorted.size(); ++k) {
         if (k < sorted.size() && sorted[k] == sorted[k - 1] + 1) continue;

@@ -7,9 +7,19 @@
 
 namespace attn {
 
+namespace {
+
+constexpr Index one_head = 1;
+
+}  // namespace
+
 template <class T>
 Projections<T>::Projections(const Plan& plan, const Tensors<T>& tensors, Pool& pool, Arena& arena)
-    : plan_(plan), tensors_(tensors), pool_(pool), arena_(arena), sources_(plan, tensors, arena) {
+    : plan_(plan),
+      tensors_(tensors),
+      pool_(pool),
+      arena_(arena),
+      sources_(plan, tensors, arena, plan.batch_shown.indices) {
     for (std::size_t r = 0; r < projection_count; ++r)
         if (!plan.projections[r].weight.empty()) maps_[r].emplace(plan.projections[r], plan, tensors);
 }
@@ -38,8 +48,8 @@ void Projections<T>::norm_embeddings() {
         if (!needs_.has(stage)) return;
         const Shape& shape = plan_.tensors[*tensor].shape;
         const Index tokens = shape[shape.size() - 2], width = shape.back();
-        at(stage) =
-            sources_.normed({tensors_[*tensor].data(), tokens * width, 0, width}, 1, tokens, width, stage);
+        at(stage) = sources_.normed({tensors_[*tensor].data(), tokens * width, 0, width}, one_head, tokens,
+                                    width, stage);
     };
     make(Stage::normed_embeddings, plan_.query_input);
     make(Stage::normed_key_embeddings, plan_.key_input);
@@ -93,20 +103,10 @@ View<T> Projections<T>::project(WeightRole role, const Input& x, const std::vect
 /// Queries, keys, values and gate. Rows of queries are the shown ones wherever they are projected.
 template <class T>
 void Projections<T>::project_all() {
-    // A norm over the width needs all heads.
-    const bool wide = plan_.query_norm && plan_.query_norm->over_width;
     const auto& rows = plan_.queries_shown.indices;
     const auto all_keys = counted(plan_.new_keys);
     const bool from_queries = plan_.gate && plan_.gate->from_queries;
-    // Several heads may read one of queries and keys.
-    const auto grouped = [&](const std::vector<Index>& heads) {
-        std::vector<Index> out;
-        for (const Index h : heads)
-            if (out.empty() || out.back() != h / plan_.head_group) out.push_back(h / plan_.head_group);
-        return out;
-    };
     if (needs_.has(Stage::queries) || needs_.has(Stage::query_latent)) {
-        const auto heads = wide ? counted(plan_.query_heads()) : grouped(needs_.heads);
         Input x = input(*plan_.query_input);
         std::vector<Index> tokens = plan_.conv ? counted(plan_.queries) : rows;
         if (map(WeightRole::query_latent)) {
@@ -116,14 +116,14 @@ void Projections<T>::project_all() {
             const auto count = static_cast<Index>(rows.size());
             if (plan_.query_latent_norm)
                 made = at(Stage::normed_query_latent) =
-                    sources_.normed(made, 1, count, narrow, Stage::normed_query_latent);
+                    sources_.normed(made, one_head, count, narrow, Stage::normed_query_latent);
             x.data = made.data;
             x.tokens = static_cast<Index>(rows.size());
             x.width = narrow;
             tokens = counted(x.tokens);
         }
         at(Stage::queries) = project(WeightRole::query, x, tokens, plan_.query_heads(),
-                                     plan_.query_dim * (from_queries ? 2 : 1), heads);
+                                     plan_.query_dim * (from_queries ? 2 : 1), needs_.query_heads);
     }
     if (from_queries && needs_.has(Stage::gated_context)) {
         gate_ = at(Stage::queries);
@@ -134,20 +134,19 @@ void Projections<T>::project_all() {
     }
     if (plan_.variant->is_latent()) return project_latent();
     if (needs_.has(Stage::keys))
-        at(Stage::keys) =
-            project(WeightRole::key, input(*plan_.key_input), all_keys, plan_.key_heads(), plan_.key_dim,
-                    wide ? counted(plan_.key_heads()) : grouped(needs_.kv_heads));
+        at(Stage::keys) = project(WeightRole::key, input(*plan_.key_input), all_keys, plan_.key_heads(),
+                                  plan_.key_dim, needs_.key_heads);
     if (needs_.has(Stage::values))
         at(Stage::values) = project(WeightRole::value, input(*plan_.value_input), all_keys,
                                     plan_.value_heads(), plan_.value_dim, needs_.value_heads);
-    const auto clamp = [&](Stage stage, Index heads, Index tokens, Index dim) {
+    const auto clamp = [&](Stage stage, const HeadsOf& heads, Index tokens, Index dim) {
         if (const auto limit = plan_.limit_of(stage); limit && needs_.has(stage))
             at(stage) = sources_.clamped(at(stage), heads, tokens, dim, *limit);
     };
-    clamp(Stage::queries, plan_.query_heads(), plan_.conv ? plan_.queries : static_cast<Index>(rows.size()),
+    clamp(Stage::queries, query_heads(), plan_.conv ? plan_.queries : static_cast<Index>(rows.size()),
           plan_.query_dim);
-    clamp(Stage::keys, plan_.key_heads(), plan_.new_keys, plan_.key_dim);
-    clamp(Stage::values, plan_.value_heads(), plan_.new_keys, plan_.value_dim);
+    clamp(Stage::keys, key_heads(), plan_.new_keys, plan_.key_dim);
+    clamp(Stage::values, value_heads(), plan_.new_keys, plan_.value_dim);
     const auto cached = [&](const std::optional<std::size_t>& t, Index heads, Index dim) -> View<T> {
         if (!t) return {};
         return {tensors_[*t].data(), heads * plan_.past * dim, plan_.past * dim, dim};
@@ -165,7 +164,7 @@ void Projections<T>::project_latent() {
     at(Stage::latent) = project(WeightRole::latent, input(*plan_.key_input), all_keys, 1, narrow, {0});
     if (plan_.latent_norm)
         at(Stage::normed_latent) =
-            sources_.normed(at(Stage::latent), 1, plan_.new_keys, narrow, Stage::normed_latent);
+            sources_.normed(at(Stage::latent), one_head, plan_.new_keys, narrow, Stage::normed_latent);
     const Input latent{at(plan_.latent_norm ? Stage::normed_latent : Stage::latent).data, plan_.new_keys,
                        narrow};
     const auto project_one = [&](WeightRole role, Index dim, Stage stage, View<T>& past) {
@@ -187,21 +186,23 @@ View<T> Projections<T>::query_rows(const View<T>& x, Index dim, bool are_whole) 
     const Index heads = plan_.query_heads();
     T* data = arena_.template take<T>(plan_.batch * heads * count * dim);
     const View<T> out{data, heads * count * dim, count * dim, dim};
-    for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < heads; ++h)
-            for (const Index r : rows) data = std::copy_n(x.row(b, h, r), dim, data);
+    for (const Index b : plan_.batch_shown.indices)
+        for (const Index h : needs_.query_heads) {
+            T* to = data + b * out.batch + h * out.head;
+            for (const Index r : rows) to = std::copy_n(x.row(b, h, r), dim, to);
+        }
     return out;
 }
 
 template <class T>
 void Projections<T>::norm(Operands<T>& operands) {
     const auto queries = static_cast<Index>(plan_.queries_shown.indices.size());
-    const auto make = [&](Stage stage, View<T>& x, Index heads, Index tokens, Index dim) {
+    const auto make = [&](Stage stage, View<T>& x, const HeadsOf& heads, Index tokens, Index dim) {
         if (needs_.has(stage)) x = at(stage) = sources_.normed(x, heads, tokens, dim, stage);
     };
-    make(Stage::normed_queries, operands.queries, plan_.query_heads(), queries, plan_.query_dim);
-    make(Stage::normed_keys, operands.keys, plan_.key_heads(), plan_.new_keys, plan_.key_dim);
-    make(Stage::normed_values, operands.values, plan_.value_heads(), plan_.new_keys, plan_.value_dim);
+    make(Stage::normed_queries, operands.queries, query_heads(), queries, plan_.query_dim);
+    make(Stage::normed_keys, operands.keys, key_heads(), plan_.new_keys, plan_.key_dim);
+    make(Stage::normed_values, operands.values, value_heads(), plan_.new_keys, plan_.value_dim);
 }
 
 template <class T>
@@ -210,19 +211,21 @@ void Projections<T>::rotate(Operands<T>& operands) {
     const auto all_keys = counted(plan_.new_keys);
     if (needs_.has(Stage::rotated_queries))
         operands.queries = at(Stage::rotated_queries) =
-            sources_.rotated(operands.queries, plan_.query_heads(), plan_.query_dim, plan_.rope->first_query,
-                             rows, plan_.rope->query_positions);
+            sources_.rotated(operands.queries, query_heads(), plan_.query_dim, plan_.rope->first_query, rows,
+                             plan_.rope->query_positions);
     if (needs_.has(Stage::rope_keys)) {
         const Index turned = plan_.rope->dims;
         const View<T> raw = project(WeightRole::rope_key, input(*plan_.key_input), all_keys, 1, turned, {0});
-        at(Stage::rope_keys) = sources_.rotated(raw, 1, turned, 0, all_keys, plan_.rope->key_positions);
+        at(Stage::rope_keys) =
+            sources_.rotated(raw, one_head, turned, 0, all_keys, plan_.rope->key_positions);
     }
     if (needs_.has(Stage::rotated_keys))
         operands.keys = at(Stage::rotated_keys) =
-            map(WeightRole::rope_key) ? sources_.widened(operands.keys, plan_.key_dim, at(Stage::rope_keys),
-                                                         plan_.rope->dims, plan_.new_keys)
-                                      : sources_.rotated(operands.keys, plan_.key_heads(), plan_.key_dim, 0,
-                                                         all_keys, plan_.rope->key_positions);
+            map(WeightRole::rope_key)
+                ? sources_.widened(operands.keys, kv_heads(), plan_.key_dim, at(Stage::rope_keys),
+                                   plan_.rope->dims, plan_.new_keys)
+                : sources_.rotated(operands.keys, key_heads(), plan_.key_dim, 0, all_keys,
+                                   plan_.rope->key_positions);
 }
 
 /// What becomes of queries, keys and values before the scores.
@@ -237,18 +240,17 @@ void Projections<T>::prepare(Operands<T>& operands) {
     // The tokens before a row have a part in it: queries are there whole until they are convolved.
     if (needs_.has(Stage::convolved_queries)) {
         operands.queries = at(Stage::convolved_queries) =
-            query_rows(sources_.convolved(operands.queries, plan_.query_heads(), plan_.queries,
-                                          plan_.query_dim, plan_.conv->of(Stage::convolved_queries)),
+            query_rows(sources_.convolved(operands.queries, query_heads(), plan_.queries, plan_.query_dim,
+                                          plan_.conv->of(Stage::convolved_queries)),
                        plan_.query_dim, true);
         operands.queries_are_whole = false;
     }
     if (needs_.has(Stage::convolved_keys))
-        operands.keys = at(Stage::convolved_keys) =
-            sources_.convolved(operands.keys, plan_.key_heads(), plan_.new_keys, plan_.key_dim,
-                               plan_.conv->of(Stage::convolved_keys));
+        operands.keys = at(Stage::convolved_keys) = sources_.convolved(
+            operands.keys, key_heads(), plan_.new_keys, plan_.key_dim, plan_.conv->of(Stage::convolved_keys));
     if (needs_.has(Stage::convolved_values))
         operands.values = at(Stage::convolved_values) =
-            sources_.convolved(operands.values, plan_.kv_heads, plan_.new_keys, plan_.value_dim,
+            sources_.convolved(operands.values, kv_heads(), plan_.new_keys, plan_.value_dim,
                                plan_.conv->of(Stage::convolved_values));
     if (needs_.has(Stage::normed_queries) || needs_.has(Stage::rotated_queries) ||
         needs_.has(Stage::tempered_queries) || needs_.has(Stage::mapped_queries) ||
@@ -260,28 +262,29 @@ void Projections<T>::prepare(Operands<T>& operands) {
     rotate(operands);
     if (plan_.norm_after_rope) norm(operands);
     if (needs_.has(Stage::tempered_queries))
-        operands.queries = at(Stage::tempered_queries) = sources_.tempered(operands.queries, rows);
+        operands.queries = at(Stage::tempered_queries) =
+            sources_.tempered(operands.queries, query_heads(), rows);
     if (needs_.has(Stage::all_keys)) {
         if (plan_.past_rope_keys) {
             const Index turned = plan_.rope->dims;
             past_keys_ = sources_.widened(
-                past_keys_, plan_.key_dim,
+                past_keys_, kv_heads(), plan_.key_dim,
                 {tensors_[*plan_.past_rope_keys].data(), plan_.past * turned, 0, turned}, turned, plan_.past);
         }
         operands.keys = at(Stage::all_keys) =
-            sources_.joined(past_keys_, operands.keys, plan_.bias_k, plan_.kv_heads, plan_.dim);
+            sources_.joined(past_keys_, operands.keys, plan_.bias_k, kv_heads(), plan_.dim);
     }
     if (needs_.has(Stage::all_values))
-        operands.values = at(Stage::all_values) = sources_.joined(past_values_, operands.values, plan_.bias_v,
-                                                                  plan_.value_heads(), plan_.value_dim);
+        operands.values = at(Stage::all_values) =
+            sources_.joined(past_values_, operands.values, plan_.bias_v, value_heads(), plan_.value_dim);
     if (!needs_.applies(WeightRole::score)) return;
     // (q · W_score) · kᵀ: what reads the scores needs no way of its own.
     const Linear<T> linear(*map(WeightRole::score), 0, plan_.dim, plan_.batch * plan_.heads * count,
                            panels());
     T* data = arena_.template take<T>(plan_.batch * plan_.heads * count * plan_.dim);
     const View<T> out{data, plan_.heads * count * plan_.dim, count * plan_.dim, plan_.dim};
-    for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < plan_.heads; ++h)
+    for (const Index b : plan_.batch_shown.indices)
+        for (const Index h : needs_.heads)
             linear.apply(operands.queries.row(b, h, 0), operands.queries.token, count,
                          data + b * out.batch + h * out.head, plan_.dim);
     operands.queries = out;
@@ -323,13 +326,13 @@ void Projections<T>::prepare_state(Operands<T>& operands) {
     const auto count = static_cast<Index>(plan_.queries_shown.indices.size());
     if (needs_.has(Stage::mapped_queries))
         operands.queries = at(Stage::mapped_queries) =
-            sources_.mapped(operands.queries, plan_.query_heads(), count, plan_.dim, *state.feature_map);
+            sources_.mapped(operands.queries, query_heads(), count, plan_.dim, *state.feature_map);
     if (needs_.has(Stage::mapped_keys))
         operands.keys = at(Stage::mapped_keys) =
-            sources_.mapped(operands.keys, plan_.key_heads(), plan_.new_keys, plan_.dim, *state.feature_map);
+            sources_.mapped(operands.keys, key_heads(), plan_.new_keys, plan_.dim, *state.feature_map);
     if (needs_.has(Stage::mapped_values))
-        operands.values = at(Stage::mapped_values) = sources_.mapped(
-            operands.values, plan_.kv_heads, plan_.new_keys, plan_.value_dim, *state.feature_map);
+        operands.values = at(Stage::mapped_values) =
+            sources_.mapped(operands.values, kv_heads(), plan_.new_keys, plan_.value_dim, *state.feature_map);
     if (needs_.has(Stage::decay))
         per_token(Stage::decay, WeightRole::decay, state.decay, state.decay_by_column ? plan_.dim : 1);
     if (needs_.has(Stage::beta))

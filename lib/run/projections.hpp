@@ -54,6 +54,10 @@ class Projections {
     void prepare_state(Operands<T>& operands);
     void per_token(Stage stage, WeightRole role, const std::optional<std::size_t>& given, Index dim);
     View<T>& at(Stage stage) { return stages_[idx(stage)]; }
+    HeadsOf query_heads() const { return {plan_.query_heads(), needs_.query_heads}; }
+    HeadsOf key_heads() const { return {plan_.key_heads(), needs_.key_heads}; }
+    HeadsOf kv_heads() const { return {plan_.kv_heads, needs_.kv_heads}; }
+    HeadsOf value_heads() const { return {plan_.value_heads(), needs_.value_heads}; }
 
     const Plan& plan_;
     const Tensors<T>& tensors_;

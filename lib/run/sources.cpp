@@ -44,9 +44,10 @@ Norming<T>::Norming(const PlannedNorm& norm, const Tensors<T>& tensors, std::opt
       limit_(limit) {}
 
 template <class T>
-void Norming<T>::operator()(const T* x, Index x_step, T* out, Index out_step, Index heads, Index dim) const {
-    const Index group = norm_.over_width ? heads : 1;
-    for (Index first = 0; first < heads; first += group) {
+void Norming<T>::operator()(const T* x, Index x_step, T* out, Index out_step, Index begin, Index end,
+                            Index dim) const {
+    const Index group = norm_.over_width ? end - begin : 1;
+    for (Index first = begin; first < end; first += group) {
         Moments m;
         for (Index h = first; h < first + group; ++h) m.add(x + h * x_step, dim);
         const auto n = static_cast<double>(m.count);
@@ -77,80 +78,97 @@ View<T> Sources<T>::take(Index heads, Index tokens, Index dim, T*& data) const {
 }
 
 template <class T>
-View<T> Sources<T>::normed(const View<T>& x, Index heads, Index tokens, Index dim, Stage stage) const {
-    const Norming<T> norming(plan_.norm_of(stage), tensors_, plan_.limit_of(stage));
+View<T> Sources<T>::normed(const View<T>& x, const HeadsOf& heads, Index tokens, Index dim,
+                           Stage stage) const {
+    const PlannedNorm& norm = plan_.norm_of(stage);
+    const Norming<T> norming(norm, tensors_, plan_.limit_of(stage));
     T* data = nullptr;
-    const View<T> out = take(heads, tokens, dim, data);
-    for (Index b = 0; b < plan_.batch; ++b)
-        for (Index t = 0; t < tokens; ++t)
-            norming(x.row(b, 0, t), x.head, data + b * out.batch + t * out.token, out.head, heads, dim);
+    const View<T> out = take(heads.count(), tokens, dim, data);
+    const auto some = [&](Index begin, Index end) {
+        for (const Index b : items_)
+            for (Index t = 0; t < tokens; ++t)
+                norming(x.row(b, 0, t), x.head, data + b * out.batch + t * out.token, out.head, begin, end,
+                        dim);
+    };
+    if (norm.over_width) {
+        some(0, heads.count());
+    } else {
+        for_ranges(heads.wanted(), [&](Index from, Index to) {
+            some(heads.wanted()[idx(from)], heads.wanted()[idx(to - 1)] + 1);
+        });
+    }
     return out;
 }
 
 template <class T>
 template <class F>
-View<T> Sources<T>::changed(const View<T>& x, Index heads, Index tokens, Index dim, const F& f) const {
+View<T> Sources<T>::row_by_row(const HeadsOf& heads, Index tokens, Index dim, const F& f) const {
     T* data = nullptr;
-    const View<T> out = take(heads, tokens, dim, data);
-    for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < heads; ++h)
-            for (Index t = 0; t < tokens; ++t) {
-                const T* const from = x.row(b, h, t);
-                for (Index k = 0; k < dim; ++k) *data++ = f(from[k], b, h, t);
-            }
+    const View<T> out = take(heads.count(), tokens, dim, data);
+    for (const Index b : items_)
+        for (const Index h : heads.wanted())
+            for (Index t = 0; t < tokens; ++t)
+                f(data + b * out.batch + h * out.head + t * out.token, b, h, t);
     return out;
 }
 
 template <class T>
-View<T> Sources<T>::clamped(const View<T>& x, Index heads, Index tokens, Index dim, double limit) const {
+template <class F>
+View<T> Sources<T>::changed(const View<T>& x, const HeadsOf& heads, Index tokens, Index dim,
+                            const F& f) const {
+    return row_by_row(heads, tokens, dim, [&](T* to, Index b, Index h, Index t) {
+        const T* const from = x.row(b, h, t);
+        for (Index k = 0; k < dim; ++k) to[k] = f(from[k], b, h, t);
+    });
+}
+
+template <class T>
+View<T> Sources<T>::clamped(const View<T>& x, const HeadsOf& heads, Index tokens, Index dim,
+                            double limit) const {
     const T most = static_cast<T>(limit);
     return changed(x, heads, tokens, dim,
                    [most](T v, Index, Index, Index) { return std::clamp(v, -most, most); });
 }
 
 template <class T>
-View<T> Sources<T>::tempered(const View<T>& x, const std::vector<Index>& rows) const {
+View<T> Sources<T>::tempered(const View<T>& x, const HeadsOf& heads, const std::vector<Index>& rows) const {
     const PlannedQueryScale& scale = *plan_.query_scale;
-    return changed(x, plan_.heads, static_cast<Index>(rows.size()), plan_.query_dim,
+    return changed(x, heads, static_cast<Index>(rows.size()), plan_.query_dim,
                    [&](T v, Index b, Index h, Index t) {
                        return static_cast<T>(static_cast<double>(v) * scale.at(b, h, rows[idx(t)]));
                    });
 }
 
 template <class T>
-View<T> Sources<T>::convolved(const View<T>& x, Index heads, Index tokens, Index dim,
+View<T> Sources<T>::convolved(const View<T>& x, const HeadsOf& heads, Index tokens, Index dim,
                               const PlannedConv::Part& part) const {
     const PlannedConv& conv = *plan_.conv;
     const std::span<const T> taps = tensors_[part.weight];
     const auto number = [](std::span<const T> from, Index k) { return static_cast<double>(from[idx(k)]); };
-    T* data = nullptr;
-    const View<T> out = take(heads, tokens, dim, data);
-    for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < heads; ++h)
-            for (Index t = 0; t < tokens; ++t)
-                for (Index c = 0; c < dim; ++c) {
-                    const Index channel = h * dim + c;
-                    double sum = part.bias ? number(tensors_[*part.bias], part.first + channel) : 0;
-                    for (Index k = 0; k < conv.taps; ++k) {
-                        const Index from = t + k + 1 - conv.taps;
-                        const double tap = number(taps, conv.tap(part, channel, k));
-                        if (from >= 0)
-                            sum += tap * static_cast<double>(x.row(b, h, from)[c]);
-                        else if (conv.past)
-                            sum += tap * number(tensors_[*conv.past], conv.before(part, b, channel, t, k));
-                    }
-                    *data++ = static_cast<T>(conv.silu ? sum * ops::sigmoid(sum) : sum);
-                }
-    return out;
+    return row_by_row(heads, tokens, dim, [&](T* to, Index b, Index h, Index t) {
+        for (Index c = 0; c < dim; ++c) {
+            const Index channel = h * dim + c;
+            double sum = part.bias ? number(tensors_[*part.bias], part.first + channel) : 0;
+            for (Index k = 0; k < conv.taps; ++k) {
+                const Index from = t + k + 1 - conv.taps;
+                const double tap = number(taps, conv.tap(part, channel, k));
+                if (from >= 0)
+                    sum += tap * static_cast<double>(x.row(b, h, from)[c]);
+                else if (conv.past)
+                    sum += tap * number(tensors_[*conv.past], conv.before(part, b, channel, t, k));
+            }
+            to[c] = static_cast<T>(conv.silu ? sum * ops::sigmoid(sum) : sum);
+        }
+    });
 }
 
 template <class T>
-View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index first,
+View<T> Sources<T>::rotated(const View<T>& x, const HeadsOf& heads, Index dim, Index first,
                             const std::vector<Index>& tokens, const Places& positions) const {
     const PlannedRope& rope = *plan_.rope;
     const Index pairs = rope.pairs(), rows = static_cast<Index>(tokens.size());
     T* data = nullptr;
-    const View<T> out = take(heads, rows, dim, data);
+    const View<T> out = take(heads.count(), rows, dim, data);
     std::vector<double> cos(static_cast<std::size_t>(rope.dims)), sin(cos), frequency;
     if (!rope.cos)
         for (Index n = 0; n < pairs; ++n) frequency.push_back(rope.frequency(n));
@@ -175,10 +193,10 @@ View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index firs
             sin[idx(a)] = sin[idx(b)] = sense * rope.amplitude * std::sin(angle);
         }
     };
-    for (Index b = 0; b < plan_.batch; ++b)
+    for (const Index b : items_)
         for (Index t = 0; t < rows; ++t) {
             turn(b, tokens[idx(t)]);
-            for (Index h = 0; h < heads; ++h) {
+            for (const Index h : heads.wanted()) {
                 const T* from = x.row(b, h, t);
                 T* to = data + b * out.batch + h * out.head + t * out.token;
                 std::copy_n(from, dim, to);
@@ -195,9 +213,8 @@ View<T> Sources<T>::rotated(const View<T>& x, Index heads, Index dim, Index firs
 }
 
 template <class T>
-View<T> Sources<T>::mapped(const View<T>& x, Index heads, Index tokens, Index dim, FeatureMap map) const {
-    T* data = nullptr;
-    const View<T> out = take(heads, tokens, dim, data);
+View<T> Sources<T>::mapped(const View<T>& x, const HeadsOf& heads, Index tokens, Index dim,
+                           FeatureMap map) const {
     const auto of = [map](T v) {
         switch (map) {
             case FeatureMap::elu1:
@@ -211,34 +228,24 @@ View<T> Sources<T>::mapped(const View<T>& x, Index heads, Index tokens, Index di
         }
         return v;
     };
-    for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < heads; ++h)
-            for (Index t = 0; t < tokens; ++t)
-                data = std::transform(x.row(b, h, t), x.row(b, h, t) + dim, data, of);
-    return out;
+    return changed(x, heads, tokens, dim, [&](T v, Index, Index, Index) { return of(v); });
 }
 
 template <class T>
-View<T> Sources<T>::widened(const View<T>& x, Index dim, const View<T>& shared, Index shared_dim,
-                            Index tokens) const {
-    T* data = nullptr;
-    const View<T> out = take(plan_.kv_heads, tokens, dim + shared_dim, data);
-    for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < plan_.kv_heads; ++h)
-            for (Index t = 0; t < tokens; ++t) {
-                data = std::copy_n(x.row(b, h, t), dim, data);
-                data = std::copy_n(shared.row(b, 0, t), shared_dim, data);
-            }
-    return out;
+View<T> Sources<T>::widened(const View<T>& x, const HeadsOf& heads, Index dim, const View<T>& shared,
+                            Index shared_dim, Index tokens) const {
+    return row_by_row(heads, tokens, dim + shared_dim, [&](T* to, Index b, Index h, Index t) {
+        std::copy_n(shared.row(b, 0, t), shared_dim, std::copy_n(x.row(b, h, t), dim, to));
+    });
 }
 
 template <class T>
 View<T> Sources<T>::joined(const View<T>& past, const View<T>& x, const std::optional<std::size_t>& bias,
-                           Index heads, Index dim) const {
+                           const HeadsOf& heads, Index dim) const {
     T* data = nullptr;
-    const View<T> out = take(heads, plan_.keys, dim, data);
-    for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < heads; ++h) {
+    const View<T> out = take(heads.count(), plan_.keys, dim, data);
+    for (const Index b : items_)
+        for (const Index h : heads.wanted()) {
             T* to = data + b * out.batch + h * out.head;
             for (Index t = 0; t < plan_.past; ++t) to = std::copy_n(past.row(b, h, t), dim, to);
             for (Index t = 0; t < plan_.new_keys; ++t) to = std::copy_n(x.row(b, h, t), dim, to);

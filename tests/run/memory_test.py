@@ -74,6 +74,21 @@ FILES = [  # stages of 8192 x 8192 numbers each, in a file and through a pipe
 MOST_FOR_A_FILE = 100e6  # one such stage has 268 MB
 
 
+def one_row_of_half(folder):
+    """float16 queries, keys and values of 32 heads, and one row of one head: what is not read is not widened."""
+    shape = (1, 32, 4096, 128)
+    header = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little")
+    header += f"{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    for name in ("queries", "keys", "values"):
+        with open(os.path.join(folder, name + ".npy"), "wb") as file:
+            file.write(header)
+            file.truncate(len(header) + 2 * shape[1] * shape[2] * shape[3])
+    document = {"variant": "scaled_dot_product", "causal": True, **{name: {"file": name + ".npy"} for name in ("queries", "keys", "values")}}
+    with open(os.path.join(folder, "half.json"), "w", encoding="ascii") as file:
+        json.dump(document, file)
+    return peak([os.path.join(folder, "half.json"), "-q", "-f", "ndjson", "--heads", "3", "--rows", "5", "--stages", "weights,context"])
+
+
 def main():
     failed = 0
     program = program_alone()
@@ -97,7 +112,11 @@ def main():
             measured = peak([path, "-q", *arguments])
             failed += measured >= MOST_FOR_A_FILE
             print(f"{'ok  ' if measured < MOST_FOR_A_FILE else 'FAIL'} {' '.join(arguments)}: {measured / 1e6:.0f} MB")
-    print(f"{len(CASES) + len(FILES) - failed} passed, {failed} failed")
+        measured = one_row_of_half(folder)
+        good = measured - program < 40e6  # whole and widened they are 201 MB
+        failed += not good
+        print(f"{'ok  ' if good else 'FAIL'} one row of one head of 32 in float16: {(measured - program) / 1e6:.0f} MB beside the program")
+    print(f"{len(CASES) + len(FILES) + 1 - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
