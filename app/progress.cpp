@@ -41,8 +41,8 @@ std::string left(double seconds) {
 
 double shown_elements(const Plan& plan) {
     double sum = 0;
-    for (const PlannedStage& stage : plan.stages)
-        if (stage.shown) sum += static_cast<double>(element_count(plan.shown_shape(stage)).value_or(0));
+    for (const PlannedStage* stage : plan.shown_stages())
+        sum += static_cast<double>(element_count(plan.shown_shape(*stage)).value_or(0));
     return sum;
 }
 

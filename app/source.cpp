@@ -178,6 +178,12 @@ Plan plan_document(const Source& source, Document document, const Options& optio
         use_weights(document.root, options, files);
         Plan plan = make_plan(read_problem(document.root), request);
         if (options.model) plan.source = {options.model->folder, options.model->layer};
+        // The other commands look at the forward pass.
+        if (options.command != Command::run && options.command != Command::check &&
+            options.command != Command::view) {
+            plan.gradient.reset();
+            plan.gradients.clear();
+        }
         return plan;
     } catch (Error& error) {
         if (error.code == Exit::input && error.place.file.empty()) {

@@ -3,11 +3,11 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/gradient/computation.hpp"
 #include "lib/input/problem.hpp"
 #include "lib/input/value.hpp"
 #include "lib/plan/plan.hpp"
 #include "lib/render/render.hpp"
-#include "lib/run/run.hpp"
 #include "lib/trace/recorder.hpp"
 
 #ifndef ATTN_TEST_DATA

@@ -9,7 +9,7 @@
 #include "app/progress.hpp"
 #include "app/tee.hpp"
 #include "app/terminal.hpp"
-#include "lib/run/run.hpp"
+#include "lib/gradient/computation.hpp"
 
 namespace attn {
 namespace {

@@ -15,18 +15,21 @@ void list_stages(const std::vector<PlannedDocument>& documents) {
     for (const PlannedDocument& d : documents) {
         if (documents.size() > 1) out += (out.empty() ? "" : "\n") + harmless(d.file) + ":\n";
         int name_columns = 0, formula_columns = 0;
-        for (const PlannedStage& stage : d.plan.stages) {
-            name_columns = std::max(name_columns, display_width(stage.name));
-            formula_columns = std::max(formula_columns, display_width(stage.formula));
+        std::vector<const PlannedStage*> all;
+        for (const auto* list : {&d.plan.stages, &d.plan.gradients})
+            for (const PlannedStage& stage : *list) all.push_back(&stage);
+        for (const PlannedStage* stage : all) {
+            name_columns = std::max(name_columns, display_width(stage->name));
+            formula_columns = std::max(formula_columns, display_width(stage->formula));
         }
-        for (const PlannedStage& stage : d.plan.stages) {
-            out +=
-                pad_right(stage.name, name_columns + 2) + pad_right(stage.formula, formula_columns + 2) + "[";
-            const auto axes = axes_of(stage.family);
+        for (const PlannedStage* stage : all) {
+            out += pad_right(stage->name, name_columns + 2) + pad_right(stage->formula, formula_columns + 2) +
+                   "[";
+            const auto axes = axes_of(stage->family);
             for (std::size_t k = 0; k < axes.size(); ++k)
                 out += (k == 0 ? "" : ", ") + std::string(name_of(axes[k])) + " " +
-                       std::to_string(stage.shape[k]);
-            out += info_of(stage.stage).on_request ? "]  where asked for by name\n" : "]\n";
+                       std::to_string(stage->shape[k]);
+            out += stage->on_request ? "]  where asked for by name\n" : "]\n";
         }
     }
     print_text(out);

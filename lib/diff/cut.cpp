@@ -45,6 +45,7 @@ std::array<StageAxis, 4> axes_of_selection(Stage stage, StageShape family, const
             out[2] = {"key", Counted::new_keys};
             break;
         case RowKind::all_keys:
+        case RowKind::past_keys:
             out[2] = {"key"};
             break;
         case RowKind::whole:  // a number for each token lies as a row of one column

@@ -4,7 +4,7 @@
 
 #include "lib/diff/cut.hpp"
 #include "lib/error.hpp"
-#include "lib/run/run.hpp"
+#include "lib/gradient/computation.hpp"
 #include "lib/text.hpp"
 #include "lib/trace/recorder.hpp"
 

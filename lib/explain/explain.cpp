@@ -7,8 +7,8 @@
 #include <tuple>
 
 #include "lib/explain/writer.hpp"
+#include "lib/gradient/computation.hpp"
 #include "lib/option_words.hpp"
-#include "lib/run/run.hpp"
 
 namespace attn::explain {
 namespace {
@@ -150,6 +150,23 @@ class Story {
             case StageShape::states:
                 for (Index i = 0; i < plan_.dim && t >= 0; ++i)
                     rows.push_back(Cell{stage.stage, b, kv, i, 0, t});
+                break;
+            // Of gradients alone, which have no steps.
+            case StageShape::past_key_dim:
+            case StageShape::paired_past_keys:
+            case StageShape::merged_past_keys:
+            case StageShape::past_taps:
+            case StageShape::vector:
+            case StageShape::per_head:
+            case StageShape::head_vectors:
+            case StageShape::matrix_in_out:
+            case StageShape::matrix_out_in:
+            case StageShape::matrices_in_out:
+            case StageShape::matrices_out_in:
+            case StageShape::taps:
+            case StageShape::bias_cells:
+            case StageShape::item_bias_cells:
+            case StageShape::bucket_heads:
                 break;
         }
         begin(stage);

@@ -207,6 +207,7 @@ std::string Writer::row_label(const RowOf& row) const {
         case RowKind::new_keys:
             return key_label(plan.past + row.row);
         case RowKind::all_keys:
+        case RowKind::past_keys:
             return key_label(row.row);
         case RowKind::whole:
             break;

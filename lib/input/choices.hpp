@@ -64,6 +64,14 @@ struct Choices<GateActivation> {
          {GateActivation::silu, "silu"},
          {GateActivation::softplus, "softplus"}}};
 };
+/// The first is no loss: a gradient is given.
+template <>
+struct Choices<Loss> {
+    static constexpr std::array<Choice<Loss>, 3> table{
+        {{Loss::none, "none"},
+         {Loss::sum, "sum", "the sum of the result"},
+         {Loss::mean_squared_error, "mean_squared_error", "the mean squared error"}}};
+};
 template <>
 struct Choices<MaskAt> {
     static constexpr std::array<Choice<MaskAt>, 3> table{

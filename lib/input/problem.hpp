@@ -35,6 +35,7 @@ struct TensorSource {
     bool doubles = false;      ///< drawn in float64
     Index num_embeddings = 0;  ///< embedding: rows of the table
     std::vector<Index> ids;    ///< embedding: the rows taken
+    std::string name;          ///< of a weight: as given, less its prefix, or as PyTorch calls what is drawn
 };
 
 /// `{"init": ...}`: weights that PyTorch draws, in the order query, key, value, output projection.
@@ -237,6 +238,16 @@ struct DropoutInput {
     std::optional<TensorSource> keep;
 };
 
+/// A number that is made of the result, whose gradient enters there.
+enum class Loss { none, sum, mean_squared_error };
+
+/// What enters the backward pass. Several add up.
+struct GradientInput {
+    std::optional<TensorSource> output, context, state;
+    Loss loss = Loss::none;
+    std::optional<TensorSource> target;  ///< of mean_squared_error
+};
+
 /// What was asked for: one document, its types checked, nothing decided. Members that are not given are
 /// empty.
 struct Problem {
@@ -288,6 +299,7 @@ struct Problem {
     std::optional<double> lambda, lambda_init;  ///< of differential attention
     std::optional<Pairing> pairing;
     bool add_zero_attn = false;
+    std::optional<GradientInput> gradient;
     std::optional<DType> dtype;
     std::optional<std::uint64_t> manual_seed;
     std::optional<std::vector<std::string>> draws;

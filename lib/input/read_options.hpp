@@ -25,6 +25,7 @@ Conv read_conv(const Value& value, const std::string& pointer);
 PerItem read_prefix_keys(const Value& value, const std::string& pointer);
 TokenBlocks read_token_blocks(const Value& value, const std::string& pointer);
 PositionBias read_position_bias(const Value& value, const std::string& pointer);
+GradientInput read_gradient(const Value& value, const std::string& pointer);
 std::vector<std::string> read_draws(const Value& value, const std::string& pointer);
 /// What a document draws without a seed of its own, in the order of the one generator that manual_seed seeds:
 /// as `draws` names the keys, else as they stand; dropout last unless it is named. \throws Error (exit 3)

@@ -133,6 +133,7 @@ void read_named(const Value& object, const std::string& pointer, NamedWeights& o
             refuse_name(below, member, pointer, prefix);
         }
         out.tensors.push_back({name, read_tensor(member, here, rule_of(*weight_named(name)))});
+        out.tensors.back().tensor.name = below;
     }
     norms.finish(out.tensors);
     if (asked && out.tensors.empty())

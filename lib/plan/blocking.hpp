@@ -32,6 +32,12 @@ constexpr Index mean_rows(Index keys, Index row_block, Index threads) {
     return std::max(row_block * threads, mean_bytes / (8 * std::max(Index{1}, keys)) / row_block * row_block);
 }
 
+/// Query rows of a block that goes backwards: 2 MB of doubles for each stage, at least 4.
+constexpr Index backward_rows(Index queries, Index keys) {
+    const Index rows = (Index{2} << 20) / (8 * std::max(Index{1}, keys));
+    return std::min(std::clamp(rows, Index{4}, Index{64}), std::max(Index{1}, queries));
+}
+
 constexpr Index parts(Index n, Index size) { return (n + size - 1) / size; }
 constexpr Index filled(Index n) { return parts(n, widest) * widest; }
 

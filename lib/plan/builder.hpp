@@ -62,10 +62,14 @@ void resolve_masks(Builder&);
 void choose_scale(Builder&);
 /// Soft cap, biases and sinks.
 void resolve_scores(Builder&);
+/// What enters the backward pass. After heads and widths are known.
+void place_gradient(Builder&);
 /// The order in which manual_seed draws.
 void resolve_draws(Builder&);
 void resolve_tokens(Builder&);
 void resolve_stages(Builder&);
+/// The stages of the backward pass. After those of the forward pass.
+void resolve_gradients(Builder&);
 void resolve_selection(Builder&);
 void resolve_cost(Builder&);
 

@@ -75,6 +75,40 @@ void each_projection(const Plan& plan, const Needs& needs, F&& f) {
     }
 }
 
+/// Bytes of the backward pass, all of it in double: lib/gradient.
+double memory_of_gradients(const Plan& plan) {
+    if (!plan.shows_gradients()) return 0;
+    const auto d = [](Index n) { return static_cast<double>(n); };
+    double numbers = 0, cells = 0, widest = 0;
+    for (const TensorSource& t : plan.tensors) numbers += 2 * d(*element_count(t.shape));
+    for (const PlannedStage& s : plan.stages) {
+        const Phase phase = info_of(s.stage).phase;
+        const double all = s.on_request ? 0 : d(*element_count(s.shape));
+        if (phase == Phase::cells || phase == Phase::paired) {
+            cells += 2;
+        } else if (has_key_columns(s.family) == (s.family == StageShape::per_key)) {
+            numbers += 2 * all;
+            widest = std::max(widest, all);
+        }
+    }
+    for (const Projection& p : plan.projections) widest = std::max(widest, 2 * d(p.d_in) * d(p.d_out));
+    return 8 * (numbers + 3 * widest +
+                cells * d(plan.threads) * d(blocking::backward_rows(plan.queries, plan.keys)) * d(plan.keys));
+}
+
+/// Operations of the backward pass, which is of the whole run: scores and weights once more, then a product
+/// for each side of each product.
+double flops_of_gradients(const Plan& plan) {
+    if (!plan.shows_gradients()) return 0;
+    const auto d = [](Index n) { return static_cast<double>(n); };
+    double out = 2 * d(plan.batch) * d(plan.heads) * d(plan.queries) * d(plan.keys) *
+                 (3 * d(plan.dim) + (plan.has_output ? 3 : 2) * d(plan.value_dim));
+    for (const Projection& p : plan.projections)
+        if (!p.weight.empty())
+            out += 6 * d(plan.batch) * d(std::max(plan.queries, plan.new_keys)) * d(p.d_in) * d(p.d_out);
+    return out;
+}
+
 /// Bytes of numbers at the fullest moment: what lib/run allocates.
 double memory_of(const Plan& plan, const Needs& needs) {
     const auto d = [](Index n) { return static_cast<double>(n); };
@@ -252,13 +286,14 @@ void resolve_cost(Builder& b) {
         plan.flops += 2 * batches * tokens * d(plan.projection(role).d_in) * d(plan.projection(role).d_out);
     });
 
+    plan.flops += flops_of_gradients(plan);
     plan.threads = b.request.threads > 0        ? b.request.threads
                    : plan.flops < worth_threads ? 1
                                                 : processors_available();
     const Index head_bytes = blocking::packed_head(plan.keys, plan.dim, plan.value_dim) * size_of(plan.dtype);
     plan.packs_by_worker = plan.path == Path::fused && head_bytes <= blocking::small_head_bytes &&
                            plan.batch * plan.kv_heads >= 4 * plan.threads;
-    const double bytes = memory_of(plan, needs);
+    const double bytes = memory_of(plan, needs) + memory_of_gradients(plan);
     const Index allowed = b.request.max_memory ? *b.request.max_memory : memory_available();
     if (bytes > d(allowed))
         fail("", "needs about " + megabytes(bytes) + " of memory, but " +

@@ -67,8 +67,21 @@ std::vector<PlannedInput> inputs_of(const Plan& plan) {
         add(plan.position_bias->tensor,
             plan.position_bias->buckets ? Words{"bucket", "head"} : Words{"batch", "head", "query", "key"});
     for (const MaskRule& m : plan.masks) add(m.tensor, {"batch", "head", "query", "key"});
+    if (plan.gradient) {
+        add(plan.gradient->output, {"batch", "query", "dim"});
+        add(plan.gradient->target, {"batch", "query", "dim"});
+        add(plan.gradient->context, {"batch", "head", "query", "dim"});
+        add(plan.gradient->state, {"batch", "head", "dim", "value dim"});
+    }
     add(plan.dropout_keep, {"batch", "head", "query", "key"});
     return out;
+}
+
+std::optional<std::string> hidden_by_gradient(const Plan& plan) {
+    if (!plan.gradient || plan.gradient->loss != Loss::sum) return std::nullopt;
+    return "ones: every query sends the same back to its weights, so that mistakes which mix up queries, "
+           "heads "
+           "or columns may not show";
 }
 
 std::optional<std::string> transpose_warning(const Plan& plan) {

@@ -22,6 +22,9 @@ std::vector<PlannedInput> inputs_of(const Plan& plan);
 /// "seed 1", or "manual_seed 1" for what has no seed of its own.
 std::string seed_words(const Plan& plan, bool shared, std::uint64_t seed);
 
+/// What a gradient that is the same everywhere does not show; nothing where it is not.
+std::optional<std::string> hidden_by_gradient(const Plan& plan);
+
 /// One sentence on the weights whose transpose would fit as well, where no "weight_layout" settles it.
 std::optional<std::string> transpose_warning(const Plan& plan);
 

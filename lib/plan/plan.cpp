@@ -48,6 +48,24 @@ const PlannedStage* Plan::find(Stage stage) const {
     return nullptr;
 }
 
+const PlannedStage* Plan::find_gradient(Stage of) const {
+    for (const PlannedStage& s : gradients)
+        if (s.of == StageOf::gradient && s.stage == of) return &s;
+    return nullptr;
+}
+
+std::vector<const PlannedStage*> Plan::shown_stages() const {
+    std::vector<const PlannedStage*> out;
+    for (const auto* list : {&stages, &gradients})
+        for (const PlannedStage& s : *list)
+            if (s.shown) out.push_back(&s);
+    return out;
+}
+
+bool Plan::shows_gradients() const {
+    return std::any_of(gradients.begin(), gradients.end(), [](const PlannedStage& s) { return s.shown; });
+}
+
 bool Plan::shows_part() const {
     return !batch_shown.all || !heads_shown.all || !queries_shown.all || !keys_shown.all;
 }
@@ -104,6 +122,8 @@ const AxisSelection& Plan::rows_of(StageShape family) const {
             return new_keys_shown;
         case RowKind::all_keys:
             return keys_shown;
+        case RowKind::past_keys:
+            return past_keys_shown;
         case RowKind::whole:
             break;
     }
@@ -117,6 +137,7 @@ const std::string* Plan::row_token(StageShape family, Index row) const {
         case RowKind::new_keys:
             return &key_tokens[idx(row + past)];
         case RowKind::all_keys:
+        case RowKind::past_keys:
             return &key_tokens[idx(row)];
         case RowKind::whole:
             break;
@@ -132,7 +153,9 @@ const std::string* Plan::column_token(StageShape family, Index column) const {
 
 Shape Plan::shown_shape(const PlannedStage& stage) const {
     Shape shape = stage.shape;
+    if (is_of_parameter(stage.family)) return shape;
     const auto axes = axes_of(stage.family);
+    const bool cached = row_kind(stage.family) == RowKind::past_keys;
     const bool all_keys = row_kind(stage.family) == RowKind::all_keys || has_all_keys(stage.family);
     for (std::size_t k = 0; k < axes.size(); ++k) {
         const AxisSelection* s =
@@ -140,7 +163,9 @@ Shape Plan::shown_shape(const PlannedStage& stage) const {
             : axes[k] == Axis::head ? &heads_of(stage.family)
             : axes[k] == Axis::query
                 ? (stage.family == StageShape::embedded ? &embeddings_shown : &queries_shown)
-            : axes[k] == Axis::key ? (all_keys ? &keys_shown : &new_keys_shown)
+            : axes[k] == Axis::key ? (cached     ? &past_keys_shown
+                                      : all_keys ? &keys_shown
+                                                 : &new_keys_shown)
                                    : nullptr;
         if (s) shape[k] = static_cast<Index>(s->indices.size());
     }
@@ -171,6 +196,7 @@ Schedule whole(const Rules& rules) {
     all(out.context_heads_shown, rules.context_heads());
     all(out.grouped_heads_shown, rules.query_heads());
     all(out.new_keys_shown, rules.new_keys);
+    all(out.past_keys_shown, rules.past);
     out.path = rules.state ? Path::recurrent : Path::traced;
     return out;
 }
@@ -193,10 +219,12 @@ Plan make_plan(Problem problem, const Request& request) {
     choose_scale(b);
     resolve_masks(b);
     resolve_scores(b);
+    place_gradient(b);
     resolve_draws(b);
     resolve_tokens(b);
     choose_precision(b.plan);
     resolve_stages(b);
+    resolve_gradients(b);
     resolve_selection(b);
     check_numbers(b.plan);
     resolve_cost(b);

@@ -10,6 +10,7 @@
 #include "lib/input/weight_names.hpp"
 #include "lib/option_words.hpp"
 #include "lib/plan/differential.hpp"
+#include "lib/plan/planned_gradient.hpp"
 #include "lib/plan/recurrent.hpp"
 #include "lib/plan/stage.hpp"
 #include "lib/shape.hpp"
@@ -117,14 +118,24 @@ struct WeightNote {
 
 /// One planned stage.
 struct PlannedStage {
+    /// Of a gradient: the stage that it is the gradient of. Of a parameter that is no tensor: the stage that
+    /// reads it. Of an input or another parameter it says nothing.
     Stage stage;
-    std::string_view name;
+    std::string name;
     std::string formula;
     StageShape family;
     Shape shape;                  ///< whole, before any selection: axes_of(family)
     std::vector<Stage> reads;     ///< the planned stages that the formula reads, in its order
     WeightRoles projections = 0;  ///< that it applies, as far as the plan has them
     bool shown = false;           ///< asked for
+    StageOf of = StageOf::forward;
+    std::vector<std::size_t>
+        tensors{};            ///< of an input or a parameter: Plan::tensors, one for each head or one
+    bool on_request = false;  ///< shown only where it is asked for by name
+
+    /// Weights of keys: rows that sum to 1. The gradient of such a stage is none.
+    bool holds_weights() const { return of == StageOf::forward && is_weights(stage); }
+    bool holds_scores() const { return of == StageOf::forward && is_score(stage); }
 };
 
 /// A sorted list of the indices of an axis that are shown, or all of them.
@@ -301,8 +312,10 @@ struct Rules {
     std::vector<std::string> query_tokens, key_tokens;
     bool tokens_given = false, key_tokens_given = false;
 
-    std::vector<PlannedStage> stages;   ///< in order; also those that are not shown
-    std::vector<std::string> warnings;  ///< of planning
+    std::vector<PlannedStage> stages;  ///< in order; also those that are not shown
+    std::optional<PlannedGradient> gradient;
+    std::vector<PlannedStage> gradients;  ///< the backward pass, in order; empty without `gradient`
+    std::vector<std::string> warnings;    ///< of planning
 
     /// Heads of the stages of queries, and of keys, before the state.
     Index query_heads() const { return heads / head_group; }
@@ -338,6 +351,7 @@ struct Schedule {
     AxisSelection kv_heads_shown;    ///< those that the shown query heads read
     AxisSelection value_heads_shown, context_heads_shown;
     AxisSelection grouped_heads_shown;  ///< of queries and keys where there are more heads of values
+    AxisSelection past_keys_shown;      ///< those of keys_shown that are cached
     AxisSelection
         new_keys_shown;  ///< those of keys_shown that are neither cached nor appended, counted from 0
 
@@ -408,6 +422,11 @@ struct Plan : Rules, Schedule {
     /// Keys after the given ones, always visible: bias_k, zeros.
     bool has_appended() const { return keys > given_keys(); }
     const PlannedStage* find(Stage stage) const;
+    /// The gradient of a stage; null where there is none.
+    const PlannedStage* find_gradient(Stage of) const;
+    /// All that is shown, in the order of a trace: stages, then gradients.
+    std::vector<const PlannedStage*> shown_stages() const;
+    bool shows_gradients() const;
     bool shows_part() const;  ///< some axis is restricted
     /// Axis lengths of a stage as shown (after the selection).
     Shape shown_shape(const PlannedStage& stage) const;

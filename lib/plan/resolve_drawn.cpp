@@ -17,7 +17,7 @@ void Resolver::drawn() {
     plan_.init = init;
 }
 
-std::size_t Resolver::place_drawn(const WeightsInit& init, Shape shape) {
+std::size_t Resolver::place_drawn(const WeightsInit& init, Shape shape, std::string name) {
     if (!element_count(shape)) fail(init.pointer, "asks for a matrix " + to_string(shape) + ": too large");
     TensorSource t;
     t.kind = TensorSource::Kind::drawn_weight;
@@ -25,6 +25,7 @@ std::size_t Resolver::place_drawn(const WeightsInit& init, Shape shape) {
     t.shape = std::move(shape);
     t.shared = init.shared;
     t.doubles = init.doubles;
+    t.name = std::move(name);
     return b_.add_tensor(std::move(t));
 }
 
@@ -32,8 +33,13 @@ void Resolver::place_drawn_linear(const WeightsInit& init, WeightRole role, Inde
                                   bool bias) {
     Projection& p = of(role);
     const Shape shape = out_in ? Shape{d_out, p.d_in} : Shape{p.d_in, d_out};
-    p.weight.push_back({place_drawn(init, shape), out_in, 0, p.d_out, d_out, 0});
-    if (bias) p.bias.push_back({place_drawn(init, {d_out}), true, 0, p.d_out, d_out, 0});
+    const std::string name = role == WeightRole::output  ? "out_proj"
+                             : role == WeightRole::query ? "W_query"
+                             : role == WeightRole::key   ? "W_key"
+                                                         : "W_value";
+    p.weight.push_back(
+        {place_drawn(init, shape, out_in ? name + ".weight" : name), out_in, 0, p.d_out, d_out, 0});
+    if (bias) p.bias.push_back({place_drawn(init, {d_out}, name + ".bias"), true, 0, p.d_out, d_out, 0});
     p.d_out += d_out;
     note_layout(plan_, out_in ? "torch.nn.Linear" : "torch.rand", std::string(word(role)), false, out_in,
                 shape);
@@ -90,7 +96,7 @@ void Resolver::drawn_multihead(const WeightsInit& init) {
     plan_.projection(WeightRole::output).d_in = plan_.projection(WeightRole::output).d_out = width;
     split_heads();
     if (b_.key_width == width && b_.value_width == width) {
-        const std::size_t k = place_drawn(init, {3 * width, width});
+        const std::size_t k = place_drawn(init, {3 * width, width}, "in_proj_weight");
         note_layout(plan_, "in_proj_weight", "query, key, value", false, true, {3 * width, width});
         for (int r = 0; r < 3; ++r)
             of(static_cast<WeightRole>(r)).weight.push_back({k, true, r * width, 0, width, 0});
@@ -98,26 +104,26 @@ void Resolver::drawn_multihead(const WeightsInit& init) {
         constexpr std::array names{"q_proj_weight", "k_proj_weight", "v_proj_weight"};
         for (int r = 0; r < 3; ++r) {
             Projection& p = of(static_cast<WeightRole>(r));
-            p.weight.push_back({place_drawn(init, {width, p.d_in}), true, 0, 0, width, 0});
+            p.weight.push_back({place_drawn(init, {width, p.d_in}, names[idx(r)]), true, 0, 0, width, 0});
             note_layout(plan_, names[idx(r)], std::string(word(static_cast<WeightRole>(r))), false, true,
                         {width, p.d_in});
         }
     }
     if (bias) {
-        const std::size_t k = place_drawn(init, {3 * width});
+        const std::size_t k = place_drawn(init, {3 * width}, "in_proj_bias");
         for (int r = 0; r < 3; ++r)
             of(static_cast<WeightRole>(r)).bias.push_back({k, true, r * width, 0, width, 0});
     }
     Projection& out = plan_.projection(WeightRole::output);
-    out.weight.push_back({place_drawn(init, {width, width}), true, 0, 0, width, 0});
-    if (bias) out.bias.push_back({place_drawn(init, {width}), true, 0, 0, width, 0});
+    out.weight.push_back({place_drawn(init, {width, width}, "out_proj.weight"), true, 0, 0, width, 0});
+    if (bias) out.bias.push_back({place_drawn(init, {width}, "out_proj.bias"), true, 0, 0, width, 0});
     note_layout(plan_, "out_proj.weight", "output", false, true, {width, width});
     plan_.has_output = true;
     plan_.output_dim = width;
     if (!init.add_bias_kv) return;
     for (auto* appended : {&plan_.bias_k, &plan_.bias_v}) {
-        *appended = place_drawn(init, {1, 1, width});
         const bool key = appended == &plan_.bias_k;
+        *appended = place_drawn(init, {1, 1, width}, key ? "bias_k" : "bias_v");
         plan_.weight_notes.push_back(
             {key ? "bias_k" : "bias_v",
              std::string(word(key ? WeightRole::bias_k : WeightRole::bias_v)) + " that is appended",

@@ -116,8 +116,9 @@ class Adder {
     }
     void as(Stage stage, StageShape family, std::string formula, std::vector<Stage> reads,
             WeightRoles projections = 0) {
-        plan_.stages.push_back({stage, info_of(stage).name, std::move(formula), family,
-                                shape_of(plan_, stage, family), std::move(reads), projections, false});
+        plan_.stages.push_back({stage, std::string(info_of(stage).name), std::move(formula), family,
+                                shape_of(plan_, stage, family), std::move(reads), projections});
+        plan_.stages.back().on_request = info_of(stage).on_request;
     }
 
   private:

@@ -136,6 +136,8 @@ void Resolver::named() {
         b_.problem.num_heads = heads;
     }
     for (NamedWeights& set : sets) {
+        for (NamedTensor& t : set.tensors)
+            if (t.tensor.name.empty()) t.tensor.name = t.name;
         check_roles(set, plan_.variant->needs | plan_.variant->takes);
         if (plan_.variant->is_latent()) {
             latent(set);

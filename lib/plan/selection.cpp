@@ -93,23 +93,29 @@ PlannedStage& choose_picture(Plan& plan) {
 
 void choose_stages(Plan& plan, const std::vector<std::string>& asked) {
     if (asked.empty()) {
-        for (PlannedStage& s : plan.stages) s.shown = !info_of(s.stage).on_request;
+        for (auto* list : {&plan.stages, &plan.gradients})
+            for (PlannedStage& s : *list) s.shown = !s.on_request;
         return;
     }
     std::vector<std::string_view> here;
-    for (const PlannedStage& s : plan.stages) here.push_back(s.name);
+    for (const auto* list : {&plan.stages, &plan.gradients})
+        for (const PlannedStage& s : *list) here.push_back(s.name);
     for (const std::string& name : asked) {
         PlannedStage* found = nullptr;
-        for (PlannedStage& s : plan.stages)
-            if (s.name == name) found = &s;
+        for (auto* list : {&plan.stages, &plan.gradients})
+            for (PlannedStage& s : *list)
+                if (s.name == name) found = &s;
         if (found) {
             found->shown = true;
             continue;
         }
         std::string all;
         for (const auto& n : here) all += (all.empty() ? "" : ", ") + std::string(n);
+        const bool gradient = !plan.gradient && name.starts_with("d_");
         const bool known = stage_named(name).has_value();
-        const std::string hint = known ? std::string{} : did_you_mean(name, here);
+        const std::string hint = gradient ? "\"gradient\": \"ones\" in the document asks for a backward pass;"
+                                 : known  ? std::string{}
+                                          : did_you_mean(name, here);
         fail_usage(option::stages + " " + name + ": " +
                        (known ? "this input has no such stage" : "there is no such stage") +
                        (known && plan.concat_norm && stage_named(name) == Stage::head_outputs
@@ -176,7 +182,10 @@ void resolve_selection(Builder& b) {
     if (r.cut_rows && !r.rows) leave_out(plan, *r.cut_rows, plan.queries_shown);
     plan.embeddings_shown = plan.queries_shown;
     plan.keys_shown = select_axis(r.cols, plan.keys, &plan.key_tokens, {option::cols, "column", "keys"});
-    plan.new_keys_shown.asked = plan.keys_shown.asked;
+    plan.new_keys_shown.asked = plan.past_keys_shown.asked = plan.keys_shown.asked;
+    for (const Index j : plan.keys_shown.indices)
+        if (j < plan.past) plan.past_keys_shown.indices.push_back(j);
+    plan.past_keys_shown.all = static_cast<Index>(plan.past_keys_shown.indices.size()) == plan.past;
     for (const Index j : plan.keys_shown.indices)
         if (j >= plan.past && j < plan.given_keys()) plan.new_keys_shown.indices.push_back(j - plan.past);
     plan.new_keys_shown.all = static_cast<Index>(plan.new_keys_shown.indices.size()) == plan.new_keys;

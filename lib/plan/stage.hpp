@@ -9,8 +9,9 @@
 
 namespace attn {
 
-enum class Axis { batch, head, query, key, dim };
-inline constexpr std::array all_axes{Axis::batch, Axis::head, Axis::query, Axis::key, Axis::dim};
+enum class Axis { batch, head, query, key, dim, d_in, d_out, tap, bucket };
+inline constexpr std::array all_axes{Axis::batch, Axis::head,  Axis::query, Axis::key,   Axis::dim,
+                                     Axis::d_in,  Axis::d_out, Axis::tap,   Axis::bucket};
 
 /// The axes of a stage by its family.
 enum class StageShape {
@@ -33,12 +34,33 @@ enum class StageShape {
     merged,           ///< batch, query, dim
     merged_cells,     ///< batch, query, key
     state,            ///< batch, head, dim of keys, dim of values
-    states            ///< batch, head, key, dim of keys, dim of values
+    states,           ///< batch, head, key, dim of keys, dim of values
+
+    // Of gradients alone: of caches, and of parameters in the layout in which they are given.
+    past_key_dim,      ///< batch, head, key, dim: the cached keys
+    paired_past_keys,  ///< batch, head (two half heads of keys each), key, dim: the same
+    merged_past_keys,  ///< batch, key, dim: the cached keys, before heads are split
+    past_taps,         ///< batch, dim, tap: what came before the first token
+    vector,            ///< dim
+    per_head,          ///< head
+    head_vectors,      ///< head, dim
+    matrix_in_out,     ///< d_in, d_out
+    matrix_out_in,     ///< d_out, d_in
+    matrices_in_out,   ///< head, d_in, d_out
+    matrices_out_in,   ///< head, d_out, d_in
+    taps,              ///< dim, tap
+    bias_cells,        ///< head, query, key: the given keys
+    item_bias_cells,   ///< batch, head, query, key: the same
+    bucket_heads       ///< bucket, head
 };
+
+/// Of a parameter: a gradient that is a sum over batch items, and is shown whole.
+constexpr bool is_of_parameter(StageShape s) { return s >= StageShape::vector; }
+constexpr bool has_batch(StageShape s) { return !is_of_parameter(s) || s == StageShape::item_bias_cells; }
 
 /// What a row of a stage belongs to. Where a head has a number for each token there is one row, whole: a
 /// column per token.
-enum class RowKind { queries, new_keys, all_keys, whole };
+enum class RowKind { queries, new_keys, all_keys, past_keys, whole };
 constexpr RowKind row_kind(StageShape s) {
     switch (s) {
         case StageShape::key_dim:
@@ -50,10 +72,26 @@ constexpr RowKind row_kind(StageShape s) {
         case StageShape::all_key_dim:
         case StageShape::paired_all_keys:
             return RowKind::all_keys;
+        case StageShape::past_key_dim:
+        case StageShape::paired_past_keys:
+        case StageShape::merged_past_keys:
+            return RowKind::past_keys;
         case StageShape::per_key:
         case StageShape::per_query:
         case StageShape::state:
         case StageShape::states:
+        case StageShape::past_taps:
+        case StageShape::vector:
+        case StageShape::per_head:
+        case StageShape::head_vectors:
+        case StageShape::matrix_in_out:
+        case StageShape::matrix_out_in:
+        case StageShape::matrices_in_out:
+        case StageShape::matrices_out_in:
+        case StageShape::taps:
+        case StageShape::bias_cells:
+        case StageShape::item_bias_cells:
+        case StageShape::bucket_heads:
             return RowKind::whole;
         case StageShape::embedded:
         case StageShape::query_dim:
@@ -68,12 +106,20 @@ constexpr RowKind row_kind(StageShape s) {
     }
     return RowKind::queries;
 }
+/// Rows of each head are told apart. (Heads that are rows or columns of a parameter are not.)
 constexpr bool has_heads(StageShape s) {
+    if (is_of_parameter(s))
+        return s == StageShape::matrices_in_out || s == StageShape::matrices_out_in ||
+               s == StageShape::bias_cells || s == StageShape::item_bias_cells;
     return s != StageShape::merged && s != StageShape::merged_cells && s != StageShape::merged_keys &&
-           s != StageShape::merged_queries && s != StageShape::embedded;
+           s != StageShape::merged_queries && s != StageShape::embedded &&
+           s != StageShape::merged_past_keys && s != StageShape::past_taps;
 }
-/// A number for each token: there is no axis of rows.
-constexpr bool has_one_row(StageShape s) { return s == StageShape::per_key || s == StageShape::per_query; }
+/// A number for each token, or a vector: there is no axis of rows.
+constexpr bool has_one_row(StageShape s) {
+    return s == StageShape::per_key || s == StageShape::per_query || s == StageShape::vector ||
+           s == StageShape::per_head;
+}
 /// The head axis is that of queries and keys where there are more heads of values.
 constexpr bool has_grouped_heads(StageShape s) {
     return s == StageShape::grouped_queries || s == StageShape::grouped_keys;
@@ -84,11 +130,12 @@ constexpr bool has_paired_heads(StageShape s) {
 }
 /// The head axis is that of values where keys have two half heads for each.
 constexpr bool has_paired_kv_heads(StageShape s) {
-    return s == StageShape::paired_keys || s == StageShape::paired_all_keys;
+    return s == StageShape::paired_keys || s == StageShape::paired_all_keys ||
+           s == StageShape::paired_past_keys;
 }
 /// The head axis is that of keys and values.
 constexpr bool has_kv_heads(StageShape s) {
-    return has_heads(s) && !has_grouped_heads(s) && !has_paired_kv_heads(s) &&
+    return has_heads(s) && !is_of_parameter(s) && !has_grouped_heads(s) && !has_paired_kv_heads(s) &&
            row_kind(s) != RowKind::queries && s != StageShape::per_query;
 }
 /// Columns are all keys.

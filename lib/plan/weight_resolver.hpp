@@ -79,7 +79,7 @@ class Resolver {
     void convolution(Slots& slots);
     void output(NamedWeights& set);
     /// One tensor that the generator will fill, in draw order.
-    std::size_t place_drawn(const WeightsInit& init, Shape shape);
+    std::size_t place_drawn(const WeightsInit& init, Shape shape, std::string name);
     void place_drawn_linear(const WeightsInit& init, WeightRole role, Index d_out, bool out_in, bool bias);
     /// d_out is the width of the queries; keys and values that are shared between heads are narrower.
     Index drawn_width(WeightRole role, Index d_out) const;

@@ -77,6 +77,22 @@ std::array<Index, 4> Replay::shape_of(const PlannedStage& stage) const {
         case StageShape::query_key:
         case StageShape::paired_cells:
         case StageShape::state:
+        // Of gradients alone, which no replay has.
+        case StageShape::past_key_dim:
+        case StageShape::paired_past_keys:
+        case StageShape::merged_past_keys:
+        case StageShape::past_taps:
+        case StageShape::vector:
+        case StageShape::per_head:
+        case StageShape::head_vectors:
+        case StageShape::matrix_in_out:
+        case StageShape::matrix_out_in:
+        case StageShape::matrices_in_out:
+        case StageShape::matrices_out_in:
+        case StageShape::taps:
+        case StageShape::bias_cells:
+        case StageShape::item_bias_cells:
+        case StageShape::bucket_heads:
             break;
     }
     return {s[0], s[1], s[2], s[3]};

@@ -7,7 +7,8 @@ namespace attn {
 template <class T>
 Emitter<T>::Emitter(const Plan& plan, Findings& findings) : plan_(plan), findings_(findings) {
     Index widest = 0;
-    for (const PlannedStage& s : plan.stages) widest = std::max(widest, s.shape.back());
+    for (const auto* list : {&plan.stages, &plan.gradients})
+        for (const PlannedStage& s : *list) widest = std::max(widest, s.shape.back());
     dims_ = counted(widest);
 }
 

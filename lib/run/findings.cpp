@@ -22,6 +22,12 @@ bool may_be_minus_infinity(const Plan& plan, Stage stage) {
 Findings::Findings(const Plan& plan) : plan_(plan) {
     for (const PlannedStage& s : plan.stages)
         may_be_minus_infinity_.push_back(may_be_minus_infinity(plan, s.stage));
+    may_be_minus_infinity_.resize(plan.stages.size() + plan.gradients.size());
+}
+
+const PlannedStage& Findings::stage_at(Index place) const {
+    const auto stages = static_cast<Index>(plan_.stages.size());
+    return place < stages ? plan_.stages[idx(place)] : plan_.gradients[idx(place - stages)];
 }
 
 void Findings::start() {
@@ -45,7 +51,9 @@ void Findings::empty_row_left_out(Index batch, Index head, Index query) {
 }
 
 void Findings::look_at(const Rows& rows) {
-    const Index stage = rows.stage - plan_.stages.data();
+    const Index stage = rows.stage->of == StageOf::forward
+                            ? rows.stage - plan_.stages.data()
+                            : static_cast<Index>(plan_.stages.size()) + (rows.stage - plan_.gradients.data());
     if (first_nonfinite_ && first_nonfinite_->at[0] < stage) return;
     const bool minus_infinity = may_be_minus_infinity_[idx(stage)];
     const auto odd = [&](auto v) { return !std::isfinite(v) && !(minus_infinity && std::isinf(v) && v < 0); };
@@ -90,10 +98,10 @@ std::vector<std::string> Findings::warnings() const {
                       std::to_string(h) + ", query " + std::to_string(q) + "): " + result);
     }
     // NaN rows that were asked for have been reported already.
-    const PlannedStage* nonfinite = first_nonfinite_ ? &plan_.stages[idx(first_nonfinite_->at[0])] : nullptr;
-    const bool asked_for =
-        first_empty_ && plan_.empty_rows == EmptyRows::nan && nonfinite &&
-        (nonfinite->stage == Stage::weights || is_made_of(plan_, nonfinite->stage, Stage::weights));
+    const PlannedStage* nonfinite = first_nonfinite_ ? &stage_at(first_nonfinite_->at[0]) : nullptr;
+    const bool asked_for = first_empty_ && plan_.empty_rows == EmptyRows::nan && nonfinite &&
+                           (nonfinite->of != StageOf::forward || nonfinite->stage == Stage::weights ||
+                            is_made_of(plan_, nonfinite->stage, Stage::weights));
     if (first_nonfinite_ && !asked_for) {
         const Spot& p = *first_nonfinite_;
         std::string at = "[" + std::to_string(p.at[1]);

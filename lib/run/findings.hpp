@@ -30,13 +30,15 @@ class Findings {
 
   private:
     const Plan& plan_;
+    const PlannedStage& stage_at(Index place) const;
     void take_first(const std::array<Index, 3>& spot);
 
-    std::vector<bool> may_be_minus_infinity_;  ///< by the place in plan.stages
+    std::vector<bool> may_be_minus_infinity_;  ///< by the place in plan.stages, then gradients
     Index empty_count_ = 0, most_empty_ = 0, empty_left_out_ = 0;
     std::optional<std::array<Index, 3>> first_empty_;
     struct Spot {
-        std::array<Index, 6> at;  ///< place in plan.stages, batch, head, token (of states), row, column
+        std::array<Index, 6>
+            at;  ///< place in plan.stages or gradients, batch, head, token (of states), row, column
         double value;
         StageShape family;
     };

@@ -22,6 +22,8 @@ class Outputs {
     const Contexts<T>& of(Stage stage) const {
         return stage == Stage::normed_context ? *normed_contexts_ : *gated_contexts_;
     }
+    /// normed_concat as norm_concat() left it.
+    const Contexts<T>& normed_concats() const { return *normed_concats_; }
     /// concat, normed_concat, head_outputs or output of a batch item, some rows at a time.
     void merged(Sink& sink, const PlannedStage& stage, Index batch, const Contexts<T>& contexts,
                 Emitter<T>& emitter);

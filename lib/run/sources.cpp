@@ -72,6 +72,36 @@ void Norming<T>::operator()(const T* x, Index x_step, T* out, Index out_step, In
 }
 
 template <class T>
+Turning<T>::Turning(const Plan& plan, const Tensors<T>& tensors)
+    : plan_(plan), tensors_(tensors), cos_(idx(plan.rope->dims)), sin_(cos_) {
+    if (!plan.rope->cos)
+        for (Index n = 0; n < plan.rope->pairs(); ++n) frequency_.push_back(plan.rope->frequency(n));
+}
+
+template <class T>
+void Turning<T>::to(Index item, Index token, const Places& positions) {
+    const PlannedRope& rope = *plan_.rope;
+    const double sense = rope.reverse ? -1 : 1;
+    for (Index n = 0; n < rope.pairs(); ++n) {
+        const Index a = rope.first_of(n), b = rope.second_of(n);
+        if (rope.cos) {
+            const Shape& s = plan_.tensors[*rope.cos].shape;
+            const Index of = s.size() == 3 && s[0] > 1 ? item : 0;
+            const Index row = (of * s[s.size() - 2] + token) * s.back();
+            for (const Index column : {a, b}) {
+                const auto cell = static_cast<std::size_t>(row + (rope.by_column ? column : n));
+                cos_[idx(column)] = static_cast<double>(tensors_[*rope.cos][cell]);
+                sin_[idx(column)] = sense * static_cast<double>(tensors_[*rope.sin][cell]);
+            }
+            continue;
+        }
+        const double angle = positions.at(item, token) * frequency_[idx(n)];
+        cos_[idx(a)] = cos_[idx(b)] = rope.amplitude * std::cos(angle);
+        sin_[idx(a)] = sin_[idx(b)] = sense * rope.amplitude * std::sin(angle);
+    }
+}
+
+template <class T>
 View<T> Sources<T>::take(Index heads, Index tokens, Index dim, T*& data) const {
     data = arena_.take<T>(plan_.batch * heads * tokens * dim);
     return {data, heads * tokens * dim, tokens * dim, dim};
@@ -169,33 +199,11 @@ View<T> Sources<T>::rotated(const View<T>& x, const HeadsOf& heads, Index dim, I
     const Index pairs = rope.pairs(), rows = static_cast<Index>(tokens.size());
     T* data = nullptr;
     const View<T> out = take(heads.count(), rows, dim, data);
-    std::vector<double> cos(static_cast<std::size_t>(rope.dims)), sin(cos), frequency;
-    if (!rope.cos)
-        for (Index n = 0; n < pairs; ++n) frequency.push_back(rope.frequency(n));
-    const double sense = rope.reverse ? -1 : 1;
-    /// Cosine and sine of every column.
-    const auto turn = [&](Index item, Index token) {
-        for (Index n = 0; n < pairs; ++n) {
-            const Index a = rope.first_of(n), b = rope.second_of(n);
-            if (rope.cos) {
-                const Shape& s = plan_.tensors[*rope.cos].shape;
-                const Index of = s.size() == 3 && s[0] > 1 ? item : 0;
-                const Index row = (of * s[s.size() - 2] + token) * s.back();
-                for (const Index column : {a, b}) {
-                    const auto cell = static_cast<std::size_t>(row + (rope.by_column ? column : n));
-                    cos[idx(column)] = static_cast<double>(tensors_[*rope.cos][cell]);
-                    sin[idx(column)] = sense * static_cast<double>(tensors_[*rope.sin][cell]);
-                }
-                continue;
-            }
-            const double angle = positions.at(item, token) * frequency[idx(n)];
-            cos[idx(a)] = cos[idx(b)] = rope.amplitude * std::cos(angle);
-            sin[idx(a)] = sin[idx(b)] = sense * rope.amplitude * std::sin(angle);
-        }
-    };
+    Turning<T> turning(plan_, tensors_);
+    const std::vector<double>&cos = turning.cos(), &sin = turning.sin();
     for (const Index b : items_)
         for (Index t = 0; t < rows; ++t) {
-            turn(b, tokens[idx(t)]);
+            turning.to(b, tokens[idx(t)], positions);
             for (const Index h : heads.wanted()) {
                 const T* from = x.row(b, h, t);
                 T* to = data + b * out.batch + h * out.head + t * out.token;
@@ -257,6 +265,8 @@ View<T> Sources<T>::joined(const View<T>& past, const View<T>& x, const std::opt
 
 template class Sources<float>;
 template class Sources<double>;
+template class Turning<float>;
+template class Turning<double>;
 template class Norming<float>;
 template class Norming<double>;
 

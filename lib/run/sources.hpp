@@ -78,6 +78,22 @@ class Sources {
     std::vector<Index> items_;
 };
 
+/// By how much a token's columns turn: cosine and sine of every column of a rotary embedding.
+template <class T>
+class Turning {
+  public:
+    Turning(const Plan& plan, const Tensors<T>& tensors);
+    /// `token`: a place in `positions`, or a row of the tables.
+    void to(Index item, Index token, const Places& positions);
+    const std::vector<double>& cos() const { return cos_; }
+    const std::vector<double>& sin() const { return sin_; }
+
+  private:
+    const Plan& plan_;
+    const Tensors<T>& tensors_;
+    std::vector<double> cos_, sin_, frequency_;
+};
+
 /// One token of one batch item, normed: each head by itself, or all of them together (Ba et al. 2016; Zhang
 /// and Sennrich 2019; Henry et al. 2020), then clamped to ±limit if there is one. In double, each number
 /// rounded once.

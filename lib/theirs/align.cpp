@@ -52,6 +52,22 @@ std::vector<Groups> orders_of(StageShape family) {
         case StageShape::paired_keys:
         case StageShape::paired_all_keys:
         case StageShape::shared_keys:
+        // Of gradients alone, which are not compared.
+        case StageShape::past_key_dim:
+        case StageShape::paired_past_keys:
+        case StageShape::merged_past_keys:
+        case StageShape::past_taps:
+        case StageShape::vector:
+        case StageShape::per_head:
+        case StageShape::head_vectors:
+        case StageShape::matrix_in_out:
+        case StageShape::matrix_out_in:
+        case StageShape::matrices_in_out:
+        case StageShape::matrices_out_in:
+        case StageShape::taps:
+        case StageShape::bias_cells:
+        case StageShape::item_bias_cells:
+        case StageShape::bucket_heads:
             break;
     }
     return {{{b}, {h}, {r}, {c}}, {{b}, {r}, {h}, {c}}, {{b}, {r}, {h, c}},   {{b, h}, {r}, {c}},

@@ -15,6 +15,14 @@ Index place_in(const AxisSelection& s, Index number) {
 Index first_number_of(const Plan& plan, const Rows& rows) {
     const StageShape family = rows.stage->family;
     const Shape shape = plan.shown_shape(*rows.stage);
+    if (is_of_parameter(family)) {
+        // Shown whole: batch, head and row are places.
+        const std::size_t axis = has_batch(family) ? 1 : 0;
+        Index before = rows.batch;
+        if (rows.has_head) before = before * shape[axis] + rows.head;
+        if (!has_one_row(family)) before = before * shape[shape.size() - 2] + rows.row_begin;
+        return before * rows.column_count();
+    }
     Index at = place_in(plan.batch_shown, rows.batch);
     if (rows.has_head) at = at * shape[1] + place_in(plan.heads_of(family), rows.head);
     if (family == StageShape::states) at = at * shape[2] + place_in(plan.new_keys_shown, rows.token);
@@ -30,14 +38,16 @@ void KeptTrace::begin(const Plan& plan) {
     plan_ = &plan;
     arena_.rewind();
     stages_ = {};
-    for (const PlannedStage& s : plan.stages)
-        if (s.shown)
-            stages_[idx(s.stage)] =
-                arena_.take<char>(*element_count(plan.shown_shape(s)) * size_of(plan.dtype));
+    gradients_.clear();
+    for (const PlannedStage* s : plan.shown_stages())
+        (s->of == StageOf::forward ? stages_[idx(s->stage)] : gradients_[s]) =
+            arena_.take<char>(*element_count(plan.shown_shape(*s)) * size_of(plan.dtype));
 }
 
 void* KeptTrace::memory_of(const Rows& rows) {
-    return stages_[idx(rows.stage->stage)] + first_number_of(*plan_, rows) * size_of(plan_->dtype);
+    char* const at = rows.stage->of == StageOf::forward ? stages_[idx(rows.stage->stage)]
+                                                        : gradients_.find(rows.stage)->second;
+    return at + first_number_of(*plan_, rows) * size_of(plan_->dtype);
 }
 
 void KeptTrace::rows(const Rows& rows) {

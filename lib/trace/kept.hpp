@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <map>
 
 #include "lib/run/arena.hpp"
 #include "lib/run/sink.hpp"
@@ -23,6 +24,7 @@ class KeptTrace : public Sink {
     const Plan* plan_ = nullptr;
     Arena arena_;
     std::array<char*, stage_count> stages_{};
+    std::map<const PlannedStage*, char*> gradients_;
 };
 
 /// Where rows begin among the shown numbers of their stage.

@@ -6,10 +6,9 @@ namespace attn {
 
 void Recorder::begin(const Plan& plan) {
     plan_ = &plan;
-    for (const PlannedStage& s : plan.stages) {
-        if (!s.shown) continue;
-        Recorded& r = stages_[std::string(s.name)];
-        r.shape = plan.shown_shape(s);
+    for (const PlannedStage* s : plan.shown_stages()) {
+        Recorded& r = stages_[s->name];
+        r.shape = plan.shown_shape(*s);
         r.values.assign(static_cast<std::size_t>(*element_count(r.shape)), 0);
     }
 }

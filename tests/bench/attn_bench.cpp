@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "lib/gradient/computation.hpp"
 #include "lib/plan/plan.hpp"
-#include "lib/run/run.hpp"
 #include "lib/trace/kept.hpp"
 #include "tests/bench/machine.hpp"
 #include "tests/drawn.hpp"

@@ -4,10 +4,10 @@
 #include <cstdlib>
 
 #include "lib/error.hpp"
+#include "lib/gradient/computation.hpp"
 #include "lib/input/problem.hpp"
 #include "lib/input/value.hpp"
 #include "lib/plan/plan.hpp"
-#include "lib/run/run.hpp"
 #include "lib/trace/recorder.hpp"
 
 using namespace attn;

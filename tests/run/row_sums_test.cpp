@@ -188,8 +188,8 @@ TEST_CASE("row sums: dropout with p 1 and a given mask gives zeros, whatever is 
 
 TEST_CASE("row sums: mean_weights is the mean of the last weights over heads, for any threads and rows") {
     for (const bool drops : {false, true}) {
-        Problem p;
-        p.variant = "scaled_dot_product";
+        Problem p{};
+        p.variant.emplace("scaled_dot_product");
         p.queries = drawn({2, 4, 130, 8}, 1);
         p.keys = drawn({2, 2, 150, 8}, 2);
         p.values = drawn({2, 2, 150, 5}, 3);

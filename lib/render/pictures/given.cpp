@@ -55,6 +55,10 @@ AxisWord word_of(Axis axis) {
         case Axis::batch:
         case Axis::head:
         case Axis::dim:
+        case Axis::d_in:
+        case Axis::d_out:
+        case Axis::tap:
+        case Axis::bucket:
             break;
     }
     return {"dim", "dim"};

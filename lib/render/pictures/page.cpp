@@ -254,6 +254,8 @@ std::unique_ptr<PictureWriter> make_page_writer(Output& output, const RenderOpti
     return std::make_unique<PageWriter>(output, options);
 }
 
+void refuse_page(const Plan& plan) { refuse_gradients(plan, "html"); }
+
 std::unique_ptr<Sink> make_page(Output& output, const RenderOptions& options) {
     return make_picture_sink(make_page_writer(output, options), options);
 }

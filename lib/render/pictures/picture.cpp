@@ -18,11 +18,13 @@ struct AxisName {
 
 AxisName row_name(StageShape family) {
     if (has_one_row(family)) return {"", "row"};
+    if (is_of_parameter(family) || family == StageShape::past_taps) return {"rows", "row"};
     switch (row_kind(family)) {
         case RowKind::queries:
             return {"queries", "query"};
         case RowKind::new_keys:
         case RowKind::all_keys:
+        case RowKind::past_keys:
             return {"keys", "key"};
         case RowKind::whole:
             break;
@@ -33,6 +35,7 @@ AxisName row_name(StageShape family) {
 AxisName column_name(StageShape family) {
     if (has_key_columns(family)) return {"keys", "key"};
     if (family == StageShape::per_query) return {"queries", "query"};
+    if (is_of_parameter(family) || family == StageShape::past_taps) return {"columns", "column"};
     if (row_kind(family) == RowKind::whole) return {"dim of values", "dim of values"};
     return {"dim", "dim"};
 }
@@ -105,8 +108,9 @@ class PictureSink : public Sink {
     std::string title_of(const Rows& rows) const {
         std::string out;
         const auto add = [&](const std::string& part) { out += (out.empty() ? "" : ", ") + part; };
-        if (plan_->batch > 1) add("batch " + std::to_string(rows.batch));
-        if (rows.has_head && rows.stage->shape[1] > 1) add("head " + std::to_string(rows.head));
+        const bool items = has_batch(rows.stage->family);
+        if (plan_->batch > 1 && items) add("batch " + std::to_string(rows.batch));
+        if (rows.has_head && rows.stage->shape[items ? 1 : 0] > 1) add("head " + std::to_string(rows.head));
         if (rows.stage->family == StageShape::states)
             add("after " + *plan_->row_token(StageShape::key_dim, rows.token));
         return out;
@@ -259,8 +263,8 @@ Picture picture_of(const Plan& plan, const PlannedStage& stage) {
     Picture picture;
     picture.name = stage.name;
     picture.formula = stage.formula;
-    picture.weights = is_weights(stage.stage);
-    if (is_score(stage.stage)) picture.masked_as = -std::numeric_limits<double>::infinity();
+    picture.weights = stage.holds_weights();
+    if (stage.holds_scores()) picture.masked_as = -std::numeric_limits<double>::infinity();
     const StageShape family = stage.family;
     const Shape shape = plan.shown_shape(stage);
     const bool tokens = row_kind(family) != RowKind::whole;

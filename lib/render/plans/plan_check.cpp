@@ -117,10 +117,9 @@ void write_json(const Plan& plan, Bytes& bytes, const RenderOptions& options) {
     const int indent = options.compact ? 0 : 4;
     JsonMembers members = plan_head("attn-calc/plan/1", plan, indent);
     std::string stages;
-    for (const PlannedStage& s : plan.stages) {
-        if (!s.shown) continue;
-        JsonMembers m = stage_members(plan, s, options.squeeze);
-        m.insert(m.begin(), {"name", json_string(s.name)});
+    for (const PlannedStage* s : plan.shown_stages()) {
+        JsonMembers m = stage_members(plan, *s, options.squeeze);
+        m.insert(m.begin(), {"name", json_string(s->name)});
         stages += (stages.empty() ? "" : ",") + std::string(indent == 0 ? " " : "\n    ") + json_object(m);
     }
     members.emplace_back("inputs", inputs_json(plan, indent));
@@ -157,8 +156,8 @@ std::vector<std::string> write_plan(Format format, const Plan& plan, Output& out
     for (const WeightNote& n : plan.weight_notes)
         row(n.role + " = " + visible(n.name) + " " + to_string(n.shape), n.layout);
     bytes.text += "\n";
-    for (const PlannedStage& s : plan.stages)
-        if (s.shown) row(std::string(s.name) + " = " + s.formula, named_shape(s, plan.shown_shape(s)));
+    for (const PlannedStage* s : plan.shown_stages())
+        row(visible(s->name) + " = " + s->formula, named_shape(*s, plan.shown_shape(*s)));
     pictures_text(plan, options, bytes.text);
     std::vector<std::string> cost{short_number(plan.flops) + " floating-point operations",
                                   "about " + bytes_text(static_cast<double>(plan.peak_bytes)) + " of memory"};

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "lib/input/choices.hpp"
+#include "lib/plan/inputs.hpp"
 #include "lib/render/numbers/number.hpp"
 #include "lib/text.hpp"
 #include "lib/version.hpp"
@@ -148,6 +149,20 @@ std::string gate(const Plan& plan) {
         m.emplace_back("eps", json_number(plan.context_norm->eps));
         m.emplace_back("over", quoted(norm_over_names[plan.context_norm->over_width]));
     }
+    return json_object(m);
+}
+
+std::string gradient(const Plan& plan) {
+    const PlannedGradient& g = *plan.gradient;
+    JsonMembers m;
+    std::vector<std::string> enters;
+    if (g.output) enters.emplace_back("output");
+    if (g.context) enters.emplace_back("context");
+    if (g.state) enters.emplace_back("state");
+    if (!enters.empty()) m.emplace_back("enters", json_strings(enters));
+    if (g.loss != Loss::none) m.emplace_back("loss", quoted(choice_name(g.loss)));
+    m.emplace_back("result", quoted(info_of(g.result).name));
+    if (const auto hidden = hidden_by_gradient(plan)) m.emplace_back("hides", quoted(*hidden));
     return json_object(m);
 }
 
@@ -340,6 +355,12 @@ constexpr std::array plan_table{
           "generator": {"$ref": "#/$defs/dropout_kind"}, "seed": {"type": "integer"}}, "required": ["p",
           "generator"], "additionalProperties": false})",
                [](const Plan& p) { return p.dropout ? dropout(*p.dropout) : std::string(); }},
+    PlanMember{"gradient", in_some_plans,
+               R"({"type": "object", "properties": {"enters": {"type": "array", "items":
+          {"enum": ["output", "context", "state"]}}, "loss": {"enum": ["sum", "mean_squared_error"]},
+          "result": {"$ref": "#/$defs/forward_stage"}, "hides": {"type": "string", "minLength": 1}},
+          "required": ["result"], "additionalProperties": false})",
+               [](const Plan& p) { return p.gradient ? gradient(p) : std::string(); }},
     PlanMember{"weights", in_some_plans,
                R"({"type": "object", "properties": {"init": {"$ref": "#/$defs/weights_init"},
           "seed": {"type": "integer"}, "from": {"type": "string", "minLength": 1},
@@ -380,8 +401,7 @@ JsonMembers plan_head(std::string_view schema, const Plan& plan, int indent) {
 JsonMembers trace_members(const Plan& plan, int indent) {
     JsonMembers m = plan_head(trace_format, plan, indent);
     std::vector<std::string> order;
-    for (const PlannedStage& s : plan.stages)
-        if (s.shown) order.emplace_back(s.name);
+    for (const PlannedStage* s : plan.shown_stages()) order.push_back(s->name);
     m.emplace_back("order", json_strings(order));
     return m;
 }
@@ -404,8 +424,8 @@ JsonMembers stage_members(const Plan& plan, const PlannedStage& stage, bool sque
 
 std::string trace_without_data(const Plan& plan, bool squeeze, const std::vector<std::string>& warnings) {
     JsonMembers m = trace_members(plan, 0), stages;
-    for (const PlannedStage& s : plan.stages)
-        if (s.shown) stages.emplace_back(s.name, json_object(stage_members(plan, s, squeeze)));
+    for (const PlannedStage* s : plan.shown_stages())
+        stages.emplace_back(s->name, json_object(stage_members(plan, *s, squeeze)));
     m.emplace_back("stages", json_object(stages));
     m.emplace_back("warnings", json_strings(warnings));
     return json_object(m);

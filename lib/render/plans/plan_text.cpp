@@ -158,6 +158,15 @@ std::vector<std::string> main_parts(const Plan& plan) {
                                                       : ", " + seed_words(plan, d.shared, d.seed) + ", " +
                                                             std::string(choice_name(d.kind))));
     }
+    if (const auto& g = plan.gradient) {
+        std::string part = "backwards";
+        if (g->loss != Loss::none) part += " from " + std::string(choice_words(g->loss));
+        if (g->output) part += ", a gradient given at " + std::string(info_of(g->result).name);
+        if (g->context) part += ", a gradient given at context";
+        if (g->state) part += ", a gradient given at state";
+        parts.push_back(part);
+        if (const auto hidden = hidden_by_gradient(plan)) parts.push_back(*hidden);
+    }
     parts.emplace_back(name_of(plan.dtype));
     return parts;
 }

@@ -53,6 +53,7 @@ constexpr std::string_view trace_head = R"json({
       {"$ref": "#/$defs/numbers1"}, {"$ref": "#/$defs/numbers2"}, {"$ref": "#/$defs/numbers3"},
       {"$ref": "#/$defs/numbers4"}, {"$ref": "#/$defs/numbers5"}]}}, "required": ["formula", "axes",
       "shape", "dtype", "data"], "additionalProperties": false},
+    "stage_name": {"anyOf": [{"$ref": "#/$defs/forward_stage"}, {"type": "string", "pattern": "^d_."}]},
     "number": {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN", null]}]},
     "numbers1": {"type": "array", "items": {"$ref": "#/$defs/number"}},
     "numbers2": {"type": "array", "items": {"$ref": "#/$defs/numbers1"}},
@@ -83,7 +84,8 @@ std::string trace_schema() {
     for (const Variant& v : all_variants()) variants.push_back(v.name);
     for (const StageInfo& s : all_stages()) stages.push_back(s.name);
     for (const Axis a : all_axes) axes.push_back(name_of(a));
-    out += schema_enum("variant", variants) + schema_enum("stage_name", stages) + schema_enum("axis", axes);
+    out +=
+        schema_enum("variant", variants) + schema_enum("forward_stage", stages) + schema_enum("axis", axes);
     for (const auto& [name, names] : choice_definitions()) out += schema_enum(name, names);
     return out + "\n  }\n}\n";
 }

@@ -347,6 +347,7 @@ std::unique_ptr<Sink> make_sheet(Output& output, const RenderOptions& options) {
 }
 
 void refuse_sheet(const Plan& plan) {
+    refuse_gradients(plan, "xlsx");
     const sheet::Book book(plan);
     for (const sheet::Input& i : book.inputs()) sheet::refuse_grid(i.grid);
     for (const sheet::StageSheet& s : book.stages()) sheet::refuse_grid(s.grid);

@@ -29,7 +29,8 @@ class CsvSink : public Sink {
 
     void rows(const Rows& rows) override {
         const StageShape family = rows.stage->family;
-        const std::string before = std::string(rows.stage->name) + "," + std::to_string(rows.batch) + "," +
+        const std::string before = rows.stage->name + "," +
+                                   (has_batch(family) ? std::to_string(rows.batch) : "") + "," +
                                    (rows.has_head ? std::to_string(rows.head) : "") + ",";
         // Rows of states are counted through all tokens.
         const Index first_row = rows.row_begin + rows.token * rows.row_count();

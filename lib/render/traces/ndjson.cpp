@@ -19,14 +19,15 @@ class NdjsonSink : public Sink {
         event("begin");
         for (const auto& [name, value] : trace_members(plan, 0))
             bytes_.text += ", " + json_string(name) + ": " + value;
-        for (const PlannedStage& s : plan.stages) stages_ += s.shown;
+        stages_ = static_cast<int>(plan.shown_stages().size());
         finish();
     }
 
     void rows(const Rows& rows) override {
         event("stage");
         std::string& text = bytes_.text;
-        text += ", \"name\": " + json_string(rows.stage->name) + ", \"batch\": " + std::to_string(rows.batch);
+        text += ", \"name\": " + json_string(rows.stage->name);
+        if (has_batch(rows.stage->family)) text += ", \"batch\": " + std::to_string(rows.batch);
         if (rows.has_head) text += ", \"head\": " + std::to_string(rows.head);
         if (rows.stage->family == StageShape::states) text += ", \"key\": " + std::to_string(rows.token);
         text += ", \"rows\": " + to_string(Shape{rows.row_begin, rows.row_end});

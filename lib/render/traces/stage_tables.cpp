@@ -96,7 +96,7 @@ void TableSink::rows(const Rows& rows) {
 TableLine TableSink::line_of(const Rows& rows, Index i) const {
     TableLine line;
     line.row = rows.row_begin + i;
-    const bool weights = is_weights(rows.stage->stage);
+    const bool weights = rows.stage->holds_weights();
     if (weights && options_.top) {
         std::vector<std::pair<double, Index>> all;
         for (Index j = 0; j < rows.column_count(); ++j) all.emplace_back(rows.at(i, j), rows.columns[idx(j)]);
@@ -213,8 +213,10 @@ void TableSink::columns_of(const PlannedStage& stage, const Part& part, StageTab
 
 void TableSink::write_part(const PlannedStage& stage, const Part& part) {
     StageTable out;
-    if (plan_->batch > 1) out.where.push_back("batch " + std::to_string(part.batch));
-    if (part.has_head && stage.shape[1] > 1) out.where.push_back("head " + std::to_string(part.head));
+    if (plan_->batch > 1 && has_batch(stage.family))
+        out.where.push_back("batch " + std::to_string(part.batch));
+    if (part.has_head && stage.shape[has_batch(stage.family) ? 1 : 0] > 1)
+        out.where.push_back("head " + std::to_string(part.head));
     if (stage.family == StageShape::states)
         out.after = label_of(*plan_->row_token(StageShape::key_dim, part.token), longest_row_label, options_);
     const int longest = std::clamp(options_.width / 4, shortest_row_label, longest_row_label);
@@ -229,7 +231,7 @@ void TableSink::write_part(const PlannedStage& stage, const Part& part) {
         out.row_gap = static_cast<std::size_t>(table_rows.first);
         left_out_rows_ = std::max(left_out_rows_, row_count_ - static_cast<Index>(part.lines.size()));
     }
-    if (is_weights(stage.stage) && options_.top) {
+    if (stage.holds_weights() && options_.top) {
         top_of(part, out);
         return write_table(stage, out);
     }

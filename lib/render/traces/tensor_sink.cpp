@@ -6,7 +6,7 @@
 // headers say and then once more, stage by stage. The other way, data descriptors behind the entries of a
 // zip, would give a pipe other bytes than a file, and there is none for safetensors.
 #include <algorithm>
-#include <array>
+#include <map>
 
 #include "lib/error.hpp"
 #include "lib/option_words.hpp"
@@ -36,12 +36,11 @@ class TensorSink : public Sink {
     void begin(const Plan& plan) override {
         plan_ = &plan;
         if (!tensors_.empty()) return;
-        for (const PlannedStage& s : plan.stages) {
-            if (!s.shown) continue;
-            number_[idx(s.stage)] = tensors_.size();
-            Shape shape = plan.shown_shape(s);
+        for (const PlannedStage* s : plan.shown_stages()) {
+            number_[s] = tensors_.size();
+            Shape shape = plan.shown_shape(*s);
             if (squeeze_) std::erase(shape, 1);
-            tensors_.push_back({std::string(s.name), std::move(shape),
+            tensors_.push_back({s->name, std::move(shape),
                                 plan.dtype == DType::float32 ? Element::float32 : Element::float64});
         }
         crcs_.resize(tensors_.size());
@@ -91,7 +90,7 @@ class TensorSink : public Sink {
   private:
     enum class Pass { in_place, rehearsal, in_order };
 
-    std::size_t number(const PlannedStage& stage) const { return number_[idx(stage.stage)]; }
+    std::size_t number(const PlannedStage& stage) const { return number_.find(&stage)->second; }
 
     void lay_out(const std::vector<std::string>& warnings) {
         const auto trace = [&](const std::vector<std::string>& told) {
@@ -127,7 +126,7 @@ class TensorSink : public Sink {
     const Plan* plan_ = nullptr;
     std::vector<TensorHeader> tensors_;
     std::vector<Crc32> crcs_;
-    std::array<std::size_t, stage_count> number_{};
+    std::map<const PlannedStage*, std::size_t> number_;
     TensorLayout layout_;
     Index least_header_ = 0;  ///< safetensors
 };
@@ -135,8 +134,7 @@ class TensorSink : public Sink {
 }  // namespace
 
 void refuse_many_stages(const Plan& plan) {
-    const auto shown =
-        std::count_if(plan.stages.begin(), plan.stages.end(), [](const PlannedStage& s) { return s.shown; });
+    const std::size_t shown = plan.shown_stages().size();
     if (shown != 1)
         fail_usage("the format npy holds one stage, and there are " + std::to_string(shown),
                    option::stages + " NAME chooses one; npz holds several");

@@ -12,11 +12,7 @@ class TorchSink : public Sink {
   public:
     TorchSink(Output& output, const RenderOptions& options) : bytes_(output), squeeze_(options.squeeze) {}
 
-    void begin(const Plan& plan) override {
-        int shown = 0;
-        for (const PlannedStage& s : plan.stages) shown += s.shown;
-        named_ = shown > 1;
-    }
+    void begin(const Plan& plan) override { named_ = plan.shown_stages().size() > 1; }
 
     void begin_stage(const Plan& plan, const PlannedStage& stage) override {
         shape_.clear();

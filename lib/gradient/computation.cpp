@@ -1,5 +1,6 @@
-#include "lib/run/run.hpp"
+#include "lib/gradient/computation.hpp"
 
+#include "lib/gradient/gradients.hpp"
 #include "lib/run/executor.hpp"
 
 namespace attn {
@@ -8,6 +9,7 @@ namespace attn {
 struct Computation::Executors {
     std::optional<Executor<float>> singles;
     std::optional<Executor<double>> doubles;
+    std::optional<gradient::Gradients> gradients;  ///< where some are shown
 };
 
 Computation::Computation(const Plan& plan) : plan_(&plan), executors_(std::make_unique<Executors>()) {
@@ -28,6 +30,13 @@ std::vector<std::string> Computation::run(Sink& sink) {
     for (std::string& w :
          executors_->singles ? executors_->singles->run(sink) : executors_->doubles->run(sink))
         warnings.push_back(std::move(w));
+    if (plan_->shows_gradients()) {
+        if (!executors_->gradients) executors_->gradients.emplace(*plan_);
+        const std::vector<std::string> of_gradients = executors_->gradients->run(sink);
+        // A number that is not finite has been told of where it first stood.
+        if (warnings.size() == plan_->warnings.size())
+            warnings.insert(warnings.end(), of_gradients.begin(), of_gradients.end());
+    }
     sink.end(warnings);
     return warnings;
 }

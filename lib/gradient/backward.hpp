@@ -1,0 +1,97 @@
+#pragma once
+// The backward pass, in double (docs/gradients.md has the formulas).
+//
+// How a stage's backward is added: a stage is one node, and its backward one function that reads its gradient
+// at(stage), which is complete then (whatever reads the stage has sent back), and adds to those of the stages
+// that it reads, of_input(tensor) and of_tensor(k). Nodes go against the order in which stages read each
+// other (Backward::run). Stages of queries x keys have functions of a row instead (cells.hpp), and states one
+// walk through the tokens from the last to the first. The `switch`es have no `default`: the compiler names
+// what a new stage lacks. Sums are added in an order that depends on the plan alone, never on the number of
+// threads.
+#include <array>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "lib/gradient/forward.hpp"
+#include "lib/gradient/numbers.hpp"
+
+namespace attn::gradient {
+
+class Backward {
+  public:
+    /// `forward` has to outlive it.
+    explicit Backward(Forward& forward);
+
+    /// Everything but the stages of queries x keys, which are computed where they are shown.
+    void run();
+
+    Forward& forward() const { return forward_; }
+    const Plan& plan() const { return plan_; }
+    /// The gradient of a stage that is no stage of queries x keys: zeros before anything was sent back.
+    Grads& at(Stage stage);
+    /// The gradient of an embedding, or of the stage that is made of it where this is normed first.
+    double* of_input(std::size_t tensor);
+    /// The gradient of a tensor of the plan, in its layout.
+    std::vector<double>& of_tensor(std::size_t tensor);
+    /// The gradient of what the scores read: of queries, or of queries · W_score.
+    Grads& of_scored_queries();
+    std::vector<double>& sinks() { return sinks_; }
+    double& lambda() { return lambda_; }
+
+    /// The gradient enters a projection y = x · W + b: adds dy · Wᵀ to dx (null: nobody asks), xᵀ · dy to the
+    /// tensors of W, sums of dy to those of b. \param x [rows, d_in] \param dy [rows, d_out], both dense
+    void through_projection(WeightRole role, const double* x, Index rows, const double* dy, double* dx);
+    /// The gradient enters a norm. \param of one token: the first head's columns, heads so many numbers apart
+    struct NormRow {
+        const double *x, *dy;
+        double* dx;
+        Index x_step, dy_step, dx_step;
+    };
+    void through_norm(const PlannedNorm& norm, std::optional<double> limit, const NormRow& of, Index heads,
+                      Index dim);
+
+  private:
+    std::vector<Stage> order() const;
+    void node(const PlannedStage& stage);
+
+    void lambda_vectors();
+
+    // outputs.cpp
+    void result();
+    void output(const PlannedStage& stage);
+    void normed_concat(const PlannedStage& stage);
+    void concat(const PlannedStage& stage);
+    void gated_context(const PlannedStage& stage);
+    void normed_context(const PlannedStage& stage);
+
+    // sources.cpp
+    void normed(const PlannedStage& stage);
+    void normed_embeddings(const PlannedStage& stage);
+    void rotated(const PlannedStage& stage);
+    void rope_keys(const PlannedStage& stage);
+    void tempered(const PlannedStage& stage);
+    void mapped(const PlannedStage& stage);
+    void convolved(const PlannedStage& stage);
+    void joined(const PlannedStage& stage);
+    void projected(const PlannedStage& stage);
+    void from_latent(const PlannedStage& stage);
+    void latent(const PlannedStage& stage);
+    void rate(const PlannedStage& stage);
+    void score_weight();
+    const double* input_numbers(std::size_t tensor) const;
+    std::vector<double> tokens_first(const Grads& x) const;
+
+    Forward& forward_;
+    const Plan& plan_;
+    std::array<std::unique_ptr<Grads>, stage_count> stages_;
+    std::vector<std::vector<double>> tensors_;
+    std::vector<double> sinks_;
+    double lambda_ = 0;
+    Grads scored_;  ///< of q · W_score
+    std::vector<double>
+        gate_of_queries_;  ///< the gate's half of what W_query makes, [batch, query, head, dim]
+    std::optional<Grads> past_keys_, past_values_;  ///< made of a cached latent
+};
+
+}  // namespace attn::gradient

@@ -1,0 +1,145 @@
+#include "lib/gradient/forward.hpp"
+
+#include <algorithm>
+#include <span>
+
+#include "lib/plan/blocking.hpp"
+
+namespace attn::gradient {
+namespace {
+
+View<double> view_of(const Contexts<double>& contexts, const Plan& plan, Index heads) {
+    const Index row = heads * plan.value_dim;
+    return {contexts.row(0, 0, 0), plan.queries * row, plan.value_dim, row};
+}
+
+Needs all_of(const Plan& plan, bool cells_only) {
+    std::vector<const PlannedStage*> wanted;
+    for (const PlannedStage& s : plan.stages) {
+        const Phase phase = info_of(s.stage).phase;
+        if (s.on_request || (cells_only && phase != Phase::cells)) continue;
+        wanted.push_back(&s);
+    }
+    return needs_of(plan, wanted);
+}
+
+}  // namespace
+
+Plan in_double(Plan plan) {
+    if (plan.dtype == DType::float32)
+        for (TensorSource& t : plan.tensors) {
+            const Element e = t.numbers.element();
+            if (t.numbers.empty() || e == Element::float32 || size_of(e) < size_of(Element::float32))
+                continue;
+            std::vector<float> singles(idx(t.numbers.size()));
+            t.numbers.copy(std::span<float>(singles));
+            t.numbers = Numbers(std::move(singles));
+        }
+    plan.dtype = DType::float64;
+    const int threads = plan.threads;
+    static_cast<Schedule&>(plan) = whole(plan);
+    plan.threads = threads;
+    plan.row_block = blocking::backward_rows(plan.queries, plan.keys);
+    for (PlannedStage& s : plan.stages) s.shown = false;
+    return plan;
+}
+
+Forward::Forward(const Plan& planned)
+    : plan_(in_double(planned)),
+      pool_(plan_.threads),
+      tensors_(plan_, pool_),
+      mask_(plan_, tensors_),
+      biases_(plan_, tensors_),
+      dropout_(plan_, tensors_),
+      projections_(plan_, tensors_, pool_, arena_),
+      outputs_(plan_, tensors_, pool_),
+      findings_(plan_),
+      needs_(all_of(plan_, false)),
+      needs_of_cells_(all_of(plan_, true)),
+      operands_{plan_, mask_, biases_, {}, true, {}, {}, {}, {}} {
+    if (plan_.additive) operands_.additive = tensors_[*plan_.additive];
+    operands_.heads = counted(plan_.heads);
+    projections_.make(needs_, operands_);
+    if (plan_.differential)
+        lambda_ = plan_.differential->factor([&](std::size_t k, Index at) { return tensors_[k][idx(at)]; });
+    for (const PlannedStage& s : plan_.stages)
+        if (info_of(s.stage).phase == Phase::cells) cells_.push_back(&s);
+    if (!plan_.state)
+        traced_ = std::make_unique<Traced<double>>(operands_, needs_of_cells_, dropout_, arena_, pool_);
+    make_contexts();
+}
+
+void Forward::compute_cells(const RowBlock& block, DropoutRows& dropout, TraceSpace<double>& space) const {
+    if (plan_.dropout) {
+        space.keep.resize(idx(block.rows * plan_.keys));
+        for (Index i = 0; i < block.rows; ++i)
+            dropout.row(block.batch, block.head, block.query + i, space.keep.data() + i * plan_.keys);
+    }
+    traced_->compute(block, needs_of_cells_, true, space);
+}
+
+std::vector<Index> Forward::readers_of(Index value_head) const {
+    std::vector<Index> out;
+    for (Index h = 0; h < plan_.heads; ++h)
+        if (plan_.value_head_of(plan_.kv_head_of(h)) == value_head) out.push_back(h);
+    return out;
+}
+
+/// Only where something is made of them.
+void Forward::make_contexts() {
+    const bool read = plan_.context_norm || plan_.gate || plan_.concat_norm || plan_.has_output ||
+                      (plan_.gradient && plan_.gradient->loss == Loss::mean_squared_error);
+    if (!read) return;
+    const Index heads = plan_.context_heads(), width = plan_.value_dim;
+    contexts_ = std::make_unique<Contexts<double>>(plan_, findings_, true, heads);
+    contexts_->take(arena_);
+    std::fill_n(contexts_->row(0, 0, 0), plan_.batch * plan_.queries * heads * width, 0.0);
+    const auto& kernel = kernels::table<double>();
+    std::vector<std::vector<double>> parts(spaces().size());
+    pool_.run(plan_.batch * heads, [&](Index job, int worker) {
+        const Index b = job / heads, head = job % heads;
+        DropoutRows keep = dropout();
+        TraceSpace<double>& space = spaces()[idx(worker)];
+        std::vector<double>& part = parts[idx(worker)];
+        part.resize(idx(plan_.row_block * width));
+        for (Index h = 0; h < plan_.heads; ++h) {
+            if (plan_.context_head_of(h) != head) continue;
+            const bool second = plan_.differential && h == plan_.differential->half_of(head, true, heads);
+            const Index value_head = plan_.value_head_of(plan_.kv_head_of(h));
+            for_blocks(plan_, b, h, plan_.row_block, [&](const RowBlock& block) {
+                compute_cells(block, keep, space);
+                kernel.multiply(space.at[idx(cells_.back()->stage)], plan_.keys,
+                                operands_.values.row(b, value_head, 0), operands_.values.token, part.data(),
+                                width, block.rows, width, plan_.keys);
+                for (Index i = 0; i < block.rows; ++i)
+                    for (Index k = 0; k < width; ++k)
+                        contexts_->row(b, block.first + i, head)[k] +=
+                            (second ? -lambda_ : 1.0) * part[idx(i * width + k)];
+            });
+        }
+    });
+    outputs_.prepare(needs_, projections_, findings_, arena_);
+    if (needs_.any(Phase::gated)) outputs_.apply_gate(needs_, *contexts_, projections_.gate());
+    if (needs_.has(Stage::normed_concat)) outputs_.norm_concat(*contexts_);
+}
+
+View<double> Forward::of(Stage stage) const {
+    const Index heads = plan_.context_heads();
+    if (stage == Stage::context) return view_of(*contexts_, plan_, heads);
+    if (stage == Stage::normed_context || stage == Stage::gated_context)
+        return view_of(outputs_.of(stage), plan_, heads);
+    return projections_.of(stage);
+}
+
+View<double> Forward::joined() const {
+    const Index heads = plan_.context_heads();
+    const PlannedStage* normed = plan_.find(Stage::normed_concat);
+    View<double> out = normed               ? view_of(outputs_.normed_concats(), plan_, heads)
+                       : plan_.gate         ? of(Stage::gated_context)
+                       : plan_.context_norm ? of(Stage::normed_context)
+                                            : of(Stage::context);
+    out.head = 0;
+    return out;
+}
+
+}  // namespace attn::gradient

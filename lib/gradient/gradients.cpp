@@ -1,0 +1,203 @@
+#include "lib/gradient/gradients.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "lib/gradient/cells.hpp"
+#include "lib/run/emitter.hpp"
+
+namespace attn::gradient {
+namespace {
+
+using Shown = std::vector<const PlannedStage*>;
+
+bool are_cells(const PlannedStage& s) {
+    const Phase phase = info_of(s.stage).phase;
+    return s.of == StageOf::gradient && (phase == Phase::cells || phase == Phase::paired);
+}
+
+/// Pushes gradients as numbers of the plan's type.
+template <class T>
+class Pusher {
+  public:
+    Pusher(const Plan& plan, Backward& backward)
+        : plan_(plan),
+          backward_(backward),
+          cells_(backward),
+          findings_(plan),
+          emitter_(plan, findings_),
+          grads_(backward.forward().spaces().size()) {
+        for (std::size_t w = 0; w < grads_.size(); ++w) dropout_.push_back(backward.forward().dropout());
+    }
+
+    std::vector<std::string> run(Sink& sink) {
+        Shown shown;
+        for (const PlannedStage& s : plan_.gradients)
+            if (s.shown) shown.push_back(&s);
+        if (sink.stage_by_stage()) {
+            for (const PlannedStage* s : shown) {
+                sink.begin_stage(plan_, *s);
+                push(sink, {s});
+                sink.end_stage(*s);
+            }
+        } else {
+            push(sink, shown);
+        }
+        return findings_.warnings();
+    }
+
+  private:
+    void push(Sink& sink, const Shown& shown) {
+        Shown cells;
+        std::copy_if(shown.begin(), shown.end(), std::back_inserter(cells),
+                     [](const PlannedStage* s) { return are_cells(*s); });
+        bool done = cells.empty();
+        for (const PlannedStage* s : shown) {
+            if (are_cells(*s)) {
+                if (!std::exchange(done, true)) push_cells(sink, cells);
+            } else if (s->of == StageOf::gradient) {
+                push_rows(sink, *s, backward_.at(s->stage).values.data());
+            } else if (is_of_parameter(s->family)) {
+                push_parameter(sink, *s);
+            } else {
+                push_rows(sink, *s, backward_.of_tensor(s->tensors.front()).data());
+            }
+        }
+    }
+
+    /// Numbers [batch, head, row, column], those that are shown.
+    void push_rows(Sink& sink, const PlannedStage& stage, const double* from) {
+        const std::vector<T>& numbers = converted(from, *element_count(stage.shape));
+        const bool heads = has_heads(stage.family);
+        const std::size_t first = heads ? 2 : 1;
+        Index width = stage.shape.back(), rows = 1;
+        for (std::size_t k = first; k + 1 < stage.shape.size(); ++k) rows *= stage.shape[k];
+        const Index count = heads ? stage.shape[1] : 1;
+        const View<T> view{numbers.data(), count * rows * width, rows * width, width};
+        if (row_kind(stage.family) != RowKind::whole || stage.family == StageShape::per_key)
+            return emitter_.source(sink, stage, view, false);
+        // States, and what stands before the first token: whole.
+        const auto& shown = heads ? plan_.heads_of(stage.family).indices : one_head_;
+        for (const Index b : plan_.batch_shown.indices)
+            for (const Index h : shown)
+                emitter_.push(sink, emitter_.rows_of(stage, b, h, 0, rows), view.row(b, h, 0), width);
+    }
+
+    /// One tensor, or one for each head.
+    void push_parameter(Sink& sink, const PlannedStage& stage) {
+        std::vector<double> all;
+        if (stage.tensors.empty()) {
+            all = stage.stage == Stage::weights ? backward_.sinks() : std::vector{backward_.lambda()};
+        } else {
+            for (const std::size_t k : stage.tensors) {
+                const std::vector<double>& own = backward_.of_tensor(k);
+                all.insert(all.end(), own.begin(), own.end());
+            }
+        }
+        const std::vector<T>& numbers = converted(all.data(), static_cast<Index>(all.size()));
+        const Shape& shape = stage.shape;
+        const Index width = shape.back(), rows = shape.size() > 1 ? shape[shape.size() - 2] : 1;
+        const bool heads = has_heads(stage.family), items = has_batch(stage.family);
+        const Index batch = items ? shape[0] : 1, count = heads ? shape[items ? 1 : 0] : 1;
+        const Index own = heads || shape.size() < 3 ? rows : rows * shape[0];
+        for (Index b = 0; b < batch; ++b)
+            for (Index h = 0; h < count; ++h)
+                emitter_.push(sink, emitter_.rows_of(stage, b, h, 0, own),
+                              numbers.data() + (b * count + h) * own * width, width);
+    }
+
+    /// Stages of queries x keys of the shown rows, a few blocks at a time by all workers.
+    void push_cells(Sink& sink, const Shown& shown) {
+        Forward& forward = backward_.forward();
+        std::vector<TraceSpace<double>>& spaces = forward.spaces();
+        std::vector<RowBlock> blocks;
+        for (const Index b : plan_.batch_shown.indices)
+            for (const Index h : heads_to_walk(shown))
+                for_blocks(plan_, b, h, backward_.plan().row_block, [&](RowBlock block) {
+                    block.first = block.query;  // the backward pass has all rows
+                    blocks.push_back(block);
+                });
+        for (std::size_t from = 0; from < blocks.size(); from += spaces.size()) {
+            const std::size_t count = std::min(spaces.size(), blocks.size() - from);
+            forward.pool().run(static_cast<Index>(count), [&](Index k, int) {
+                cells_.compute(blocks[from + idx(k)], dropout_[idx(k)], spaces[idx(k)], grads_[idx(k)]);
+            });
+            for (std::size_t k = 0; k < count; ++k)
+                for (const PlannedStage* s : shown)
+                    push_block(sink, *s, blocks[from + k], spaces[k], grads_[k]);
+        }
+    }
+
+    void push_block(Sink& sink, const PlannedStage& stage, const RowBlock& block,
+                    const TraceSpace<double>& space, const CellGrads& grads) {
+        const Plan& plan = plan_;
+        const bool paired = has_paired_heads(stage.family);
+        Index head = block.head;
+        if (paired) {
+            // The gradient of both halves' weights together: told by the first.
+            head = plan.context_head_of(head);
+            if (block.head != plan.differential->half_of(head, false, plan.context_heads())) return;
+        }
+        const std::vector<Index>& shown = plan.heads_of(stage.family).indices;
+        if (!std::binary_search(shown.begin(), shown.end(), head)) return;
+        const std::vector<T>& numbers = converted(grads.of[idx(stage.stage)].data(), block.rows * plan.keys);
+        emitter_.push(sink, emitter_.rows_of(stage, block.batch, head, block.query, block.rows),
+                      numbers.data(), plan.keys,
+                      plan.masked && !paired && !space.hidden.empty() ? space.hidden.data() : nullptr);
+    }
+
+    /// The shown heads, and for differential weights the halves that tell of them.
+    std::vector<Index> heads_to_walk(const Shown& shown) const {
+        std::vector<Index> out = plan_.heads_shown.indices;
+        const bool paired = std::any_of(shown.begin(), shown.end(),
+                                        [](const PlannedStage* s) { return has_paired_heads(s->family); });
+        if (!paired) return out;
+        for (const Index h : plan_.context_heads_shown.indices)
+            out.push_back(plan_.differential->half_of(h, false, plan_.context_heads()));
+        std::sort(out.begin(), out.end());
+        out.erase(std::unique(out.begin(), out.end()), out.end());
+        return out;
+    }
+
+    const std::vector<T>& converted(const double* from, Index count) {
+        numbers_.resize(idx(count));
+        std::transform(from, from + count, numbers_.begin(),
+                       [](double v) { return static_cast<T>(v) + T{0}; });  // what is rounded to 0 is +0
+        return numbers_;
+    }
+
+    const Plan& plan_;
+    Backward& backward_;
+    const Cells cells_;
+    Findings findings_;
+    Emitter<T> emitter_;
+    std::vector<DropoutRows> dropout_;  ///< by worker
+    std::vector<CellGrads> grads_;
+    std::vector<T> numbers_;
+    const std::vector<Index> one_head_{0};
+};
+
+}  // namespace
+
+struct Gradients::State {
+    explicit State(const Plan& planned) : plan(planned), forward(planned), backward(forward) {}
+
+    const Plan& plan;
+    Forward forward;
+    Backward backward;
+    bool computed = false;
+};
+
+Gradients::Gradients(const Plan& plan) : state_(std::make_unique<State>(plan)) {}
+Gradients::~Gradients() = default;
+Gradients::Gradients(Gradients&&) noexcept = default;
+Gradients& Gradients::operator=(Gradients&&) noexcept = default;
+
+std::vector<std::string> Gradients::run(Sink& sink) {
+    if (!std::exchange(state_->computed, true)) state_->backward.run();
+    if (state_->plan.dtype == DType::float32) return Pusher<float>(state_->plan, state_->backward).run(sink);
+    return Pusher<double>(state_->plan, state_->backward).run(sink);
+}
+
+}  // namespace attn::gradient

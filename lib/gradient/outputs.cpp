@@ -1,0 +1,135 @@
+// From what enters at the result to the contexts.
+#include <algorithm>
+#include <cmath>
+
+#include "lib/gradient/backward.hpp"
+#include "lib/run/ops.hpp"
+
+namespace attn::gradient {
+namespace {
+
+/// The slope of what opens a gate.
+double slope_of_opening(GateActivation activation, double z) {
+    const double s = ops::sigmoid(z);
+    switch (activation) {
+        case GateActivation::sigmoid:
+            return s * (1 - s);
+        case GateActivation::silu:
+            return s * (1 + z * (1 - s));
+        case GateActivation::softplus:
+            break;
+    }
+    return s;
+}
+
+}  // namespace
+
+/// What enters: given, or of a loss.
+void Backward::result() {
+    const PlannedGradient& g = *plan_.gradient;
+    const auto add = [&](const std::optional<std::size_t>& tensor, Stage stage) {
+        if (!tensor) return;
+        Grads& to = at(stage);
+        const std::span<const double> from = forward_.tensors()[*tensor];
+        // [batch, query, width] is the context of one head as well.
+        for (std::size_t k = 0; k < from.size(); ++k) to.values[k] += from[k];
+    };
+    add(g.output, g.result);
+    add(g.context, Stage::context);
+    add(g.state, Stage::state);
+    if (g.loss == Loss::sum)
+        for (double& d : at(g.result).values) d += 1;
+    if (g.loss != Loss::mean_squared_error) return;
+    const std::span<const double> target = forward_.tensors()[*g.target];
+    Grads& to = at(g.result);
+    const auto count = static_cast<double>(to.size());
+    const View<double> joined = forward_.joined();
+    const Index rows = plan_.batch * plan_.queries, width = plan_.context_heads() * plan_.value_dim;
+    const double* y = joined.row(0, 0, 0);
+    std::vector<double> made;
+    if (plan_.has_output) {
+        made.resize(idx(rows * plan_.output_dim));
+        const LinearMap<double> map(plan_.projection(WeightRole::output), plan_, forward_.tensors());
+        Arena arena;
+        Linear<double>(map, 0, plan_.output_dim, rows, arena)
+            .apply(y, width, rows, made.data(), plan_.output_dim);
+        y = made.data();
+    }
+    for (std::size_t k = 0; k < to.values.size(); ++k) to.values[k] += 2 * (y[k] - target[k]) / count;
+}
+
+void Backward::output(const PlannedStage& stage) {
+    const Grads& dy = at(Stage::output);
+    const Index rows = plan_.batch * plan_.queries;
+    // The joined heads are one row of numbers, and so is a single head's context.
+    through_projection(WeightRole::output, forward_.joined().row(0, 0, 0), rows, dy.values.data(),
+                       at(stage.reads.front()).values.data());
+}
+
+void Backward::normed_concat(const PlannedStage& stage) {
+    const Grads& dy = at(Stage::normed_concat);
+    const Index width = dy.shape[3];
+    const Stage read = stage.reads.front();
+    // Of the heads side by side, whatever they have gone through.
+    const View<double> x = plan_.gate           ? forward_.of(Stage::gated_context)
+                           : plan_.context_norm ? forward_.of(Stage::normed_context)
+                                                : forward_.of(Stage::context);
+    Grads& dx = at(read);
+    for (Index r = 0; r < plan_.batch * plan_.queries; ++r)
+        through_norm(
+            *plan_.concat_norm, {},
+            {x.row(0, 0, 0) + r * width, dy.values.data() + r * width, dx.values.data() + r * width, 0, 0, 0},
+            1, width);
+}
+
+void Backward::concat(const PlannedStage& stage) {
+    const Grads& dy = at(Stage::concat);
+    Grads& dx = at(stage.reads.front());
+    const Index width = plan_.value_dim;
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < plan_.context_heads(); ++h)
+            for (Index i = 0; i < plan_.queries; ++i)
+                for (Index k = 0; k < width; ++k) dx.row(b, h, i)[k] += dy.row(b, 0, i)[h * width + k];
+}
+
+void Backward::gated_context(const PlannedStage& stage) {
+    const Grads& dy = at(Stage::gated_context);
+    const Stage read = stage.reads.front();
+    const View<double> c = forward_.of(read), z = forward_.projections().gate();
+    Grads& dx = at(read);
+    const Index heads = plan_.context_heads(), width = plan_.value_dim;
+    const Index gates = plan_.gate_by_head ? 1 : width;
+    std::vector<double> dz(idx(plan_.batch * plan_.queries * heads * gates));
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index h = 0; h < heads; ++h)
+            for (Index i = 0; i < plan_.queries; ++i) {
+                double* to = dz.data() + ((b * plan_.queries + i) * heads + h) * gates;
+                for (Index k = 0; k < width; ++k) {
+                    const Index g = plan_.gate_by_head ? 0 : k;
+                    const double own = z.row(b, h, i)[g], d = dy.row(b, h, i)[k];
+                    dx.row(b, h, i)[k] += d * ops::opening(plan_.gate->activation, own);
+                    to[g] += d * c.row(b, h, i)[k] * slope_of_opening(plan_.gate->activation, own);
+                }
+            }
+    if (plan_.gate->from_queries) {
+        gate_of_queries_ = std::move(dz);
+        return;
+    }
+    through_projection(WeightRole::gate, input_numbers(*plan_.query_input), plan_.batch * plan_.queries,
+                       dz.data(), of_input(*plan_.query_input));
+}
+
+void Backward::normed_context(const PlannedStage& stage) {
+    const Grads& dy = at(Stage::normed_context);
+    const Stage read = stage.reads.front();
+    const View<double> x = forward_.of(read);
+    Grads& dx = at(read);
+    const Index step = plan_.queries * plan_.value_dim;
+    for (Index b = 0; b < plan_.batch; ++b)
+        for (Index i = 0; i < plan_.queries; ++i)
+            through_norm(*plan_.context_norm, {},
+                         {x.row(b, 0, i), dy.row(b, 0, i), dx.row(b, 0, i), x.head, step, step},
+                         plan_.context_heads(), plan_.value_dim);
+}
+
+}  // namespace attn::gradient
