@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/gradient/cells.hpp"
+#include "lib/gradient/states.hpp"
 #include "lib/kernels/kernels.hpp"
 
 namespace attn::gradient {
@@ -77,7 +78,11 @@ void Backward::run() {
     const auto is_source = [](Stage s) { return info_of(s).phase == Phase::source; };
     for (auto s = stages.rbegin(); s != stages.rend(); ++s)
         if (!is_source(*s)) node(*plan_.find(*s));
-    if (!plan_.state) through_cells(*this);
+    if (plan_.state) {
+        through_states(*this);
+    } else {
+        through_cells(*this);
+    }
     lambda_vectors();
     score_weight();
     for (auto s = stages.rbegin(); s != stages.rend(); ++s)

@@ -1,9 +1,11 @@
 #include "lib/gradient/forward.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "lib/plan/blocking.hpp"
+#include "lib/run/recurrence.hpp"
 
 namespace attn::gradient {
 namespace {
@@ -94,6 +96,22 @@ void Forward::make_contexts() {
     contexts_ = std::make_unique<Contexts<double>>(plan_, findings_, true, heads);
     contexts_->take(arena_);
     std::fill_n(contexts_->row(0, 0, 0), plan_.batch * plan_.queries * heads * width, 0.0);
+    if (plan_.state) {
+        const std::optional<std::size_t>& past = plan_.state->past;
+        Recurrence<double>(operands_, projections_.of(Stage::decay), projections_.of(Stage::beta),
+                           past ? tensors_[*past] : std::span<const double>{}, arena_, pool_)
+            .run(contexts_.get(), false);
+    } else {
+        weigh_values();
+    }
+    outputs_.prepare(needs_, projections_, findings_, arena_);
+    if (needs_.any(Phase::gated)) outputs_.apply_gate(needs_, *contexts_, projections_.gate());
+    if (needs_.has(Stage::normed_concat)) outputs_.norm_concat(*contexts_);
+}
+
+/// Contexts of weights, block by block.
+void Forward::weigh_values() {
+    const Index heads = plan_.context_heads(), width = plan_.value_dim;
     const auto& kernel = kernels::table<double>();
     std::vector<std::vector<double>> parts(spaces().size());
     pool_.run(plan_.batch * heads, [&](Index job, int worker) {
@@ -118,9 +136,6 @@ void Forward::make_contexts() {
             });
         }
     });
-    outputs_.prepare(needs_, projections_, findings_, arena_);
-    if (needs_.any(Phase::gated)) outputs_.apply_gate(needs_, *contexts_, projections_.gate());
-    if (needs_.has(Stage::normed_concat)) outputs_.norm_concat(*contexts_);
 }
 
 View<double> Forward::of(Stage stage) const {

@@ -33,12 +33,14 @@ class Forward {
     double kept_factor() const { return dropout_.kept_factor<double>(); }
     /// Computes the cells of a block into a worker's space; `dropout` is the caller's own.
     void compute_cells(const RowBlock& block, DropoutRows& dropout, TraceSpace<double>& space) const;
-    std::vector<TraceSpace<double>>& spaces() { return traced_->spaces(); }
+    /// By worker; none where there are states.
+    std::vector<TraceSpace<double>>& spaces() { return traced_ ? traced_->spaces() : no_spaces_; }
     /// The heads of queries whose values are those of a head.
     std::vector<Index> readers_of(Index value_head) const;
 
   private:
     void make_contexts();
+    void weigh_values();
 
     Plan plan_;
     Pool pool_;
@@ -55,6 +57,7 @@ class Forward {
     std::vector<const PlannedStage*> cells_;
     std::unique_ptr<Contexts<double>> halves_, contexts_;
     std::unique_ptr<Traced<double>> traced_;
+    std::vector<TraceSpace<double>> no_spaces_;
     double lambda_ = 0;
 };
 

@@ -77,11 +77,18 @@ class Pusher {
         const View<T> view{numbers.data(), count * rows * width, rows * width, width};
         if (row_kind(stage.family) != RowKind::whole || stage.family == StageShape::per_key)
             return emitter_.source(sink, stage, view, false);
-        // States, and what stands before the first token: whole.
-        const auto& shown = heads ? plan_.heads_of(stage.family).indices : one_head_;
+        // States, of one token after another, and what stands before the first token: whole.
+        const auto& shown = heads ? plan_.heads_of(stage.family).indices : one_;
+        const bool each = stage.family == StageShape::states;
+        const auto& tokens = each ? plan_.new_keys_shown.indices : one_;
+        const Index own = each ? plan_.dim : rows;
         for (const Index b : plan_.batch_shown.indices)
             for (const Index h : shown)
-                emitter_.push(sink, emitter_.rows_of(stage, b, h, 0, rows), view.row(b, h, 0), width);
+                for (const Index token : tokens) {
+                    Rows at = emitter_.rows_of(stage, b, h, 0, own);
+                    at.token = token;
+                    emitter_.push(sink, at, view.row(b, h, token * own), width);
+                }
     }
 
     /// One tensor, or one for each head.
@@ -91,8 +98,9 @@ class Pusher {
             all = stage.stage == Stage::weights ? backward_.sinks() : std::vector{backward_.lambda()};
         } else {
             for (const std::size_t k : stage.tensors) {
-                const std::vector<double>& own = backward_.of_tensor(k);
-                all.insert(all.end(), own.begin(), own.end());
+                const double* own = backward_.of_tensor(k).data() + stage.first;
+                all.insert(all.end(), own,
+                           own + *element_count(stage.shape) / static_cast<Index>(stage.tensors.size()));
             }
         }
         const std::vector<T>& numbers = converted(all.data(), static_cast<Index>(all.size()));
@@ -175,7 +183,7 @@ class Pusher {
     std::vector<DropoutRows> dropout_;  ///< by worker
     std::vector<CellGrads> grads_;
     std::vector<T> numbers_;
-    const std::vector<Index> one_head_{0};
+    const std::vector<Index> one_{0};
 };
 
 }  // namespace

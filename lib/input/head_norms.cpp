@@ -32,6 +32,7 @@ void HeadNorms::finish(std::vector<NamedTensor>& out) const {
     for (const auto& [whole, heads] : heads_) {
         const TensorSource& first = heads.begin()->second;
         std::vector<double> numbers;
+        TensorSource all;
         Index next = 0;
         for (const auto& [head, tensor] : heads) {
             if (head != next)
@@ -45,9 +46,9 @@ void HeadNorms::finish(std::vector<NamedTensor>& out) const {
             tensor.check_all();
             const Numbers exact = tensor.as_float64 ? tensor.as_float64() : tensor.numbers;
             for (Index k = 0; k < exact.size(); ++k) numbers.push_back(exact[k]);
+            all.row_names.push_back(tensor.name);
             ++next;
         }
-        TensorSource all;
         // Its numbers are those of no single one: "q_layernorm.norms[2,0]".
         constexpr std::string_view norms = ".norms";
         all.pointer = first.pointer.substr(0, first.pointer.rfind(norms) + norms.size());

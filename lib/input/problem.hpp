@@ -36,6 +36,8 @@ struct TensorSource {
     Index num_embeddings = 0;  ///< embedding: rows of the table
     std::vector<Index> ids;    ///< embedding: the rows taken
     std::string name;          ///< of a weight: as given, less its prefix, or as PyTorch calls what is drawn
+    std::vector<std::string>
+        row_names;  ///< of norms of single heads: what its rows are called, each given alone
 };
 
 /// `{"init": ...}`: weights that PyTorch draws, in the order query, key, value, output projection.

@@ -123,9 +123,10 @@ void read_named(const Value& object, const std::string& pointer, NamedWeights& o
         if (!full_name.starts_with(prefix)) continue;
         const std::string below = full_name.substr(prefix.size()), name = name_here(below);
         if (const auto norm = head_norm_named(name)) {
-            norms.add(*norm,
-                      read_tensor(member, here,
-                                  {1, 1, Elements::finite, "a vector, one number per column of a head"}));
+            TensorSource t = read_tensor(
+                member, here, {1, 1, Elements::finite, "a vector, one number per column of a head"});
+            t.name = below;
+            norms.add(*norm, std::move(t));
             continue;
         }
         if (name.empty()) {

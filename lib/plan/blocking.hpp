@@ -38,6 +38,13 @@ constexpr Index backward_rows(Index queries, Index keys) {
     return std::min(std::clamp(rows, Index{4}, Index{64}), std::max(Index{1}, queries));
 }
 
+/// Tokens from one state that is kept on the way forwards to the next: about the root of their number.
+constexpr Index tokens_between_states(Index tokens) {
+    Index n = 1;
+    while (n * n < tokens) ++n;
+    return n;
+}
+
 constexpr Index parts(Index n, Index size) { return (n + size - 1) / size; }
 constexpr Index filled(Index n) { return parts(n, widest) * widest; }
 

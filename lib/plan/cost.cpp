@@ -92,6 +92,9 @@ double memory_of_gradients(const Plan& plan) {
         }
     }
     for (const Projection& p : plan.projections) widest = std::max(widest, 2 * d(p.d_in) * d(p.d_out));
+    if (plan.state)  // of each worker: kept states, and those between two of them
+        numbers += d(plan.threads) * d(2 * blocking::tokens_between_states(plan.keys) + 4) * d(plan.dim) *
+                   d(plan.value_dim + 1);
     return 8 * (numbers + 3 * widest +
                 cells * d(plan.threads) * d(blocking::backward_rows(plan.queries, plan.keys)) * d(plan.keys));
 }

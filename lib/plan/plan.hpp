@@ -129,9 +129,9 @@ struct PlannedStage {
     WeightRoles projections = 0;  ///< that it applies, as far as the plan has them
     bool shown = false;           ///< asked for
     StageOf of = StageOf::forward;
-    std::vector<std::size_t>
-        tensors{};            ///< of an input or a parameter: Plan::tensors, one for each head or one
-    bool on_request = false;  ///< shown only where it is asked for by name
+    std::vector<std::size_t> tensors{};  ///< of an input or a parameter: one for each head, or one
+    bool on_request = false;             ///< shown only where it is asked for by name
+    Index first = 0;                     ///< of a parameter: the place of its first number in each tensor
 
     /// Weights of keys: rows that sum to 1. The gradient of such a stage is none.
     bool holds_weights() const { return of == StageOf::forward && is_weights(stage); }

@@ -231,9 +231,6 @@ class Gradients {
         return p.out_in ? StageShape::matrix_out_in : StageShape::matrix_in_out;
     }
     StageShape vector_family(std::size_t k) const {
-        if (plan_.tensors[k].pointer.ends_with(".norms"))
-            fail(plan_.tensors[k].pointer, "are norms of single heads, whose gradients are not there yet",
-                 "as one \"q_norm.weight\" or \"k_norm.weight\" [heads, dim] they have one");
         return plan_.variant->weights_list || given_shape(k).size() == 2 ? StageShape::head_vectors
                                                                          : StageShape::vector;
     }
@@ -246,6 +243,23 @@ class Gradients {
     }
 
     void parameter(std::vector<std::size_t> tensors, StageShape family, std::string formula) {
+        const TensorSource& given = plan_.tensors[tensors.front()];
+        for (Index h = 0; h < static_cast<Index>(given.row_names.size()); ++h) {
+            const Index dim = given.shape.back();
+            plan_.gradients.push_back({Stage::queries,
+                                       "d_" + given.row_names[idx(h)],
+                                       formula,
+                                       StageShape::vector,
+                                       {dim},
+                                       {},
+                                       0,
+                                       false,
+                                       StageOf::parameter,
+                                       tensors,
+                                       false,
+                                       h * dim});
+        }
+        if (!given.row_names.empty()) return;
         Shape shape = given_shape(tensors.front());
         const Index numbers = *element_count(shape);
         if (plan_.variant->weights_list) {
@@ -326,10 +340,6 @@ void place_gradient(Builder& b) {
     if (!b.problem.gradient) return;
     GradientInput& asked = *b.problem.gradient;
     Plan& plan = b.plan;
-    if (plan.state)
-        fail("/gradient",
-             "asks for a backward pass, which is not there yet for variants that keep a state: variant \"" +
-                 std::string(plan.variant->name) + "\"");
     PlannedGradient g;
     g.loss = asked.loss;
     const auto place = [&](std::optional<TensorSource>& t, const Shape& wanted,
