@@ -86,6 +86,8 @@ std::vector<NumberRange> numbers_read(const Plan& plan, const Needs& needs, std:
             }
         return out;
     };
+    // A backward pass reads all that the forward pass has made.
+    if (plan.gradient) return {{0, *element_count(shape)}};
     if (plan.projected_given) {
         if (tensor == plan.query_input)
             return needs.has(Stage::queries)
