@@ -238,7 +238,7 @@ void OnnxTensorProto::read(OnnxBytes message) {
         const auto list = std::find_if(data_lists.begin(), data_lists.end(),
                                        [&](const OnnxList& l) { return l.field == f->number; });
         if (list != data_lists.end()) {
-            seen_[list - data_lists.begin()].add(*f, *list);
+            seen_[static_cast<std::size_t>(list - data_lists.begin())].add(*f, *list);
             continue;
         }
         switch (f->number) {

@@ -25,7 +25,8 @@ std::string softmax_formula(const Plan& plan, Stage of) {
 }  // namespace
 
 std::string sent_back(const Plan& plan, const PlannedStage& by, Stage to) {
-    const std::string d = grad(by.stage), of = plain_name(to);
+    std::string d = grad(by.stage);
+    const std::string of = plain_name(to);
     const auto projected = [&](const char* weight) { return d + " · " + weight + "ᵀ"; };
     const auto is_keys = [&] { return by.reads.size() > 1 && by.reads[1] == to; };
     const bool shared = plan.heads > plan.kv_heads;

@@ -30,7 +30,7 @@ bool has_gradient(Stage s) { return s != Stage::head_outputs && s != Stage::lse 
 /// Builds Plan::gradients.
 class Gradients {
   public:
-    explicit Gradients(Builder& b) : b_(b), plan_(b.plan) {}
+    explicit Gradients(Plan& plan) : plan_(plan) {}
 
     void stages() {
         choose_result();
@@ -330,7 +330,6 @@ class Gradients {
                                        false});
     }
 
-    Builder& b_;
     Plan& plan_;
 };
 
@@ -364,7 +363,7 @@ void place_gradient(Builder& b) {
 
 void resolve_gradients(Builder& b) {
     if (!b.plan.gradient) return;
-    Gradients gradients(b);
+    Gradients gradients(b.plan);
     gradients.stages();
     gradients.inputs();
     gradients.parameters();
