@@ -101,6 +101,7 @@ class Tests:
                     with open(path, encoding="utf-8") as file:
                         content = json.load(file)
                     if part == "cases":
+                        content["input"].pop("gradient", None)  # workbooks have the forward pass alone, and say so
                         path = os.path.join(self.folder, self.write(content["input"]))
                     yield label, path, content.get("input", content)
 

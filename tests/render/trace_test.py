@@ -38,7 +38,12 @@ MEMBERS = ["schema", "tool", "variant", "plan", "tokens", "selection", "order", 
 
 def cached(trace, stage, axis):
     """What is added to a row of new keys to get its token: tokens begin with the cache."""
-    return trace["plan"].get("cached_keys", 0) if axis == "key" and stage in NEW_KEYS else 0
+    return trace["plan"].get("cached_keys", 0) if axis == "key" and forward(stage) in NEW_KEYS else 0
+
+
+def forward(stage):
+    """The stage whose axes a gradient has; a stage itself."""
+    return stage.removeprefix("d_") if stage else stage
 
 
 class Document:
@@ -79,6 +84,7 @@ KEY_HEADS = NEW_KEYS + ("all_keys", "all_values", "state")  # stages of heads of
 
 def on_axis(plan, stage, axis, chosen):
     """What is chosen of query heads and of all keys, in the numbers of a stage's own axis."""
+    stage = forward(stage)
     if axis == "head" and stage == "rope_keys":
         return [0]
     if axis == "head" and stage in GROUPED and "query_key_heads" in plan:
@@ -105,8 +111,10 @@ def original(trace, axis, size, stage=None):
 def place_of(stage, batch, head, token, row, column):
     """Indices of a number, one for each axis of its stage. What has no such axis is None in the formats of rows."""
     axes = stage["axes"]
+    if len(axes) <= 2:
+        return (row, column)[-len(axes):]
     tail = (column,) if axes[-2:] == ["head", "key"] else (row, column)
-    return (batch,) + ((head,) if "head" in axes else ()) + ((token,) if len(axes) == 5 else ()) + tail
+    return ((batch,) if "batch" in axes else ()) + ((head,) if "head" in axes else ()) + ((token,) if len(axes) == 5 else ()) + tail
 
 
 def cells_of_json(trace):
@@ -137,7 +145,7 @@ def cells_of_ndjson(raw, trace):
                 raise ValueError(f"{name}: rows {rows}, shape {event['shape']}, data {shape_of(data)}")
             for row, values in zip(range(*rows), data):
                 for column, value in zip(columns, values):
-                    place = (name, *place_of(stage, event["batch"], event.get("head"), event.get("key"), row, column))
+                    place = (name, *place_of(stage, event.get("batch"), event.get("head"), event.get("key"), row, column))
                     if place in cells:
                         raise ValueError(f"{place} comes twice")
                     cells[place] = number(value)
@@ -154,7 +162,7 @@ def cells_of_csv(raw, trace):
         token = None
         if len(stage["axes"]) == 5:  # rows are counted through all tokens
             token, row = divmod(int(row), stage["shape"][-2])
-        place = (name, *place_of(stage, int(batch), int(head or 0), token, int(row or 0), int(column)))
+        place = (name, *place_of(stage, int(batch or 0), int(head or 0), token, int(row or 0), int(column)))
         if not order or order[-1] != name:
             order.append(name)
         cells[place] = float(value)
@@ -318,9 +326,11 @@ class Tests:
             def words(place):
                 """The tokens of a row and of a column."""
                 axes, stage = trace["stages"][place[0]]["axes"], place[0]
+                if "batch" not in axes:  # parameters, and their gradients
+                    return ["", ""]
                 by_axis = [names.get(axis, {}).get(index + cached(trace, stage, axis), "")
                            for axis, index in zip(axes, place[1:])]
-                row = by_axis[2] if len(axes) == 5 else "" if axes[-2] == "head" else by_axis[-2]
+                row = by_axis[2] if len(axes) == 5 else "" if len(axes) == 1 or axes[-2] == "head" else by_axis[-2]
                 return [word.lstrip("'") for word in (row, by_axis[-1])]
             wrong = [(place, found) for place, found in labels.items()
                      if [cell.lstrip("'") for cell in found] != words(place)]
