@@ -25,6 +25,7 @@ CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_
           "hidden_act": "silu", "torch_dtype": "bfloat16"}
 SHAPES = {"q_proj": (HEADS * DIM, WIDTH), "k_proj": (KV_HEADS * DIM, WIDTH), "v_proj": (KV_HEADS * DIM, WIDTH),
           "o_proj": (WIDTH, HEADS * DIM)}
+NORM = "model.layers.{}.input_layernorm.weight"
 
 
 def make(folder):
@@ -37,6 +38,8 @@ def make(folder):
             end = at + 2 * shape[0] * shape[1]
             header[f"model.layers.{layer}.self_attn.{name}.weight"] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, end]}
             at = end
+        header[NORM.format(layer)] = {"dtype": "BF16", "shape": [WIDTH], "data_offsets": [at, at + 2 * WIDTH]}
+        at += 2 * WIDTH
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     rng = np.random.default_rng(1)
@@ -47,6 +50,8 @@ def make(folder):
             numbers = rng.standard_normal(shape, dtype=np.float32) * np.float32(WIDTH ** -0.5)
             file.seek(8 + len(text) + begin)
             file.write((numbers.view(np.uint32) >> 16).astype("<u2").tobytes())
+        file.seek(8 + len(text) + header[NORM.format(LAYER)]["data_offsets"][0])
+        file.write(np.full(WIDTH, 0x3F80, "<u2").tobytes())  # 1
         file.truncate(8 + len(text) + at)
     np.save(os.path.join(folder, "hidden.npy"), rng.standard_normal((TOKENS, WIDTH), dtype=np.float32))
 
