@@ -14,9 +14,11 @@
 #include <vector>
 
 #include "lib/gradient/forward.hpp"
-#include "lib/gradient/numbers.hpp"
 
 namespace attn::gradient {
+
+/// Gradients of one stage.
+using Grads = Numbers4;
 
 class Backward {
   public:

@@ -25,29 +25,19 @@ Needs all_of(const Plan& plan, bool cells_only) {
     return needs_of(plan, wanted);
 }
 
-}  // namespace
-
-Plan in_double(Plan plan) {
-    if (plan.dtype == DType::float32)
-        for (TensorSource& t : plan.tensors) {
-            const Element e = t.numbers.element();
-            if (t.numbers.empty() || e == Element::float32 || size_of(e) < size_of(Element::float32))
-                continue;
-            std::vector<float> singles(idx(t.numbers.size()));
-            t.numbers.copy(std::span<float>(singles));
-            t.numbers = Numbers(std::move(singles));
-        }
-    plan.dtype = DType::float64;
-    const int threads = plan.threads;
-    static_cast<Schedule&>(plan) = whole(plan);
-    plan.threads = threads;
+/// All of the plan in double, by as many workers as it has; what is shown is shown elsewhere.
+Plan plan_of_backward(const Plan& planned) {
+    Plan plan = in_double(planned);
+    plan.threads = planned.threads;
     plan.row_block = blocking::backward_rows(plan.queries, plan.keys);
     for (PlannedStage& s : plan.stages) s.shown = false;
     return plan;
 }
 
+}  // namespace
+
 Forward::Forward(const Plan& planned)
-    : plan_(in_double(planned)),
+    : plan_(plan_of_backward(planned)),
       pool_(plan_.threads),
       tensors_(plan_, pool_),
       mask_(plan_, tensors_),

@@ -55,13 +55,10 @@ class Forward {
     Needs needs_, needs_of_cells_;
     Operands<double> operands_;
     std::vector<const PlannedStage*> cells_;
-    std::unique_ptr<Contexts<double>> halves_, contexts_;
+    std::unique_ptr<Contexts<double>> contexts_;
     std::unique_ptr<Traced<double>> traced_;
     std::vector<TraceSpace<double>> no_spaces_;
     double lambda_ = 0;
 };
-
-/// The plan in double, whole; numbers of a run in float32 are those that it reads.
-Plan in_double(Plan plan);
 
 }  // namespace attn::gradient

@@ -42,7 +42,7 @@ void Backward::result() {
     if (g.loss != Loss::mean_squared_error) return;
     const std::span<const double> target = forward_.tensors()[*g.target];
     Grads& to = at(g.result);
-    const auto count = static_cast<double>(to.size());
+    const auto count = static_cast<double>(to.values.size());
     const View<double> joined = forward_.joined();
     const Index rows = plan_.batch * plan_.queries, width = plan_.context_heads() * plan_.value_dim;
     const double* y = joined.row(0, 0, 0);

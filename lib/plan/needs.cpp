@@ -72,6 +72,13 @@ Needs needs_of(const Plan& plan) {
 std::vector<NumberRange> numbers_read(const Plan& plan, const Needs& needs, std::size_t tensor) {
     const Shape& shape = plan.tensors[tensor].shape;
     std::vector<NumberRange> out;
+    const auto add = [&](Index first, Index count) {
+        if (!out.empty() && out.back().first + out.back().count == first) {
+            out.back().count += count;
+        } else {
+            out.push_back({first, count});
+        }
+    };
     const auto take = [&](const std::vector<Index>& heads, const std::vector<Index>* rows) {
         const Shape axes = four_axes(shape);
         const Index tokens = axes[2], width = axes[3];
@@ -79,10 +86,10 @@ std::vector<NumberRange> numbers_read(const Plan& plan, const Needs& needs, std:
             for (const Index h : heads) {
                 const Index at = (b * axes[1] + h) * tokens * width;
                 if (!rows) {
-                    out.push_back({at, tokens * width});
+                    add(at, tokens * width);
                     continue;
                 }
-                for (const Index r : *rows) out.push_back({at + r * width, width});
+                for (const Index r : *rows) add(at + r * width, width);
             }
         return out;
     };

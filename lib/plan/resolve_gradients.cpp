@@ -36,9 +36,8 @@ class Gradients {
         choose_result();
         for (auto s = plan_.stages.rbegin(); s != plan_.stages.rend(); ++s) {
             if (!has_gradient(s->stage)) continue;
-            PlannedStage d{s->stage, "d_" + s->name, formula(*s),       s->family, s->shape,     {},
-                           0,        false,          StageOf::gradient, {},        s->on_request};
-            plan_.gradients.push_back(std::move(d));
+            add(StageOf::gradient, s->stage, s->name, formula(*s), s->family, s->shape, {}).on_request =
+                s->on_request;
         }
     }
 
@@ -150,6 +149,15 @@ class Gradients {
     }
 
   private:
+    /// The gradient of what is called `name`.
+    PlannedStage& add(StageOf of, Stage stage, const std::string& name, std::string formula,
+                      StageShape family, Shape shape, std::vector<std::size_t> tensors) {
+        PlannedStage d{stage, "d_" + name, std::move(formula), family, std::move(shape), {}};
+        d.of = of;
+        d.tensors = std::move(tensors);
+        return plan_.gradients.emplace_back(std::move(d));
+    }
+
     void choose_result() {
         Stage& result = plan_.gradient->result;
         result = Stage::context;
@@ -191,17 +199,8 @@ class Gradients {
         if (!k) return;
         for (const PlannedStage& s : plan_.gradients)
             if (s.of == StageOf::input && s.tensors.front() == *k) return;
-        plan_.gradients.push_back({Stage::queries,
-                                   "d_" + plan_.tensors[*k].pointer.substr(1),
-                                   formula,
-                                   family,
-                                   std::move(shape),
-                                   {},
-                                   0,
-                                   false,
-                                   StageOf::input,
-                                   {*k},
-                                   false});
+        add(StageOf::input, Stage::queries, plan_.tensors[*k].pointer.substr(1), formula, family,
+            std::move(shape), {*k});
     }
 
     const WeightNote* note_of(std::size_t k) const {
@@ -246,18 +245,9 @@ class Gradients {
         const TensorSource& given = plan_.tensors[tensors.front()];
         for (Index h = 0; h < static_cast<Index>(given.row_names.size()); ++h) {
             const Index dim = given.shape.back();
-            plan_.gradients.push_back({Stage::queries,
-                                       "d_" + given.row_names[idx(h)],
-                                       formula,
-                                       StageShape::vector,
-                                       {dim},
-                                       {},
-                                       0,
-                                       false,
-                                       StageOf::parameter,
-                                       tensors,
-                                       false,
-                                       h * dim});
+            add(StageOf::parameter, Stage::queries, given.row_names[idx(h)], formula, StageShape::vector,
+                {dim}, tensors)
+                .first = h * dim;
         }
         if (!given.row_names.empty()) return;
         Shape shape = given_shape(tensors.front());
@@ -269,17 +259,9 @@ class Gradients {
         } else if (family == StageShape::taps) {
             shape = {shape.front(), shape.back()};
         }
-        plan_.gradients.push_back({Stage::queries,
-                                   "d_" + name_of_tensor(tensors.front()),
-                                   std::move(formula),
-                                   family,
-                                   std::move(shape),
-                                   {},
-                                   0,
-                                   false,
-                                   StageOf::parameter,
-                                   std::move(tensors),
-                                   false});
+        const std::string name = name_of_tensor(tensors.front());
+        add(StageOf::parameter, Stage::queries, name, std::move(formula), family, std::move(shape),
+            std::move(tensors));
     }
 
     /// Those that are no weights.
@@ -287,47 +269,22 @@ class Gradients {
         if (const auto& bias = plan_.position_bias) {
             const Shape& s = plan_.tensors[bias->tensor].shape;
             const bool items = s.size() == 4 && s[0] > 1;
-            plan_.gradients.push_back(
-                {Stage::biased_scores,
-                 "d_position_bias",
-                 std::string("d_biased_scores") + (items ? "" : " summed over batch") +
-                     (bias->buckets ? " and the pairs of each bucket" : ""),
-                 bias->buckets ? StageShape::bucket_heads
-                 : items       ? StageShape::item_bias_cells
-                               : StageShape::bias_cells,
-                 bias->buckets || items ? s : Shape{plan_.heads, plan_.queries, plan_.given_keys()},
-                 {},
-                 0,
-                 false,
-                 StageOf::parameter,
-                 {bias->tensor},
-                 false});
+            add(StageOf::parameter, Stage::biased_scores, "position_bias",
+                std::string("d_biased_scores") + (items ? "" : " summed over batch") +
+                    (bias->buckets ? " and the pairs of each bucket" : ""),
+                bias->buckets ? StageShape::bucket_heads
+                : items       ? StageShape::item_bias_cells
+                              : StageShape::bias_cells,
+                bias->buckets || items ? s : Shape{plan_.heads, plan_.queries, plan_.given_keys()},
+                {bias->tensor});
         }
         if (!plan_.sinks.empty())
-            plan_.gradients.push_back(
-                {Stage::weights,
-                 "d_sinks",
-                 "-(1 - row sum of weights) · row sum of weights · d_weights, summed over batch and queries",
-                 StageShape::per_head,
-                 {plan_.heads},
-                 {},
-                 0,
-                 false,
-                 StageOf::parameter,
-                 {},
-                 false});
+            add(StageOf::parameter, Stage::weights, "sinks",
+                "-(1 - row sum of weights) · row sum of weights · d_weights, summed over batch and queries",
+                StageShape::per_head, {plan_.heads}, {});
         if (plan_.differential && plan_.differential->lambda)
-            plan_.gradients.push_back({Stage::differential_weights,
-                                       "d_lambda",
-                                       "-d_differential_weights · weights of the second half, summed",
-                                       StageShape::vector,
-                                       {1},
-                                       {},
-                                       0,
-                                       false,
-                                       StageOf::parameter,
-                                       {},
-                                       false});
+            add(StageOf::parameter, Stage::differential_weights, "lambda",
+                "-d_differential_weights · weights of the second half, summed", StageShape::vector, {1}, {});
     }
 
     Plan& plan_;

@@ -13,22 +13,9 @@
 namespace attn {
 namespace {
 
-/// The numbers that a run in float32 reads: those of a file are rounded on the way.
-void round_to_singles(Plan& plan) {
-    for (TensorSource& t : plan.tensors) {
-        const Element e = t.numbers.element();
-        if (t.numbers.empty() || e == Element::float32 || size_of(e) < size_of(Element::float32)) continue;
-        std::vector<float> singles(static_cast<std::size_t>(t.numbers.size()));
-        t.numbers.copy(std::span<float>(singles));
-        t.numbers = Numbers(std::move(singles));
-    }
-}
-
 /// The plan in double, by one worker, without what only is shown.
 Plan plain(Plan plan) {
-    if (plan.dtype == DType::float32) round_to_singles(plan);
-    plan.dtype = DType::float64;
-    static_cast<Schedule&>(plan) = whole(plan);
+    plan = in_double(std::move(plan));
     plan.query_tokens.clear();
     plan.key_tokens.clear();
     return plan;

@@ -120,24 +120,6 @@ struct Deviation {
     Quirks quirks;
 };
 
-/// Numbers of one stage, row-major [batch, head, row, column]. Rows of queries are those of the Slice.
-struct Numbers4 {
-    std::array<Index, 4> shape{};
-    std::vector<double> values;
-
-    Numbers4() = default;
-    explicit Numbers4(const std::array<Index, 4>& s)
-        : shape(s), values(static_cast<std::size_t>(s[0] * s[1] * s[2] * s[3])) {}
-    double* row(Index b, Index h, Index t) {
-        return values.data() + ((b * shape[1] + h) * shape[2] + t) * shape[3];
-    }
-    const double* row(Index b, Index h, Index t) const {
-        return values.data() + ((b * shape[1] + h) * shape[2] + t) * shape[3];
-    }
-    View<double> view() const {
-        return {values.data(), shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3]};
-    }
-};
 using Held = std::shared_ptr<const Numbers4>;
 
 /// The stages that were computed, or are given, by their place in the enumeration; null where not.

@@ -115,6 +115,21 @@ std::vector<std::vector<T>> draw_weights(const Plan& plan, torch::Generator& gen
 
 }  // namespace
 
+Plan in_double(Plan plan) {
+    for (TensorSource& t : plan.tensors) {
+        const Element e = t.numbers.element();
+        if (plan.dtype != DType::float32 || t.numbers.empty() || e == Element::float32 ||
+            size_of(e) < size_of(Element::float32))
+            continue;
+        std::vector<float> singles(idx(t.numbers.size()));
+        t.numbers.copy(std::span<float>(singles));
+        t.numbers = Numbers(std::move(singles));
+    }
+    plan.dtype = DType::float64;
+    static_cast<Schedule&>(plan) = whole(plan);
+    return plan;
+}
+
 template <class T>
 Tensors<T>::Tensors(const Plan& plan, Pool& pool, const Needs* needs) {
     // What one generator draws, in its order.

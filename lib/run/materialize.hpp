@@ -11,6 +11,9 @@
 
 namespace attn {
 
+/// The plan in float64, whole. What a run in float32 reads is rounded first: the same numbers enter.
+Plan in_double(Plan plan);
+
 /// The tensors of a plan as numbers of type T. Drawn tensors are drawn in float32 as PyTorch draws them, or
 /// in float64 where the document says so, and converted.
 template <class T>

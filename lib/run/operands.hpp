@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,24 @@ struct View {
     Index batch = 0, head = 0, token = 0;  ///< strides
 
     const T* row(Index b, Index h, Index t) const { return data + b * batch + h * head + t * token; }
+};
+
+/// Numbers of one stage in double, row-major [batch, head, row, column]; zeros at first.
+struct Numbers4 {
+    std::array<Index, 4> shape{};
+    std::vector<double> values;
+
+    Numbers4() = default;
+    explicit Numbers4(const std::array<Index, 4>& s) : shape(s), values(idx(s[0] * s[1] * s[2] * s[3])) {}
+    double* row(Index b, Index h, Index t) {
+        return values.data() + ((b * shape[1] + h) * shape[2] + t) * shape[3];
+    }
+    const double* row(Index b, Index h, Index t) const {
+        return values.data() + ((b * shape[1] + h) * shape[2] + t) * shape[3];
+    }
+    View<double> view() const {
+        return {values.data(), shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3]};
+    }
 };
 
 /// Some consecutive query rows of one head of one batch item, with all their keys: the unit of work.
