@@ -115,7 +115,8 @@ StatesOf states_of(const Options& options) {
 
 /// What is asked for of a folder.
 LayerAsk ask_of(const Options& options) {
-    return {options.model->layer, options.model->stack, options.model->as, states_of(options)};
+    return {options.model->layer, options.model->stack, options.model->as, states_of(options),
+            options.embeddings.has_value()};
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -42,6 +43,15 @@ MappedFile map_file(const std::string& path) {
     if (at == MAP_FAILED) refuse(errno);  // NOLINT(performance-no-int-to-ptr): the system's macro
     std::shared_ptr<const void> keeper(at, [size](const void* p) { munmap(const_cast<void*>(p), size); });
     return {std::move(keeper), {static_cast<const std::byte*>(at), size}};
+}
+
+void let_go(std::span<const std::byte> mapped) {
+    static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t skipped = (page - reinterpret_cast<std::uintptr_t>(mapped.data()) % page) % page;
+    if (mapped.size() < skipped + page) return;
+    // The mapping itself is not changed; advice takes no pointer to const.
+    madvise(const_cast<std::byte*>(mapped.data()) + skipped, (mapped.size() - skipped) / page * page,
+            MADV_DONTNEED);
 }
 
 }  // namespace attn

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <tuple>
 
+#include "lib/input/mapped_file.hpp"
+
 namespace attn {
 namespace {
 
@@ -107,6 +109,12 @@ Numbers::Numbers(std::shared_ptr<const void> keeper, const std::byte* data, Inde
       element_(element),
       swapped_(swapped && size_of(element) > 1),
       is_mapped_(is_mapped) {}
+
+void Numbers::let_go() const {
+    constexpr Index worth_it = Index{1} << 20;
+    const Index bytes = count_ * size_of(element_);
+    if (is_mapped_ && bytes >= worth_it) attn::let_go({data_, static_cast<std::size_t>(bytes)});
+}
 
 double Numbers::operator[](Index k) const {
     return with_reader(data_, element_, swapped_, [k](auto at) { return static_cast<double>(at(k)); });

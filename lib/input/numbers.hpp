@@ -48,6 +48,9 @@ class Numbers {
     Element element() const { return element_; }
     /// Bytes of memory that are taken; none where a file is mapped.
     Index bytes_held() const { return is_mapped_ ? 0 : count_ * size_of(element_); }
+    /// A mapped file's pages leave memory until they are read again. Nothing happens to what is held, or
+    /// small.
+    void let_go() const;
 
     /// Number k, exact but for integers above 2^53.
     double operator[](Index k) const;

@@ -26,7 +26,7 @@ void LayerReader::read_norm() {
             if (module.empty() && folder_.has(prefix_ + std::string(name) + ".weight"))
                 module = prefix_ + std::string(name);
         });
-        if (module.empty() && norm.optional) return;
+        if (module.empty() && (norm.optional || are_normed_)) return;
         if (module.empty())
             fail("",
                  "has no tensor " +

@@ -57,14 +57,15 @@ std::string with_number(std::string_view path, Index layer) {
 }
 
 LayerReader::LayerReader(const ModelFolder& folder, const Config& config, const Architecture& row,
-                         Index layer, std::string kind, PathOf path, StatesOf states)
+                         const LayerAsk& ask, std::string kind, PathOf path)
     : folder_(folder),
       config_(config),
       row_(row),
-      layer_(layer),
+      layer_(ask.layer),
+      are_normed_(ask.are_normed),
       kind_(std::move(kind)),
       path_(std::move(path)),
-      states_(std::move(states)),
+      states_(ask.states),
       document_(tree_object()),
       weights_(tree_object()),
       from_(tree_object()) {}

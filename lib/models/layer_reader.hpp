@@ -23,12 +23,22 @@ struct LayerStates {
 /// Reads them; empty where there are none.
 using StatesOf = std::function<LayerStates()>;
 
+/// Which layer of a folder is asked for.
+struct LayerAsk {
+    Index layer = 0;
+    std::string stack;  ///< empty: the text's, or the only one
+    std::string as;     ///< the model type that it is read as; empty: its own
+    StatesOf states{};  ///< what the layer is computed from, where it is known
+    bool are_normed =
+        false;  ///< these have the norm before the attention behind them: its weight is not needed
+};
+
 /// Reads one layer by its row of the table into a document. A member that is set twice keeps its first
 /// value, so that `more` of a row goes before what fields say.
 class LayerReader {
   public:
-    LayerReader(const ModelFolder& folder, const Config& config, const Architecture& row, Index layer,
-                std::string kind, PathOf path, StatesOf states);
+    LayerReader(const ModelFolder& folder, const Config& config, const Architecture& row, const LayerAsk& ask,
+                std::string kind, PathOf path);
 
     /// The document. \throws Error (exit 3): a key or tensor that does not fit, that is missing, or that
     /// nothing here reads
@@ -99,6 +109,7 @@ class LayerReader {
     const Config& config_;
     const Architecture& row_;
     Index layer_;
+    bool are_normed_;
     std::string kind_;
     PathOf path_;
     StatesOf states_;

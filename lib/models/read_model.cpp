@@ -288,7 +288,7 @@ Value read_model_layer(const ModelFolder& folder, const LayerAsk& ask, const Pat
         const Stack stack = stack_of(folder, ask);
         const std::string kind = kind_of_layer(stack.config, *stack.rows.front(), ask.layer);
         const Architecture& row = row_for(stack, kind, ask.layer);
-        return LayerReader(folder, stack.config, row, ask.layer, kind, path, ask.states).read();
+        return LayerReader(folder, stack.config, row, ask, kind, path).read();
     } catch (Error& error) {
         folder.locate_error(error);
         throw;

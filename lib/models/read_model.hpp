@@ -6,14 +6,6 @@
 
 namespace attn {
 
-/// Which layer of a folder is asked for.
-struct LayerAsk {
-    Index layer = 0;
-    std::string stack;  ///< empty: the text's, or the only one
-    std::string as;     ///< the model type that it is read as; empty: its own
-    StatesOf states{};  ///< what the layer is computed from, where it is known
-};
-
 /// The document of a layer: everything but `embeddings`, which follow from no configuration. What it holds
 /// is what `run --model` computes and `init --model` writes. \throws Error: exit 3 for what config.json or
 /// the weights have and this cannot read, exit 2 for a stack that is not there

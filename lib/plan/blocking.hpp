@@ -17,6 +17,11 @@ constexpr Index single_rows = 16, piece = 4096;
 /// Rows of a job of a projection, and rows of the output that are computed for each worker before they are
 /// pushed.
 constexpr Index projected_rows = 48, merged_rows = 8 * projected_rows;
+/// Columns of a projection's matrix that are packed together, with their whole depth: a multiple of any
+/// panel.
+constexpr Index block_columns = 128;
+/// All rows of the output are pushed together.
+constexpr bool is_one_push(Index rows, Index threads) { return rows <= merged_rows * threads; }
 /// Bytes of packed keys and values that are held at once.
 constexpr Index packed_bytes = Index{64} << 20;
 /// Packed columns are filled up to whole vectors: this many numbers for any instruction set.

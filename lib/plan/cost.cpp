@@ -145,14 +145,17 @@ double memory_of(const Plan& plan, const Needs& needs) {
     }
     for (const MaskRule& m : plan.masks)
         bytes += d(*element_count(plan.tensors[m.tensor].shape)) * (m.kind == MaskKind::add ? element : 1);
-    // The weights of one projection at a time are packed, put together first where they are in pieces or of
-    // another type.
+    // A block of each worker is packed, put together first where it is in pieces or of another type; the
+    // whole of the output's weights where its rows are pushed in several parts.
+    const bool holds_output = needs.has(Stage::head_outputs) ||
+                              !blocking::is_one_push(static_cast<Index>(batch * rows), plan.threads);
     double packed_weights = 0;
     each_projection(plan, needs, [&](WeightRole role, double tokens) {
         const Projection& p = plan.projection(role);
-        const TensorSource& t = plan.tensors[p.weight.front().tensor];
-        const bool together = p.weight.size() > 1 || (t.kind == TensorSource::Kind::literal && is_copied(t));
-        packed_weights = std::max(packed_weights, element * d(p.d_in) * d(p.d_out) * (together ? 2 : 1));
+        const double blocks = 2.0 * d(plan.threads) * d(std::min(blocking::block_columns, p.d_out));
+        const bool is_held = role == WeightRole::score || (role == WeightRole::output && holds_output);
+        packed_weights =
+            std::max(packed_weights, element * d(p.d_in) * (blocks + (is_held ? d(p.d_out) : 0)));
         if (role != WeightRole::output) bytes += element * batch * tokens * d(p.d_out);
     });
     bytes += packed_weights;

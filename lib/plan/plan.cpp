@@ -37,6 +37,7 @@ void check_numbers(Plan& plan) {
             }
         }
         t.check = nullptr;
+        t.numbers.let_go();
     }
 }
 

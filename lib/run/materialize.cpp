@@ -247,29 +247,53 @@ auto LinearMap<T>::stored(Index begin, Index end) const -> Stored {
 }
 
 template <class T>
+template <class F>
+void LinearMap<T>::each_piece(Index begin, Index end, F&& f) const {
+    for (const WeightPiece& p : projection_.weight) {
+        const Index from = std::max(begin, p.target_begin), to = std::min(end, p.target_begin + p.outputs);
+        if (from < to) f(p, p.source_begin + from - p.target_begin, from - begin, to - begin);
+    }
+}
+
+template <class T>
 std::vector<T> LinearMap<T>::copied(Index begin, Index end) const {
     const Index width = end - begin;
     std::vector<T> out(static_cast<std::size_t>(d_in() * width)), row;
-    for (const WeightPiece& p : projection_.weight) {
-        const TensorSource& source = plan_.tensors[p.tensor];
-        const auto fetch = [&](Index at, std::span<T> to) { tensors_.copy(p.tensor, at, to); };
-        const Index columns = source.shape.back();
-        const Index from = std::max(begin, p.target_begin), to = std::min(end, p.target_begin + p.outputs);
-        if (from >= to) continue;
-        const Index first = p.source_begin + from - p.target_begin;
+    each_piece(begin, end, [&](const WeightPiece& p, Index first, Index from, Index to) {
+        const Index columns = plan_.tensors[p.tensor].shape.back();
         if (!p.out_in) {
             for (Index i = 0; i < d_in(); ++i)
-                fetch(p.base + i * columns + first,
-                      {out.data() + i * width + from - begin, static_cast<std::size_t>(to - from)});
-            continue;
+                tensors_.copy(p.tensor, p.base + i * columns + first,
+                              {out.data() + i * width + from, static_cast<std::size_t>(to - from)});
+            return;
         }
         row.resize(static_cast<std::size_t>(d_in()));
-        for (Index j = 0; j < to - from; ++j) {
-            fetch(p.base + (first + j) * columns, row);
-            for (Index i = 0; i < d_in(); ++i) out[idx(i * width + from - begin + j)] = row[idx(i)];
+        for (Index j = from; j < to; ++j) {
+            tensors_.copy(p.tensor, p.base + (first + j - from) * columns, row);
+            for (Index i = 0; i < d_in(); ++i) out[idx(i * width + j)] = row[idx(i)];
         }
-    }
+    });
     return out;
+}
+
+template <class T>
+void LinearMap<T>::copy_transposed(Index begin, Index end, T* out) const {
+    const Index depth = d_in();
+    std::fill_n(out, (end - begin) * depth, T{0});  // columns that no tensor has
+    std::vector<T> row;
+    each_piece(begin, end, [&](const WeightPiece& p, Index first, Index from, Index to) {
+        const Index columns = plan_.tensors[p.tensor].shape.back();
+        if (p.out_in) {
+            for (Index j = from; j < to; ++j)
+                tensors_.copy(p.tensor, p.base + (first + j - from) * columns, {out + j * depth, idx(depth)});
+            return;
+        }
+        row.resize(idx(to - from));
+        for (Index i = 0; i < depth; ++i) {
+            tensors_.copy(p.tensor, p.base + i * columns + first, row);
+            for (Index j = from; j < to; ++j) out[j * depth + i] = row[idx(j - from)];
+        }
+    });
 }
 
 template class Tensors<float>;

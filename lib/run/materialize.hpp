@@ -62,8 +62,15 @@ class LinearMap {
     Stored stored(Index begin, Index end) const;
     /// Columns begin ... end - 1, row-major.
     std::vector<T> copied(Index begin, Index end) const;
+    /// The same columns as rows: `out` is [end - begin, d_in].
+    void copy_transposed(Index begin, Index end, T* out) const;
 
   private:
+    /// Calls f(piece, its first element that is wanted, its first and last column) for the pieces that have
+    /// some of these columns.
+    template <class F>
+    void each_piece(Index begin, Index end, F&& f) const;
+
     const Projection& projection_;
     const Plan& plan_;
     const Tensors<T>& tensors_;

@@ -11,11 +11,20 @@ Outputs<T>::Outputs(const Plan& plan, const Tensors<T>& tensors, Pool& pool)
     : plan_(plan), tensors_(tensors), pool_(pool) {}
 
 template <class T>
+bool Outputs<T>::is_applied_once(const Needs& needs) const {
+    return !needs.has(Stage::head_outputs) &&
+           blocking::is_one_push(
+               static_cast<Index>(plan_.batch_shown.indices.size() * plan_.queries_shown.indices.size()),
+               pool_.workers());
+}
+
+template <class T>
 void Outputs<T>::prepare(const Needs& needs, Projections<T>& projections, Findings& findings, Arena& arena) {
+    projections_ = &projections;
     output_.reset();
-    if (needs.applies(WeightRole::output))
+    if (needs.applies(WeightRole::output) && !is_applied_once(needs))
         output_.emplace(*projections.map(WeightRole::output), 0, plan_.output_dim,
-                        plan_.batch * plan_.queries, projections.panels());
+                        plan_.batch * plan_.queries, projections.panels(), &pool_);
     for (auto* gated : {&normed_contexts_, &gated_contexts_}) {
         gated->reset();
         if (!needs.any(Phase::gated)) continue;
@@ -93,13 +102,25 @@ void Outputs<T>::merged(Sink& sink, const PlannedStage& stage, Index batch, cons
         return;
     }
     std::vector<T> result(idx(std::min(rows, plan_.queries) * out));
+    const auto push = [&](const RowBlock& r, Index head) {
+        emitter.push(sink, emitter.rows_of(stage, batch, head, r.query, r.rows), result.data(), out);
+    };
+    if (!output_) {
+        each_block([&](const RowBlock& r) {
+            const typename Linear<T>::Run run{from.row(batch, r.first, 0), r.rows, result.data()};
+            Linear<T>::apply_once(*projections_->map(WeightRole::output), 0, out, plan_.batch * plan_.queries,
+                                  {&run, 1}, width, out, pool_, projections_->panels());
+            push(r, 0);
+        });
+        return;
+    }
     const auto multiply = [&](const RowBlock& r, Index head, auto&& part) {
         pool_.run(blocking::parts(r.rows, Linear<T>::rows_of_a_job), [&](Index j, int) {
             const Index first = j * Linear<T>::rows_of_a_job;
             part(from.row(batch, r.first + first, 0), std::min(Linear<T>::rows_of_a_job, r.rows - first),
                  result.data() + first * out);
         });
-        emitter.push(sink, emitter.rows_of(stage, batch, head, r.query, r.rows), result.data(), out);
+        push(r, head);
     };
     if (stage.stage == Stage::head_outputs) {
         for (const Index h : plan_.heads_of(stage.family).indices)

@@ -29,6 +29,8 @@ class Outputs {
                 Emitter<T>& emitter);
 
   private:
+    /// The rows of the output are pushed at once: its matrix is packed on the way, and not held.
+    bool is_applied_once(const Needs& needs) const;
     /// What is put side by side.
     const Contexts<T>& joined(const Contexts<T>& contexts) const {
         return plan_.gate ? *gated_contexts_ : plan_.context_norm ? *normed_contexts_ : contexts;
@@ -37,7 +39,8 @@ class Outputs {
     const Plan& plan_;
     const Tensors<T>& tensors_;
     Pool& pool_;
-    std::optional<Linear<T>> output_;
+    Projections<T>* projections_ = nullptr;
+    std::optional<Linear<T>> output_;  ///< none where it is applied once
     std::unique_ptr<Contexts<T>> normed_contexts_, gated_contexts_, normed_concats_;
 };
 

@@ -71,32 +71,18 @@ View<T> Projections<T>::project(WeightRole role, const Input& x, const std::vect
     if (!map(role)) return placed(x, heads, dim);
     const auto rows = static_cast<Index>(tokens.size());
     T* out = arena_.template take<T>(plan_.batch * rows * projection.d_out);
-    struct Columns {
-        Index first;
-        Linear<T> linear;
-    };
-    std::vector<Columns> columns;
-    Arena& panels = this->panels();
     for_ranges(wanted, [&](Index from, Index to) {
         const Index first = wanted[idx(from)] * dim;
-        columns.push_back(
-            {first, Linear<T>(*map(role), first, first + (to - from) * dim, plan_.batch * x.tokens, panels)});
+        std::vector<typename Linear<T>::Run> runs;
+        for (const Index b : plan_.batch_shown.indices)
+            for_ranges(tokens, [&](Index k, Index end) {
+                runs.push_back({x.data + (b * x.tokens + tokens[idx(k)]) * x.width, end - k,
+                                out + (b * rows + k) * projection.d_out + first});
+            });
+        Linear<T>::apply_once(*map(role), first, first + (to - from) * dim, plan_.batch * x.tokens, runs,
+                              x.width, projection.d_out, pool_, panels());
     });
-    struct Job {
-        Index item, place, token, rows;
-    };
-    std::vector<Job> jobs;
-    for (const Index b : plan_.batch_shown.indices)
-        for_ranges(tokens, [&](Index from, Index to) {
-            for (Index k = from; k < to; k += Linear<T>::rows_of_a_job)
-                jobs.push_back({b, k, tokens[idx(k)], std::min(Linear<T>::rows_of_a_job, to - k)});
-        });
-    pool_.run(static_cast<Index>(jobs.size()), [&](Index k, int) {
-        const Job& j = jobs[idx(k)];
-        for (const Columns& c : columns)
-            c.linear.apply(x.data + (j.item * x.tokens + j.token) * x.width, x.width, j.rows,
-                           out + (j.item * rows + j.place) * projection.d_out + c.first, projection.d_out);
-    });
+    for (const WeightPiece& p : projection.weight) plan_.tensors[p.tensor].numbers.let_go();
     return {out, rows * projection.d_out, dim, projection.d_out};
 }
 
@@ -279,8 +265,8 @@ void Projections<T>::prepare(Operands<T>& operands) {
             sources_.joined(past_values_, operands.values, plan_.bias_v, value_heads(), plan_.value_dim);
     if (!needs_.applies(WeightRole::score)) return;
     // (q · W_score) · kᵀ: what reads the scores needs no way of its own.
-    const Linear<T> linear(*map(WeightRole::score), 0, plan_.dim, plan_.batch * plan_.heads * count,
-                           panels());
+    const Linear<T> linear(*map(WeightRole::score), 0, plan_.dim, plan_.batch * plan_.heads * count, panels(),
+                           &pool_);
     T* data = arena_.template take<T>(plan_.batch * plan_.heads * count * plan_.dim);
     const View<T> out{data, plan_.heads * count * plan_.dim, count * plan_.dim, plan_.dim};
     for (const Index b : plan_.batch_shown.indices)
