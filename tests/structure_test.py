@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-ROOMS = ["", "input", "models", "random", "plan", "kernels", "run", "gradient", "trace", "explain", "theirs", "replay", "mistakes", "diff", "render"]  # of lib/, left to right; "" is lib/*.hpp
+ROOMS = ["", "input", "models", "kernels", "random", "plan", "run", "gradient", "trace", "explain", "theirs", "replay", "mistakes", "diff", "render"]  # of lib/, left to right; "" is lib/*.hpp
 HEAVY = {  # header's first part: files of app/ and lib/ that may include it
     "CLI": r"app/options\.cpp",
     "nlohmann": r"lib/input/json\.cpp",

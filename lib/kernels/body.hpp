@@ -1,4 +1,5 @@
 #pragma once
+#include "lib/kernels/draws.hpp"
 #include "lib/kernels/rows.hpp"
 #include "lib/kernels/streams.hpp"
 
@@ -31,7 +32,8 @@ struct Body {
                 &R::divide,
                 &R::exponentials,
                 &R::weigh,
-                &R::rounding};
+                &R::rounding,
+                DrawKernels<Arch>::table};
     }
 };
 

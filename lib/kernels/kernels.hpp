@@ -32,6 +32,21 @@ struct Running {
     Index stride, width;
 };
 
+/// Words of the Mersenne Twister's state, and numbers that are made normal together.
+constexpr Index twister_words = 624, normal_block = 16;
+
+/// PyTorch's random numbers (float32), the same bits on every instruction set: see lib/random.
+struct DrawTable {
+    /// The next twister_words words of the state.
+    void (*twist)(std::uint32_t* state);
+    /// What the generator gives out for them.
+    void (*temper)(const std::uint32_t* state, std::uint32_t* words);
+    /// out = low + step · (a multiple of 2^-24 in [0, 1), of each word), rounded once
+    void (*uniform)(const std::uint32_t* words, float* out, Index n, float low, float step);
+    /// Blocks of 16 uniform numbers in [0, 1) become normal ones (Box and Muller 1958).
+    void (*normal)(float* values, Index blocks, float mean, float deviation);
+};
+
 /// The kernels of one instruction set. Matrices are row-major with a stride (elements from row to row). Every
 /// result depends on its own row and column only, never on how many rows are asked for at once.
 template <class T>
@@ -102,6 +117,8 @@ struct Table {
     /// What takes max * factor to the next whole number, so that exponents are subtracted and sums rescaled
     /// without a rounding; 0 where the product is so large that weigh subtracts maxima instead, and for -inf.
     double (*rounding)(T max, double factor);
+
+    DrawTable draw;
 };
 
 /// The instruction set in use: the widest that the processor has, or the one that was forced.

@@ -1,80 +1,27 @@
 #include "lib/random/torch.hpp"
 
-#include <array>
-#include <bit>
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <numbers>
 #include <utility>
 
+#include "lib/kernels/kernels.hpp"
+
 namespace attn::torch {
 namespace {
 
-constexpr std::size_t block = 16;
+constexpr auto block = static_cast<std::size_t>(kernels::normal_block);
+constexpr auto of_a_twist = static_cast<std::size_t>(kernels::twister_words);
+/// Words that are drawn before numbers are made of them: they stay in the first cache.
+constexpr std::size_t drawn_together = 4 * of_a_twist;
 
-/// Natural logarithm of a positive normal float by the Cephes polynomial, fused as GCC fuses
-/// native/cpu/avx_mathfun.h (log256_ps).
-float cephes_log(float x) {
-    constexpr float sqrt_half = 0.707106781186547524F;
-    constexpr std::array coefficients{7.0376836292E-2F,  -1.1514610310E-1F, 1.1676998740E-1F,
-                                      -1.2420140846E-1F, 1.4249322787E-1F,  -1.6668057665E-1F,
-                                      2.0000714765E-1F,  -2.4999993993E-1F, 3.3333331174E-1F};
-    const auto bits = std::bit_cast<std::uint32_t>(x);
-    float exponent = static_cast<float>(static_cast<int>(bits >> 23U) - 127) + 1.0F;
-    float mantissa = std::bit_cast<float>((bits & 0x007fffffU) | 0x3f000000U);
-    if (mantissa < sqrt_half) {
-        exponent -= 1.0F;
-        mantissa = (mantissa - 1.0F) + mantissa;
-    } else {
-        mantissa -= 1.0F;
-    }
-    const float square = mantissa * mantissa;
-    float y = coefficients[0];
-    for (std::size_t i = 1; i < coefficients.size(); ++i) y = std::fma(y, mantissa, coefficients[i]);
-    y *= mantissa;
-    y = std::fma(y, square, exponent * -2.12194440e-4F);
-    y = std::fma(-square, 0.5F, y);
-    return std::fma(exponent, 0.693359375F, mantissa + y);
-}
-
-/// Sine and cosine of x >= 0 by the Cephes polynomials, fused as GCC fuses avx_mathfun.h (sincos256_ps).
-std::pair<float, float> cephes_sincos(float x) {
-    const auto octant = (static_cast<std::uint32_t>(x * 1.27323954473516F) + 1U) & ~1U;
-    const auto y = static_cast<float>(octant);
-    x = std::fma(y, -0.78515625F, x);
-    x = std::fma(y, -2.4187564849853515625e-4F, x);
-    x = std::fma(y, -3.77489497744594108e-8F, x);
-    const float z = x * x;
-
-    float cosine = std::fma(2.443315711809948E-5F, z, -1.388731625493765E-3F);
-    cosine = std::fma(cosine, z, 4.166664568298827E-2F);
-    cosine *= z;
-    cosine = std::fma(cosine, z, z * -0.5F) + 1.0F;
-
-    float sine = std::fma(-1.9515295891E-4F, z, 8.3321608736E-3F);
-    sine = std::fma(sine, z, -1.6666654611E-1F);
-    sine *= z;
-    sine = std::fma(sine, x, x);
-
-    if ((octant & 2U) != 0) std::swap(sine, cosine);
-    if ((octant & 4U) != 0) sine = -sine;
-    if (((octant + 2U) & 4U) != 0) cosine = -cosine;
-    return {sine, cosine};
-}
-
-/// Turns 16 uniforms into 16 normals: element j and element j + 8 are a Box-Muller pair.
-void uniform_to_normal(std::span<float, block> values, float mean, float std) {
-    for (std::size_t j = 0; j < block / 2; ++j) {
-        const float radius = std::sqrt(-2.0F * cephes_log(1.0F - values[j]));
-        const auto [sine, cosine] = cephes_sincos(2.0F * std::numbers::pi_v<float> * values[j + block / 2]);
-        values[j] = std::fma(radius * cosine, std, mean);
-        values[j + block / 2] = std::fma(radius * sine, std, mean);
-    }
-}
+const kernels::DrawTable& kernel() { return kernels::table<float>().draw; }
 
 std::size_t area(std::int64_t rows, std::int64_t columns) { return static_cast<std::size_t>(rows * columns); }
 
-/// The same in double, with libm's functions (native/cpu/DistributionTemplates.h normal_fill_16).
+/// Turns 16 uniforms into 16 normals: element j and element j + 8 are a Box-Muller pair, with libm's
+/// functions (native/cpu/DistributionTemplates.h normal_fill_16).
 void uniform_to_normal(std::span<double, block> values, double mean, double std) {
     for (std::size_t j = 0; j < block / 2; ++j) {
         const double radius = std::sqrt(-2.0 * std::log(1.0 - values[j]));
@@ -84,19 +31,41 @@ void uniform_to_normal(std::span<double, block> values, double mean, double std)
     }
 }
 
-template <class T>
-T unit(Generator& generator) {
-    if constexpr (sizeof(T) == sizeof(float))
-        return generator.u24();
-    else
-        return generator.u53();
+/// Calls f(words, numbers) with the words of some numbers of `out` at a time.
+template <class F>
+void by_words(Generator& generator, std::span<float> out, F&& f) {
+    std::vector<std::uint32_t> words(std::min(out.size(), drawn_together));
+    for (std::size_t from = 0; from < out.size(); from += drawn_together) {
+        const std::size_t count = std::min(drawn_together, out.size() - from);
+        generator.fill(std::span(words).first(count));
+        f(words.data(), out.subspan(from, count));
+    }
 }
 
-template <class T>
-void draw_uniform(Generator& generator, std::span<T> out, double from, double to) {
-    const auto low = static_cast<T>(from);
-    const T width = static_cast<T>(to) - low;
-    for (T& x : out) x = std::fma(unit<T>(generator), width, low);
+void draw_uniform(Generator& generator, std::span<float> out, double from, double to) {
+    const auto low = static_cast<float>(from);
+    const float step = static_cast<float>(to) - low;
+    by_words(generator, out, [&](const std::uint32_t* words, std::span<float> part) {
+        kernel().uniform(words, part.data(), static_cast<kernels::Index>(part.size()), low, step);
+    });
+}
+
+void draw_uniform(Generator& generator, std::span<double> out, double from, double to) {
+    for (double& x : out) x = std::fma(generator.u53(), to - from, from);
+}
+
+void draw_blocks(Generator& generator, std::span<float> out, double mean, double std) {
+    by_words(generator, out, [&](const std::uint32_t* words, std::span<float> part) {
+        kernel().uniform(words, part.data(), static_cast<kernels::Index>(part.size()), 0, 1);
+        kernel().normal(part.data(), static_cast<kernels::Index>(part.size() / block),
+                        static_cast<float>(mean), static_cast<float>(std));
+    });
+}
+
+void draw_blocks(Generator& generator, std::span<double> out, double mean, double std) {
+    for (double& x : out) x = generator.u53();
+    for (std::size_t i = 0; i + block <= out.size(); i += block)
+        uniform_to_normal(out.subspan(i).first<block>(), mean, std);
 }
 
 template <class T>
@@ -106,16 +75,9 @@ void draw_normal(Generator& generator, std::span<T> out, double mean, double std
         for (T& x : out) x = static_cast<T>(std::fma(generator.normal53(), std, mean));
         return;
     }
-    const auto shift = static_cast<T>(mean);
-    const auto scale = static_cast<T>(std);
-    for (T& x : out) x = unit<T>(generator);
-    for (std::size_t i = 0; i + block <= out.size(); i += block)
-        uniform_to_normal(out.subspan(i).template first<block>(), shift, scale);
-    if (out.size() % block == 0) return;
+    draw_blocks(generator, out, mean, std);
     // PyTorch draws the last 16 anew, over the end of the block before.
-    const auto tail = out.template last<block>();
-    for (T& x : tail) x = unit<T>(generator);
-    uniform_to_normal(tail, shift, scale);
+    if (out.size() % block != 0) draw_blocks(generator, out.template last<block>(), mean, std);
 }
 
 template <class T>
@@ -141,6 +103,45 @@ std::vector<T> xavier_uniform(Generator& generator, std::int64_t rows, std::int6
 }
 
 }  // namespace
+
+Generator::Generator(std::uint64_t seed) : state(of_a_twist), words(of_a_twist), next(of_a_twist) {
+    // std::mt19937's, Knuth's linear congruential generator (Matsumoto and Nishimura 2002).
+    state[0] = static_cast<std::uint32_t>(seed);
+    for (std::uint32_t k = 1; k < of_a_twist; ++k)
+        state[k] = 1812433253U * (state[k - 1] ^ (state[k - 1] >> 30U)) + k;
+}
+
+void Generator::refill() {
+    kernel().twist(state.data());
+    kernel().temper(state.data(), words.data());
+    next = 0;
+}
+
+void Generator::fill(std::span<std::uint32_t> out) {
+    while (!out.empty()) {
+        if (next == words.size() && out.size() >= words.size()) {
+            kernel().twist(state.data());
+            kernel().temper(state.data(), out.data());
+            out = out.subspan(words.size());
+            continue;
+        }
+        if (next == words.size()) refill();
+        const std::size_t count = std::min(out.size(), words.size() - next);
+        std::copy_n(words.begin() + static_cast<std::ptrdiff_t>(next), count, out.begin());
+        next += count;
+        out = out.subspan(count);
+    }
+}
+
+void Generator::discard(std::uint64_t count) {
+    const std::uint64_t there = std::min<std::uint64_t>(count, words.size() - next);
+    next += there;
+    count -= there;
+    if (count == 0) return;
+    for (; count > words.size(); count -= words.size()) kernel().twist(state.data());
+    refill();
+    next = count;
+}
 
 std::uint64_t Generator::r64() {
     const std::uint64_t high = r32();

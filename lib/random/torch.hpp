@@ -1,7 +1,6 @@
 #pragma once
 #include <cstdint>
 #include <optional>
-#include <random>
 #include <span>
 #include <vector>
 
@@ -14,9 +13,14 @@ namespace attn::torch {
 class Generator {
   public:
     /// Only the low 32 bits of `seed` count: 2^32 + 5 is the seed 5, and -1 is 0xffffffff.
-    explicit Generator(std::uint64_t seed) : engine(static_cast<std::uint32_t>(seed)) {}
+    explicit Generator(std::uint64_t seed);
 
-    std::uint32_t r32() { return static_cast<std::uint32_t>(engine()); }
+    std::uint32_t r32() {
+        if (next == words.size()) refill();
+        return words[next++];
+    }
+    /// As many outputs of r32 as `out` holds.
+    void fill(std::span<std::uint32_t> out);
     /// The first word drawn is the high one.
     std::uint64_t r64();
     /// A multiple of 2^-24 in [0, 1) (core/TransformationHelper.h uniform_real_distribution).
@@ -26,11 +30,14 @@ class Generator {
     /// Box-Muller in double; every second call returns the sine kept by the one before, across all draws of
     /// other kinds in between (core/DistributionsHelper.h normal_distribution).
     double normal53();
-    /// Jumps over `words` outputs of r32.
-    void discard(std::uint64_t words) { engine.discard(words); }
+    /// Jumps over `count` outputs of r32.
+    void discard(std::uint64_t count);
 
   private:
-    std::mt19937 engine;
+    void refill();
+
+    std::vector<std::uint32_t> state, words;  ///< of std::mt19937, and its outputs
+    std::size_t next;                         ///< the output that comes next
     std::optional<double> next_normal;
 };
 

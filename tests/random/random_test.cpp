@@ -8,12 +8,14 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "lib/kernels/dispatch.hpp"
 #include "lib/random/torch.hpp"
 
 #ifndef ATTN_TEST_DATA
@@ -31,6 +33,14 @@ std::vector<std::uint32_t> bits_of(const std::vector<float>& values) {
     for (const float x : values) bits.push_back(std::bit_cast<std::uint32_t>(x));
     return bits;
 }
+
+std::uint64_t fnv_1a(const std::vector<std::uint32_t>& words) {
+    std::uint64_t hash = 0xcbf29ce484222325U;
+    for (const auto word : words) hash = (hash ^ word) * 0x100000001b3U;
+    return hash;
+}
+/// torch.randn(16384) of seed 42, drawn in Python's Fraction.
+constexpr std::uint64_t hash_of_42 = 0x085f72fab7647eecU;
 
 /// The numbers in "5, 7".
 std::vector<std::int64_t> integers(const std::string& text) {
@@ -255,9 +265,45 @@ TEST_CASE("the polynomials of long draws, each operation rounded from exact frac
     Generator generator(42);
     std::vector<float> out(16384);
     normal(generator, out);
-    std::uint64_t hash = 0xcbf29ce484222325U;  // FNV-1a over the words, of the same draw in Python's Fraction
-    for (const auto bits : bits_of(out)) hash = (hash ^ bits) * 0x100000001b3U;
-    CHECK(hash == 0x085f72fab7647eecU);
+    CHECK(fnv_1a(bits_of(out)) == hash_of_42);
+}
+
+TEST_CASE("every instruction set draws the same bits") {
+    using attn::kernels::choose;
+    for (const auto& name : attn::kernels::known_sets()) {
+        if (!attn::kernels::is_available(name)) continue;
+        CAPTURE(name);
+        choose(name, "--kernels");
+        Generator ours(42), drawn(42);
+        std::mt19937 standard(42);
+        const auto as_standard = [&standard](const std::vector<std::uint32_t>& words) {
+            return std::all_of(words.begin(), words.end(), [&](std::uint32_t w) { return w == standard(); });
+        };
+        for (const std::size_t n : {1U, 623U, 624U, 625U, 1U, 3000U, 1247U}) {
+            std::vector<std::uint32_t> words(n);
+            ours.fill(words);
+            CHECK(as_standard(words));
+            ours.discard(n);
+            standard.discard(n);
+        }
+        std::vector<float> numbers(16384);
+        normal(drawn, numbers);
+        CHECK(fnv_1a(bits_of(numbers)) == hash_of_42);
+        standard.seed(7);
+        Generator again(7);
+        std::vector<float> scaled(1001);
+        uniform(again, scaled, -0.3, 0.9);
+        const float low = -0.3F, step = 0.9F - low;
+        for (const float x : scaled)
+            CHECK(x == std::fma(static_cast<float>(standard() & 0xffffffU) * 0x1p-24F, step, low));
+        // A mean and a deviation, and an odd number of blocks: each number by itself, from standard ones.
+        Generator plain(3), shifted(3);
+        std::vector<float> z(48), y(48);
+        normal(plain, z);
+        normal(shifted, y, 2, 0.5);
+        for (std::size_t k = 0; k < z.size(); ++k) CHECK(y[k] == std::fma(z[k], 0.5F, 2.0F));
+    }
+    choose("auto", "--kernels");
 }
 
 TEST_CASE("uniform numbers stay within their bounds and do not depend on how they are asked for") {
