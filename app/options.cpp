@@ -184,7 +184,8 @@ DiffAsk read_diff(const Parsed& parsed) {
     if (given(layer) && last(layer) != all_layers) ask.layer = integer(parsed, layer, 0, 1'000'000);
     for (const std::string& text : parsed.values[stages]) append_stages(text, ask.compare.only);
     for (const std::string& name : ask.compare.only)
-        if (!stage_named(name)) fail_usage("--stages: unknown stage \"" + name + "\"", stage_hint(name));
+        if (!stage_named(name) && !name.starts_with("d_"))
+            fail_usage("--stages: unknown stage \"" + name + "\"", stage_hint(name));
     return ask;
 }
 

@@ -180,7 +180,7 @@ Plan plan_document(const Source& source, Document document, const Options& optio
         if (options.model) plan.source = {options.model->folder, options.model->layer};
         // The other commands look at the forward pass.
         if (options.command != Command::run && options.command != Command::check &&
-            options.command != Command::view) {
+            options.command != Command::view && options.command != Command::diff) {
             plan.gradient.reset();
             plan.gradients.clear();
         }

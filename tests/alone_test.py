@@ -36,7 +36,7 @@ STANDARD = {
     "cstring": "memchr memcmp memcpy memmove memset size_t strchr strcmp strerror strlen", "cstdarg": "va_list", "ctime": "time_t",
     "deque": "deque", "exception": "current_exception exception exception_ptr rethrow_exception terminate", "filesystem": "filesystem",
     "functional": "function greater hash less plus", "future": "async future", "initializer_list": "initializer_list",
-    "iterator": "back_inserter begin distance end input_iterator_tag inserter next prev size", "limits": "numeric_limits", "list": "list",
+    "iterator": "back_inserter begin distance end input_iterator_tag inserter make_move_iterator next prev size", "limits": "numeric_limits", "list": "list",
     "map": "map multimap", "memory": "make_shared make_unique shared_ptr unique_ptr weak_ptr",
     "mutex": "call_once lock_guard mutex once_flag scoped_lock unique_lock", "new": "align_val_t bad_alloc hardware_destructive_interference_size set_new_handler",
     "numbers": "numbers", "numeric": "accumulate gcd inner_product iota lcm", "optional": "nullopt optional", "queue": "queue",

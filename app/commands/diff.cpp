@@ -1,7 +1,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -10,17 +9,9 @@
 #include "app/commands/common.hpp"
 #include "app/commands/diff_reports.hpp"
 #include "app/commands/diff_side.hpp"
+#include "app/commands/our_side.hpp"
 #include "app/model_source.hpp"
-#include "lib/diff/cut.hpp"
-#include "lib/diff/explained.hpp"
-#include "lib/diff/ours.hpp"
-#include "lib/input/tensor_file.hpp"
-#include "lib/mistakes/causes.hpp"
-#include "lib/mistakes/code/code_lines.hpp"
-#include "lib/plan/selection.hpp"
-#include "lib/replay/replayed.hpp"
 #include "lib/text.hpp"
-#include "lib/theirs/dump.hpp"
 
 namespace attn {
 namespace {
@@ -45,221 +36,6 @@ std::vector<std::string> left_unread(const Side& side, const Options& options,
         }
     return names;
 }
-
-bool is_picture(Format format) { return format == Format::svg || format == Format::html; }
-
-bool draws(const Options& options) {
-    const std::vector<Target> targets = targets_of(options);
-    return std::any_of(targets.begin(), targets.end(), [](const Target& t) { return is_picture(*t.format); });
-}
-
-/// The flag and the request of each axis that may be cut.
-struct CutFlag {
-    std::string_view axis;
-    AxisWords words;
-    std::optional<std::string> Request::*text;
-};
-constexpr std::array<CutFlag, 4> cut_flags{
-    {{"batch", {"--batch", "batch item", "batch items"}, &Request::batch},
-     {"head", {"--heads", "head", "heads"}, &Request::heads},
-     {"query", {"--rows", "row", "query rows"}, &Request::rows},
-     {"key", {"--cols", "column", "keys"}, &Request::cols}}};
-
-/// Our side as layers: documents to compute, or layers of a trace.
-class OurSide {
-  public:
-    /// The layers of a model's folder.
-    OurSide(std::vector<ModelLayer> layers, const Options& options)
-        : options_(options), draws_(draws(options)), models_(std::move(layers)) {
-        side_.file = options.model->folder;
-        side_.input = true;
-        for (const ModelLayer& layer : models_) {
-            std::vector<Document> documents = parse_documents(layer.source, {options.request.dtype, false});
-            side_.text.documents.push_back(std::move(documents.front()));
-        }
-    }
-
-    OurSide(const std::string& name, const Options& options) : options_(options), draws_(draws(options)) {
-        open_side(side_, name, TextSide::ours, options);
-        if (side_.input) return;
-        std::vector<Stage> all;
-        for (const StageInfo& s : all_stages()) all.push_back(s.stage);
-        layers_ = understand(side_.dumps, options.diff.map, all);
-        for (Layer& layer : layers_) place_lone(layer);
-        numbers_.resize(layers_.size());
-    }
-
-    const std::string& file() const { return side_.file; }
-    /// The files that the documents name, links followed.
-    std::set<std::string> files_used() const {
-        std::set<std::string> out;
-        const fs::path folder = fs::path(side_.file).parent_path();
-        for (const Document& d : side_.text.documents)
-            add_files_used(d.root, folder.empty() ? "." : folder.string(), out);
-        for (const ModelLayer& layer : models_)
-            for (const auto* file :
-                 {&layer.options.embeddings, &layer.options.block, &layer.options.key_embeddings})
-                if (*file) out.insert(path_without_links(tensor_file_of(**file)));
-        return out;
-    }
-    const Side& side() const { return side_; }
-    std::size_t size() const { return side_.input ? side_.text.documents.size() : layers_.size(); }
-    std::optional<Index> number(std::size_t k) const {
-        if (!models_.empty()) return models_[k].options.model->layer;
-        if (side_.input) return size() > 1 ? std::optional<Index>(static_cast<Index>(k)) : std::nullopt;
-        return layers_[k].number;
-    }
-    std::string name(std::size_t k) const {
-        if (!models_.empty()) return "layer " + std::to_string(models_[k].options.model->layer);
-        if (side_.input) return "document " + std::to_string(k);
-        return layers_[k].name.empty() ? "the only one" : layers_[k].name;
-    }
-
-    /// The stages of a layer, in order.
-    std::vector<Stage> order(std::size_t k) const {
-        if (side_.input) return order_of(plan(k, {}, {}));
-        return order_of(layers_[k]);
-    }
-
-    DiffPart compare_with(const Layer& theirs, std::size_t k, const Diagnostics& diagnostics) {
-        DiffPart part;
-        if (!side_.input) {
-            const Ours& ours = numbers(k);
-            part.our_type = ours.type;
-            part.comparison = compare(theirs, ours, options_.diff.compare);
-            judge_errors(part.comparison, ours, {});
-            if (part.comparison.first)
-                part.causes.findings =
-                    findings_of(part.comparison.theirs, ours.stages, part.comparison.tolerance);
-            if (draws_) part.ours = ours.stages;
-            return part;
-        }
-        const Plan whole = plan(k, {}, {});
-        const Selection& said = theirs.dump->selection;
-        const Plan planned = plan(k, wanted(theirs, order_of(whole)),
-                                  said.empty() ? selection_by_places(theirs, whole) : said);
-        const CodeSystem* code = code_system_of(options_.diff.map, theirs, whole);
-        std::vector<std::string> warnings;
-        Ours ours = computed(planned, warnings);
-        for (const std::string& warning : warnings) diagnostics.warning(side_.file, warning);
-        part.our_type = ours.type;
-        part.comparison = compare(theirs, ours, options_.diff.compare);
-        if (!ours.selection.empty()) {
-            part.comparison.notes.push_back(part_note(ours.selection));
-            judge_errors(part.comparison, ours, {});
-        } else if (!part.comparison.first) {
-            judge_errors(part.comparison, ours, {});
-        } else {
-            judge_errors(part.comparison, ours, replayer(whole));
-            part.causes = find_causes(whole, part.comparison.theirs, part.comparison.tolerance);
-            say_where(part.causes, code, whole);
-            mark_explained(part.comparison, part.causes);
-        }
-        if (draws_) part.ours = std::move(ours.stages);
-        return part;
-    }
-
-  private:
-    /// One array without a name: what it is shows beside theirs.
-    void place_lone(Layer& layer) const {
-        for (NamedArray& a : layer.arrays) {
-            if (!a.array->name.empty()) continue;
-            a.stage = a.array->shape.size() > 3 ? Stage::context : Stage::output;
-            if (!options_.diff.compare.only.empty())
-                a.stage = *stage_named(options_.diff.compare.only.back());
-        }
-    }
-
-    /// The numbers of a layer, cut as the flags say.
-    const Ours& numbers(std::size_t k) {
-        if (numbers_[k]) return *numbers_[k];
-        Ours& ours = numbers_[k].emplace(traced(layers_[k]));
-        Selection asked;
-        for (const CutFlag& flag : cut_flags) {
-            const auto& text = options_.request.*flag.text;
-            if (!text) continue;
-            const AxisSelection indices = select_axis(text, length_of(ours, flag.axis), nullptr, flag.words);
-            if (!indices.all) asked.push_back({std::string(flag.axis), indices.indices});
-        }
-        cut(ours, asked);
-        return ours;
-    }
-
-    /// How long an axis is in a trace: as the first stage has it that has it.
-    static Index length_of(const Ours& ours, std::string_view axis) {
-        for (const WholeStage& s : ours.stages) {
-            const StageShape family = s.family();
-            const bool by_query = row_kind(family) == RowKind::queries || family == StageShape::per_query;
-            if (axis == "batch") return s.shape[0];
-            if (axis == "head" && has_heads(family) && by_query) return s.shape[1];
-            if (axis == "query" && by_query) return s.shape[2];
-            if (axis == "key" && family == StageShape::query_key) return s.shape[3];
-            if (axis == "key" && family == StageShape::all_key_dim) return s.shape[2];
-        }
-        // A state has no stage of all keys.
-        for (const WholeStage& s : ours.stages)
-            if (axis == "key" &&
-                (row_kind(s.family()) == RowKind::new_keys || s.family() == StageShape::per_key))
-                return ours.axes.cached_keys + s.shape[2];
-        return 0;
-    }
-
-    static std::string part_note(const Selection& selection) {
-        std::string axes;
-        for (const AxisPart& part : selection)
-            axes += (axes.empty() ? "" : ", ") + part.axis + " " + clip(ranges_of(part.indices), 40);
-        return "compared with a part of ours (" + axes + "): causes are looked for in whole ones";
-    }
-
-    Plan plan(std::size_t k, std::vector<std::string> stages, const Selection& selection) const {
-        Request request = options_.request;
-        request.stages = std::move(stages);
-        for (const AxisPart& part : selection)
-            for (const CutFlag& flag : cut_flags)
-                if (flag.axis == part.axis && !(request.*flag.text))
-                    request.*flag.text = comma_list(part.indices);
-        if (!models_.empty())
-            return plan_document(models_[k].source, side_.text.documents[k], models_[k].options, request);
-        return plan_document(side_.text.source, side_.text.documents[k], options_, request);
-    }
-
-    static std::string comma_list(const std::vector<Index>& indices) {
-        std::string out;
-        for (const Index n : indices) out += (out.empty() ? "" : ",") + std::to_string(n);
-        return out;
-    }
-
-    /// Those that theirs has; all but the ones on request where an array has no name. Weights may turn out to
-    /// be a mean over heads: of the last ones.
-    static std::vector<std::string> wanted(const Layer& theirs, const std::vector<Stage>& order) {
-        const auto are_weights = [](Stage s) { return has_heads(info_of(s).shape) && is_weights(s); };
-        bool weights = std::any_of(theirs.left_out.begin(), theirs.left_out.end(),
-                                   [](const LeftOut& l) { return l.name == "mean_weights"; });
-        for (const NamedArray& a : theirs.arrays) {
-            if (a.array->name.empty()) return {};
-            weights = weights || are_weights(a.stage);
-        }
-        std::vector<std::string> names;
-        for (const Stage s : order) {
-            const bool given = std::any_of(theirs.arrays.begin(), theirs.arrays.end(),
-                                           [&](const NamedArray& a) { return a.stage == s; });
-            if (given || (weights && are_weights(s))) names.emplace_back(info_of(s).name);
-        }
-        return names;
-    }
-
-    static Replayer replayer(const Plan& whole) {
-        auto replay = std::make_shared<Replay>(whole);
-        return [replay](Stage stage, const StageSet& theirs) { return replayed(*replay, stage, theirs); };
-    }
-
-    const Options& options_;
-    bool draws_;  ///< pictures are made of our numbers
-    std::vector<ModelLayer> models_;
-    Side side_;
-    std::vector<Layer> layers_;
-    std::vector<std::optional<Ours>> numbers_;
-};
 
 /// Which of ours stands beside each of theirs; none: it is missing.
 std::vector<std::optional<std::size_t>> pair_layers(const std::vector<Layer>& theirs, const OurSide& ours,
@@ -310,7 +86,7 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
     if (is_folder(their_name)) open_folder(side, their_name, ours.files_used(), options);
     if (ours.size() == 0) refuse(ours.file(), "holds no numbers that have the name of a stage");
     if (options.model) leave_out_stacks(side, options.model->stack);
-    std::vector<Layer> theirs = understand(side.dumps, options.diff.map, ours.order(0));
+    std::vector<Layer> theirs = understand(side.dumps, options.diff.map, ours.order(0), ours.gradients(0));
     // A model's layer beside numbers that say no layer: they are of that one.
     const bool numbered =
         std::any_of(theirs.begin(), theirs.end(), [](const Layer& l) { return l.number.has_value(); });
@@ -331,7 +107,7 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
     left_unread(ours.side(), options, diagnostics);
     if (theirs.size() > 1)
         std::erase_if(theirs, [&](const Layer& l) {
-            if (!l.arrays.empty()) return false;
+            if (!l.arrays.empty() || !l.gradients.empty()) return false;
             for (const LeftOut& left : l.left_out) beside.push_back(visible(left.array->name));
             return true;
         });

@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "lib/diff/cut.hpp"
+#include "lib/diff/measure.hpp"
 #include "lib/error.hpp"
 #include "lib/option_words.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
 namespace {
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
 
 /// float16 and bfloat16 before float32 before float64.
 int coarseness(Element e) {
@@ -37,106 +35,15 @@ Tolerance tolerance_of(const std::vector<NamedArray>& arrays, const Ours& ours,
     t.atol = options.atol.value_or(t.atol);
     t.rtol = options.rtol.value_or(t.rtol);
     t.ulp = options.ulp;
+    t.asked = options.atol || options.rtol || options.ulp;
     return t;
 }
 
-double distance_of(double theirs, double ours) {
-    if (theirs == ours || (std::isnan(theirs) && std::isnan(ours))) return 0;
-    return std::abs(theirs - ours);
+bool is_among(std::string_view name, const std::vector<std::string>& only) {
+    return only.empty() || std::find(only.begin(), only.end(), name) != only.end();
 }
-
-Shape place_in(const Shape& shape, std::size_t k) {
-    Shape at(shape.size());
-    auto rest = static_cast<Index>(k);
-    for (std::size_t axis = shape.size(); axis-- > 0;) {
-        at[axis] = rest % shape[axis];
-        rest /= shape[axis];
-    }
-    return at;
-}
-
-/// The atol with which two finite numbers pass, as near as arithmetic tells.
-double atol_for(double theirs, double ours, double slack, const Tolerance& t) {
-    if (is_close(theirs, ours, slack, {0, t.rtol, std::nullopt, t.type})) return 0;
-    return std::max(0.0, std::abs(theirs - ours) - t.rtol * std::abs(ours));
-}
-
-/// The exact one: with the next smaller number it fails.
-double settle_atol(double guess, double theirs, double ours, double slack, const Tolerance& t) {
-    const auto passes = [&](double atol) {
-        return is_close(theirs, ours, slack, {atol, t.rtol, std::nullopt, t.type});
-    };
-    while (!passes(guess)) guess = std::nextafter(guess, infinity);
-    while (guess > 0 && passes(std::nextafter(guess, 0))) guess = std::nextafter(guess, 0);
-    return guess;
-}
-
-/// Somebody's numbers beside ours, in our order.
-struct Pair {
-    const std::vector<double>&theirs, &ours;
-    const std::vector<float>& half_unit;  ///< of theirs, as in WholeStage
-    double slack(std::size_t k) const { return half_unit.empty() ? 0 : static_cast<double>(half_unit[k]); }
-};
-
-/// `c.shape` is that of the numbers.
-void measure(StageComparison& c, const Pair& pair, bool is_square, const Tolerance& t) {
-    // NaN is worse than infinite, which is worse than any number; what is outside is worse than what is not.
-    const auto rank = [](double d) { return std::isnan(d) ? 2 : std::isinf(d) ? 1 : 0; };
-    std::size_t worst = 0, needs = 0;
-    double needed = 0, ulp = 0;
-    bool worst_outside = false, possible = true;
-    c.largest = -1;
-    c.count = static_cast<Index>(pair.ours.size());
-    std::vector<bool> differs(pair.ours.size());
-    for (std::size_t k = 0; k < pair.ours.size(); ++k) {
-        const double x = pair.theirs[k], y = pair.ours[k], slack = pair.slack(k);
-        const double d = distance_of(x, y);
-        const bool outside = !is_close(x, y, slack, t);
-        if (outside && c.outside++ == 0) {
-            c.first_at = place_in(c.shape, k);
-            c.first_theirs = x;
-            c.first_ours = y;
-        }
-        differs[k] = outside;
-        const bool worse = outside != worst_outside     ? outside
-                           : rank(d) != rank(c.largest) ? rank(d) > rank(c.largest)
-                                                        : d > c.largest;
-        if (worse) {
-            c.largest = d;
-            worst = k;
-            worst_outside = outside;
-        }
-        if (!std::isfinite(d)) {
-            possible = false;
-        } else if (d > 0) {
-            const double atol = atol_for(x, y, slack, t);
-            if (atol > needed) {
-                needed = atol;
-                needs = k;
-            }
-            ulp = std::max(ulp, ulp_distance(x, y, t.type));
-        }
-    }
-    c.equal = c.outside == 0;
-    c.largest = std::max(c.largest, 0.0);
-    c.needed_atol = c.needed_ulp = possible ? std::optional<double>(0) : std::nullopt;
-    if (pair.ours.empty()) return;
-    c.at = place_in(c.shape, worst);
-    c.theirs = pair.theirs[worst];
-    c.ours = pair.ours[worst];
-    if (!c.equal) c.where = where_differs(c.shape, is_square, differs);
-    if (!possible) return;
-    if (needed > 0) needed = settle_atol(needed, pair.theirs[needs], pair.ours[needs], pair.slack(needs), t);
-    // Another number may need one step more, for all that rounding did to the difference.
-    for (std::size_t k = 0; needed > 0 && k < pair.ours.size(); ++k)
-        if (!is_close(pair.theirs[k], pair.ours[k], pair.slack(k), {needed, t.rtol, std::nullopt, t.type}))
-            needed = settle_atol(needed, pair.theirs[k], pair.ours[k], pair.slack(k), t);
-    c.needed_atol = needed;
-    c.needed_ulp = ulp;
-}
-
 bool is_among(Stage stage, const std::vector<std::string>& only) {
-    return only.empty() || std::find(only.begin(), only.end(), info_of(stage).name) != only.end();
+    return is_among(info_of(stage).name, only);
 }
 
 /// The array of a file that holds only one: the last stage that it fits.
@@ -201,12 +108,15 @@ class Comparer {
     Comparison run() {
         out_.name = theirs_.name;
         arrays_ = theirs_.arrays;
+        gradients_ = theirs_.gradients;
+        take_lone_gradient();
         take_lone(arrays_, ours_, options_, out_.notes);
         out_.tolerance = tolerance_of(arrays_, ours_, options_);
         for (const Stage s : ours_.order)
             if (is_among(s, options_.only)) stage(s);
         for (const NamedArray& a : arrays_)
             if (!find(ours_.stages, a.stage) && is_among(a.stage, options_.only)) missing(a);
+        gradients();
         for (const LeftOut& left : theirs_.left_out) other(left);
         std::sort(out_.theirs.begin(), out_.theirs.end(),
                   [](const WholeStage& a, const WholeStage& b) { return a.stage < b.stage; });
@@ -258,6 +168,73 @@ class Comparer {
             out_.notes.push_back(c.name + ": theirs has " + std::to_string(c.digits) +
                                  " digits after the point: equal where ours rounds to it; " + option::digits +
                                  " full compares all digits");
+    }
+
+    /// The array of a file that holds only one, where a gradient was asked for.
+    void take_lone_gradient() {
+        const auto asked = [&](const WholeStage& s) {
+            return !options_.only.empty() && options_.only.back() == s.gradient;
+        };
+        if (std::none_of(ours_.gradients.begin(), ours_.gradients.end(), asked)) return;
+        std::erase_if(arrays_, [&](const NamedArray& a) {
+            if (!a.array->name.empty()) return false;
+            gradients_.push_back({a.array, {options_.only.back()}});
+            return true;
+        });
+    }
+
+    /// Each of theirs beside the first of those that it may be and whose shape fits.
+    void gradients() {
+        std::vector<const NamedGradient*> beside(ours_.gradients.size());
+        for (const NamedGradient& g : gradients_) {
+            std::optional<std::size_t> taken;
+            for (const std::string& name : g.among) {
+                const WholeStage* mine = find_gradient(ours_.gradients, name);
+                if (!mine || !is_among(name, options_.only)) continue;
+                const auto k = static_cast<std::size_t>(mine - ours_.gradients.data());
+                if (beside[k]) continue;
+                const bool fit = fits(*g.array, *mine, ours_.joined_heads(), g.layout);
+                if (!taken || fit) taken = k;
+                if (fit) break;
+            }
+            if (taken) beside[*taken] = &g;
+            if (!taken && options_.only.empty())
+                out_.not_compared.push_back(visible(g.array->name) + " (ours has no such gradient)");
+        }
+        for (std::size_t k = 0; k < beside.size(); ++k)
+            if (beside[k])
+                largest_gradient_ = std::max(largest_gradient_, largest_of(ours_.gradients[k].values));
+        for (std::size_t k = 0; k < beside.size(); ++k) {
+            if (!beside[k]) continue;
+            common_ = true;
+            gradient(*beside[k], ours_.gradients[k]);
+        }
+    }
+
+    void gradient(const NamedGradient& g, const WholeStage& whole) {
+        static const Dump none;
+        const auto part = cut_alike(whole, ours_, *g.array, theirs_.dump ? *theirs_.dump : none);
+        const WholeStage& mine = part ? *part : whole;
+        read_as_ours(*g.array, ours_);
+        StageComparison c = begun(mine.gradient, *g.array);
+        c.is_gradient = true;
+        c.shape = shape_by_axes(mine);
+        c.axes = names_by_axes(mine.family());
+        if (!g.array->name.empty() && !g.array->name.ends_with(c.name))
+            out_.notes.push_back(visible(g.array->name) + ": compared with " + c.name);
+        auto aligned = align(std::move(*g.array), mine, ours_.joined_heads(), g.layout);
+        if (!aligned) {
+            c.fits = false;
+            return push(std::move(c));
+        }
+        const Tolerance t = gradient_tolerance(out_.tolerance, largest_of(mine.values), largest_gradient_);
+        const bool square = has_all_keys(mine.family()) && has_heads(mine.family());
+        measure(c, {aligned->stage.values, mine.values, aligned->stage.half_unit}, square, t);
+        if (!aligned->said.empty())
+            out_.notes.push_back(c.name + ": theirs " + to_string(c.their_shape) + " " + aligned->said);
+        say_digits(c);
+        out_.their_gradients.push_back(std::move(aligned->stage));
+        push(std::move(c));
     }
 
     void stage(Stage s) {
@@ -346,7 +323,9 @@ class Comparer {
         }
         const GivenArray* mine = nullptr;
         for (const GivenArray* o : ours_.others)
-            if (o->name == array.name || split_name(o->name).stage == left.name) mine = o;
+            if (o->name == array.name) mine = o;
+        for (const GivenArray* o : ours_.others)
+            if (!mine && split_name(o->name).stage == left.name) mine = o;
         if (!mine || !options_.only.empty()) {
             out_.not_compared.push_back(visible(array.name) +
                                         (left.why.empty() ? "" : " (" + left.why + ")"));
@@ -370,6 +349,8 @@ class Comparer {
     const Ours& ours_;
     const CompareOptions& options_;
     std::vector<NamedArray> arrays_;
+    std::vector<NamedGradient> gradients_;
+    double largest_gradient_ = 0;  ///< of those of ours that are compared
     Comparison out_;
     bool common_ = false;
 };
@@ -378,33 +359,6 @@ class Comparer {
 
 Comparison compare(const Layer& theirs, const Ours& ours, const CompareOptions& options) {
     return Comparer(theirs, ours, options).run();
-}
-
-void judge_errors(Comparison& comparison, const Ours& ours, const Replayer& replay) {
-    for (std::size_t k = 0; k < comparison.stages.size(); ++k) {
-        StageComparison& c = comparison.stages[k];
-        if (!c.present || c.missing) continue;
-        if (c.equal || comparison.first == k) {
-            c.new_error = !c.equal;
-            continue;
-        }
-        if (!replay || !c.fits || !c.stage) continue;
-        StageSet before;
-        for (const WholeStage& s : comparison.theirs) {
-            const auto place = [&](Stage x) { return std::find(ours.order.begin(), ours.order.end(), x); };
-            if (place(s.stage) < place(*c.stage)) before.push_back(s);
-        }
-        const std::optional<WholeStage> expected = replay(*c.stage, before);
-        const WholeStage* theirs = find(comparison.theirs, *c.stage);
-        if (!expected || !theirs || expected->values.size() != theirs->values.size()) continue;
-        bool follows = true;
-        // What was rounded before it went into a stage is some half units off in it.
-        constexpr double carried = 10;
-        for (std::size_t i = 0; follows && i < expected->values.size(); ++i)
-            follows = is_close(theirs->values[i], expected->values[i], carried * theirs->slack(i),
-                               comparison.tolerance);
-        c.new_error = !follows;
-    }
 }
 
 }  // namespace attn

@@ -16,6 +16,7 @@ namespace attn {
 struct Ours {
     StageSet stages;
     std::vector<Stage> order;  ///< in the order of the calculation
+    StageSet gradients{};      ///< in the order of the backward pass
     Element type = Element::float32;
     Index heads = 1;  ///< of queries: half heads where there are such
     /// Those whose contexts stand side by side.
@@ -30,6 +31,7 @@ struct Ours {
 /// One stage, theirs beside ours.
 struct StageComparison {
     std::optional<Stage> stage;  ///< nothing: an array that both sides call alike, and no stage is called so
+    bool is_gradient = false;    ///< called `name`; `stage` is nothing
     std::string name;
     std::vector<std::string> axes;  ///< names of `shape`; empty: not known
     bool present = false;           ///< theirs has it
@@ -59,14 +61,19 @@ struct Comparison {
     Tolerance tolerance;
     std::vector<StageComparison> stages;    ///< in our order; then those that ours does not have, and others
     std::optional<std::size_t> first;       ///< of `stages`: the first that differs
-    StageSet theirs;                        ///< aligned
+    StageSet theirs, their_gradients;       ///< aligned
     std::vector<std::string> not_compared;  ///< names of theirs, each with what may be meant: a difference
     std::vector<std::string> notes;
     bool equal() const { return !first && not_compared.empty(); }
 };
 
-/// A stage computed from their stages before it: nothing where it cannot be.
-using Replayer = std::function<std::optional<WholeStage>(Stage stage, const StageSet& theirs)>;
+/// A stage, or a gradient, computed from their stages and gradients before it: nothing where it cannot be.
+struct Replayers {
+    std::function<std::optional<WholeStage>(Stage stage, const StageSet& theirs)> stage{};
+    std::function<std::optional<WholeStage>(const std::string& gradient, const StageSet& theirs,
+                                            const StageSet& gradients)>
+        gradient{};
+};
 
 struct CompareOptions {
     std::optional<double> atol, rtol;  ///< default: by the coarser type of both sides
@@ -83,6 +90,6 @@ Comparison compare(const Layer& theirs, const Ours& ours, const CompareOptions& 
 
 /// Marks each stage that differs as a new error or one that is inherited: it is computed from their stages
 /// before it. Without `replay` only the first is known.
-void judge_errors(Comparison& comparison, const Ours& ours, const Replayer& replay);
+void judge_errors(Comparison& comparison, const Ours& ours, const Replayers& replay);
 
 }  // namespace attn

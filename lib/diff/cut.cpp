@@ -28,6 +28,7 @@ struct StageAxis {
 std::array<StageAxis, 4> axes_of_selection(Stage stage, StageShape family, const TraceAxes& how) {
     const bool source = info_of(stage).phase == Phase::source;
     std::array<StageAxis, 4> out;
+    if (is_of_parameter(family) || family == StageShape::past_taps) return out;  // shown whole
     out[0] = {"batch"};
     if (has_heads(family) && family != StageShape::shared_keys)
         out[1] = {"head",
@@ -105,6 +106,8 @@ WholeStage taken(const WholeStage& stage, const std::array<List, 4>& places) {
     WholeStage out;
     out.stage = stage.stage;
     out.by_column = stage.by_column;
+    out.gradient = stage.gradient;
+    out.axes_of_gradient = stage.axes_of_gradient;
     for (const List& axis : places) out.shape.push_back(static_cast<Index>(axis.size()));
     const auto append = [&](auto& to, const auto& from) {
         for (const Index b : places[0])

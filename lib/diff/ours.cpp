@@ -6,6 +6,7 @@
 #include "lib/error.hpp"
 #include "lib/gradient/computation.hpp"
 #include "lib/text.hpp"
+#include "lib/theirs/gradient_names.hpp"
 #include "lib/trace/recorder.hpp"
 
 namespace attn {
@@ -31,7 +32,20 @@ Ours computed(const Plan& plan, std::vector<std::string>& warnings) {
     ours.order = order_of(plan);
     ours.type = plan.dtype == DType::float32 ? Element::float32 : Element::float64;
     ours.heads = plan.heads_shown.all ? plan.heads : static_cast<Index>(plan.heads_shown.indices.size());
-    for (auto& [name, recorded] : recorder.take_stages()) {
+    auto all = recorder.take_stages();
+    for (const PlannedStage& s : plan.gradients) {
+        const auto found = all.find(s.name);
+        if (found == all.end()) continue;
+        const std::array<Index, 4> shape = four_by_axes(s.family, found->second.shape);
+        WholeStage& to = ours.gradients.emplace_back();
+        to.stage = s.stage;
+        to.shape = {shape.begin(), shape.end()};
+        to.values = std::move(found->second.values);
+        to.gradient = s.name;
+        to.axes_of_gradient = s.family;
+        all.erase(found);
+    }
+    for (auto& [name, recorded] : all) {
         GivenArray array;
         array.shape = std::move(recorded.shape);
         array.values = std::move(recorded.values);
@@ -53,6 +67,14 @@ std::vector<Stage> order_of(const Layer& layer) {
     const auto place = [&](Stage s) { return std::find(order.begin(), order.end(), info_of(s).name); };
     std::stable_sort(stages.begin(), stages.end(), [&](Stage a, Stage b) { return place(a) < place(b); });
     return stages;
+}
+
+std::vector<OwnGradient> gradients_of(const Layer& layer) {
+    std::vector<OwnGradient> out;
+    for (const NamedGradient& g : layer.gradients)
+        for (const std::string& name : g.among)
+            if (auto own = own_gradient_named(name)) out.push_back(std::move(*own));
+    return out;
 }
 
 Ours traced(const Layer& layer) {
@@ -78,6 +100,15 @@ Ours traced(const Layer& layer) {
             ours.heads = std::max(ours.heads, stage->shape[1]);
         ours.stages.push_back(std::move(*stage));
     }
+    for (const OwnGradient& own : gradients_of(layer))
+        for (const NamedGradient& g : layer.gradients) {
+            if (g.among.front() != own.name) continue;
+            if (g.array->type != Element::float64) ours.type = Element::float32;
+            auto gradient = own_stage(std::move(*g.array), own.stage);
+            if (!gradient) continue;
+            gradient->gradient = own.name;
+            ours.gradients.push_back(std::move(*gradient));
+        }
     for (const LeftOut& left : layer.left_out) ours.others.push_back(left.array);
     sort(ours.stages);
     if (layer.dump) {

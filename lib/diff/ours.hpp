@@ -11,6 +11,9 @@ namespace attn {
 /// Our side before any number: its stages in order.
 std::vector<Stage> order_of(const Plan& plan);
 
+/// The gradients of a layer of a trace.
+std::vector<OwnGradient> gradients_of(const Layer& layer);
+
 /// Computes what the plan shows. Memory: 8 bytes for each number of it.
 Ours computed(const Plan& plan, std::vector<std::string>& warnings);
 

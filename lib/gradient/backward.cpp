@@ -29,8 +29,12 @@ std::array<Index, 4> four_of(const PlannedStage& stage) {
 
 }  // namespace
 
-Backward::Backward(Forward& forward)
-    : forward_(forward), plan_(forward.plan()), tensors_(plan_.tensors.size()), sinks_(plan_.sinks.size()) {}
+Backward::Backward(Forward& forward, const Changes* changes)
+    : forward_(forward),
+      plan_(forward.plan()),
+      changes_(changes),
+      tensors_(plan_.tensors.size()),
+      sinks_(plan_.sinks.size()) {}
 
 Grads& Backward::at(Stage stage) {
     std::unique_ptr<Grads>& g = stages_[idx(stage)];
@@ -77,16 +81,61 @@ void Backward::run() {
     const std::vector<Stage> stages = order();
     const auto is_source = [](Stage s) { return info_of(s).phase == Phase::source; };
     for (auto s = stages.rbegin(); s != stages.rend(); ++s)
-        if (!is_source(*s)) node(*plan_.find(*s));
+        if (!is_source(*s)) {
+            take_given(*s);
+            node(*plan_.find(*s));
+        }
     if (plan_.state) {
         through_states(*this);
+    } else if (changes_ && changes_->cells) {
+        changes_->cells(*this);
     } else {
         through_cells(*this);
     }
     lambda_vectors();
     score_weight();
     for (auto s = stages.rbegin(); s != stages.rend(); ++s)
-        if (is_source(*s)) node(*plan_.find(*s));
+        if (is_source(*s)) {
+            take_given(*s);
+            node(*plan_.find(*s));
+        }
+}
+
+void Backward::take_given(Stage stage) {
+    const Phase phase = info_of(stage).phase;
+    const bool held = phase != Phase::state && phase != Phase::cells && phase != Phase::paired;
+    if (!held || !changes_ || !changes_->given[idx(stage)]) return;
+    at(stage).values = changes_->given[idx(stage)]->values;
+}
+
+/// What a projection reads is an input, and no latent.
+bool Backward::reads_input(WeightRole role) const {
+    if (role == WeightRole::query) return !plan_.projects(WeightRole::query_latent);
+    if (role == WeightRole::key || role == WeightRole::value) return !plan_.variant->is_latent();
+    return role != WeightRole::output && role != WeightRole::score;
+}
+
+bool Backward::sends_to_input(WeightRole role) const {
+    return !changes_ || !changes_->quirks.only_path || !reads_input(role) ||
+           role == *changes_->quirks.only_path;
+}
+
+MatrixBack Backward::matrix_back(WeightRole role) const {
+    if (!changes_ || !has(changes_->quirks.matrices, role)) return MatrixBack::right;
+    return changes_->quirks.matrix;
+}
+
+std::vector<double> Backward::numbers_of(const PlannedStage& gradient) {
+    if (gradient.of == StageOf::gradient) return at(gradient.stage).values;
+    if (gradient.tensors.empty())
+        return gradient.stage == Stage::weights ? sinks() : std::vector<double>{lambda()};
+    const Index each = *element_count(gradient.shape) / static_cast<Index>(gradient.tensors.size());
+    std::vector<double> out;
+    for (const std::size_t k : gradient.tensors) {
+        const double* own = of_tensor(k).data() + gradient.first;
+        out.insert(out.end(), own, own + each);
+    }
+    return out;
 }
 
 /// Lambda = exp(q1 · k1) - exp(q2 · k2) + lambda_init (Ye et al. 2024, equation 2).
@@ -184,8 +233,8 @@ void Backward::through_projection(WeightRole role, const double* x, Index rows, 
     const auto& kernel = kernels::table<double>();
     const Index d_in = p.d_in, d_out = p.d_out;
     Pool& pool = forward_.pool();
-    if (dx) {
-        const std::vector<double> w = LinearMap<double>(p, plan_, forward_.tensors()).copied(0, d_out);
+    const MatrixBack back = matrix_back(role);
+    const auto send = [&](const std::vector<double>& w) {
         std::vector<double> sent(idx(rows * d_in));
         const Index jobs = (rows + product_rows - 1) / product_rows;
         pool.run(jobs, [&](Index job, int) {
@@ -194,15 +243,19 @@ void Backward::through_projection(WeightRole role, const double* x, Index rows, 
                             d_in, d_out);
         });
         for (Index k = 0; k < rows * d_in; ++k) dx[k] += sent[idx(k)];
-    }
+    };
+    const bool sends = dx && sends_to_input(role);
+    if (sends && back != MatrixBack::in_place_of_weight)
+        send(LinearMap<double>(p, plan_, forward_.tensors()).copied(0, d_out));
+    const Index summed = back == MatrixBack::first_item ? rows / plan_.batch : rows;
     // Columns of x are shared between workers; rows are summed in order.
     constexpr Index columns_of_a_job = 64;
     std::vector<double> dw(idx(d_in * d_out));
     pool.run((d_in + columns_of_a_job - 1) / columns_of_a_job, [&](Index job, int) {
         const Index first = job * columns_of_a_job, columns = std::min(columns_of_a_job, d_in - first);
         std::vector<double> turned(idx(columns * product_rows)), part(idx(columns * d_out));
-        for (Index from = 0; from < rows; from += product_rows) {
-            const Index count = std::min(product_rows, rows - from);
+        for (Index from = 0; from < summed; from += product_rows) {
+            const Index count = std::min(product_rows, summed - from);
             for (Index i = 0; i < count; ++i)
                 for (Index c = 0; c < columns; ++c)
                     turned[idx(c * count + i)] = x[(from + i) * d_in + first + c];
@@ -211,6 +264,12 @@ void Backward::through_projection(WeightRole role, const double* x, Index rows, 
             for (Index k = 0; k < columns * d_out; ++k) dw[idx(first * d_out + k)] += part[idx(k)];
         }
     });
+    if (sends && back == MatrixBack::in_place_of_weight) send(dw);
+    if (back == MatrixBack::mean_over_batch)
+        for (double& d : dw) d /= static_cast<double>(plan_.batch);
+    if (back == MatrixBack::transposed && d_in == d_out)
+        for (Index i = 0; i < d_in; ++i)
+            for (Index o = 0; o < i; ++o) std::swap(dw[idx(i * d_out + o)], dw[idx(o * d_out + i)]);
     for (const WeightPiece& piece : p.weight) {
         std::vector<double>& to = of_tensor(piece.tensor);
         const Index stride = plan_.tensors[piece.tensor].shape.back();
@@ -241,6 +300,7 @@ void Backward::through_norm(const PlannedNorm& norm, std::optional<double> limit
         norm.weight ? forward_.tensors()[*norm.weight] : std::span<const double>{};
     const std::span<const double> bias =
         norm.bias ? forward_.tensors()[*norm.bias] : std::span<const double>{};
+    const NormBack how = changes_ ? changes_->quirks.norm : NormBack::right;
     std::vector<double> n, e;
     for (Index first = 0; first < heads; first += group) {
         n.clear();
@@ -264,7 +324,8 @@ void Backward::through_norm(const PlannedNorm& norm, std::optional<double> limit
             for (Index k = 0; k < dim; ++k, ++at) {
                 n[at] *= r;
                 const std::size_t place = idx(norm.gain_at(h, k, dim));
-                const double w = (gain.empty() ? 1 : gain[place] + (norm.plus_one ? 1 : 0)) * norm.factor;
+                const bool weighed = !gain.empty() && how != NormBack::no_weight;
+                const double w = (!weighed ? 1 : gain[place] + (norm.plus_one ? 1 : 0)) * norm.factor;
                 double dy = of.dy[h * of.dy_step + k];
                 // What is clamped passes a gradient where it is within the bound.
                 if (limit && !(std::abs(n[at] * w + (bias.empty() ? 0 : bias[place])) <= *limit)) dy = 0;
@@ -275,6 +336,7 @@ void Backward::through_norm(const PlannedNorm& norm, std::optional<double> limit
                 all += e.back();
             }
         if (!l2) along /= count;
+        if (how == NormBack::no_projection) along = 0;
         all = norm.type == NormType::layer ? all / count : 0;
         at = 0;
         for (Index h = first; h < first + group; ++h)

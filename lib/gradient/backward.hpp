@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include "lib/gradient/changes.hpp"
 #include "lib/gradient/forward.hpp"
 
 namespace attn::gradient {
@@ -22,8 +23,8 @@ using Grads = Numbers4;
 
 class Backward {
   public:
-    /// `forward` has to outlive it.
-    explicit Backward(Forward& forward);
+    /// `forward`, and `changes` where there are some, have to outlive it.
+    explicit Backward(Forward& forward, const Changes* changes = nullptr);
 
     /// Everything but the stages of queries x keys, which are computed where they are shown.
     void run();
@@ -38,6 +39,11 @@ class Backward {
     std::vector<double>& of_tensor(std::size_t tensor);
     /// The gradient of what the scores read: of queries, or of queries · W_score.
     Grads& of_scored_queries();
+    /// The numbers of a planned gradient of a parameter, an input or a stage that is not of queries x keys,
+    /// in its axes.
+    std::vector<double> numbers_of(const PlannedStage& gradient);
+    /// Steps that are done otherwise; null: none.
+    const BackwardQuirks* quirks() const { return changes_ ? &changes_->quirks : nullptr; }
     std::vector<double>& sinks() { return sinks_; }
     double& lambda() { return lambda_; }
 
@@ -56,6 +62,11 @@ class Backward {
   private:
     std::vector<Stage> order() const;
     void node(const PlannedStage& stage);
+    void take_given(Stage stage);
+    bool reads_input(WeightRole role) const;
+    bool sends_to_input(WeightRole role) const;
+    MatrixBack matrix_back(WeightRole role) const;
+    double rope_sign() const { return changes_ && changes_->quirks.rope_not_inverted ? -1 : 1; }
 
     void lambda_vectors();
 
@@ -86,6 +97,7 @@ class Backward {
 
     Forward& forward_;
     const Plan& plan_;
+    const Changes* changes_;
     std::array<std::unique_ptr<Grads>, stage_count> stages_;
     std::vector<std::vector<double>> tensors_;
     std::vector<double> sinks_;

@@ -128,7 +128,20 @@ void Forward::weigh_values() {
     });
 }
 
+void Forward::take(const std::array<const Numbers4*, stage_count>& numbers) {
+    taken_ = numbers;
+    const auto view = [&](Stage s, View<double>& to) {
+        if (taken_[idx(s)]) to = taken_[idx(s)]->view();
+    };
+    const std::vector<Stage>& of_context = plan_.find(Stage::context)->reads;
+    const std::vector<Stage>& read = plan_.state ? of_context : plan_.find(Stage::scores)->reads;
+    view(read[0], operands_.queries);
+    view(read[1], operands_.keys);
+    view(of_context[plan_.state ? 2 : 1], operands_.values);
+}
+
 View<double> Forward::of(Stage stage) const {
+    if (taken_[idx(stage)]) return taken_[idx(stage)]->view();
     const Index heads = plan_.context_heads();
     if (stage == Stage::context) return view_of(*contexts_, plan_, heads);
     if (stage == Stage::normed_context || stage == Stage::gated_context)
@@ -139,6 +152,8 @@ View<double> Forward::of(Stage stage) const {
 View<double> Forward::joined() const {
     const Index heads = plan_.context_heads();
     const PlannedStage* normed = plan_.find(Stage::normed_concat);
+    for (const Stage s : {Stage::normed_concat, Stage::concat})
+        if (plan_.find(s) && taken_[idx(s)]) return taken_[idx(s)]->view();
     View<double> out = normed               ? view_of(outputs_.normed_concats(), plan_, heads)
                        : plan_.gate         ? of(Stage::gated_context)
                        : plan_.context_norm ? of(Stage::normed_context)

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -22,6 +23,10 @@ class Forward {
     /// A stage before the scores, a context, or what follows it with a head axis: [batch, head, token,
     /// width].
     View<double> of(Stage stage) const;
+    /// Reads these numbers in the place of what was computed, up to the next call; null: none. They are those
+    /// of stages that are not of queries x keys, and have to outlive what reads them.
+    void take(const std::array<const Numbers4*, stage_count>& numbers);
+    bool is_taken(Stage stage) const { return taken_[idx(stage)] != nullptr; }
     /// The joined heads that the output projection reads, [batch, 1, query, width].
     View<double> joined() const;
     /// What makes a query's contexts: the stages of queries x keys, in their order.
@@ -58,6 +63,7 @@ class Forward {
     std::unique_ptr<Contexts<double>> contexts_;
     std::unique_ptr<Traced<double>> traced_;
     std::vector<TraceSpace<double>> no_spaces_;
+    std::array<const Numbers4*, stage_count> taken_{};
     double lambda_ = 0;
 };
 

@@ -93,16 +93,7 @@ class Pusher {
 
     /// One tensor, or one for each head.
     void push_parameter(Sink& sink, const PlannedStage& stage) {
-        std::vector<double> all;
-        if (stage.tensors.empty()) {
-            all = stage.stage == Stage::weights ? backward_.sinks() : std::vector{backward_.lambda()};
-        } else {
-            for (const std::size_t k : stage.tensors) {
-                const double* own = backward_.of_tensor(k).data() + stage.first;
-                all.insert(all.end(), own,
-                           own + *element_count(stage.shape) / static_cast<Index>(stage.tensors.size()));
-            }
-        }
+        const std::vector<double> all = backward_.numbers_of(stage);
         const std::vector<T>& numbers = converted(all.data(), static_cast<Index>(all.size()));
         const Shape& shape = stage.shape;
         const Index width = shape.back(), rows = shape.size() > 1 ? shape[shape.size() - 2] : 1;

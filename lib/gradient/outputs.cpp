@@ -27,18 +27,19 @@ double slope_of_opening(GateActivation activation, double z) {
 /// What enters: given, or of a loss.
 void Backward::result() {
     const PlannedGradient& g = *plan_.gradient;
+    const double times = changes_ ? changes_->quirks.entering_times : 1;
     const auto add = [&](const std::optional<std::size_t>& tensor, Stage stage) {
         if (!tensor) return;
         Grads& to = at(stage);
         const std::span<const double> from = forward_.tensors()[*tensor];
         // [batch, query, width] is the context of one head as well.
-        for (std::size_t k = 0; k < from.size(); ++k) to.values[k] += from[k];
+        for (std::size_t k = 0; k < from.size(); ++k) to.values[k] += times * from[k];
     };
     add(g.output, g.result);
     add(g.context, Stage::context);
     add(g.state, Stage::state);
     if (g.loss == Loss::sum)
-        for (double& d : at(g.result).values) d += 1;
+        for (double& d : at(g.result).values) d += times;
     if (g.loss != Loss::mean_squared_error) return;
     const std::span<const double> target = forward_.tensors()[*g.target];
     Grads& to = at(g.result);
@@ -55,7 +56,7 @@ void Backward::result() {
             .apply(y, width, rows, made.data(), plan_.output_dim);
         y = made.data();
     }
-    for (std::size_t k = 0; k < to.values.size(); ++k) to.values[k] += 2 * (y[k] - target[k]) / count;
+    for (std::size_t k = 0; k < to.values.size(); ++k) to.values[k] += times * 2 * (y[k] - target[k]) / count;
 }
 
 void Backward::output(const PlannedStage& stage) {
@@ -71,9 +72,10 @@ void Backward::normed_concat(const PlannedStage& stage) {
     const Index width = dy.shape[3];
     const Stage read = stage.reads.front();
     // Of the heads side by side, whatever they have gone through.
-    const View<double> x = plan_.gate           ? forward_.of(Stage::gated_context)
-                           : plan_.context_norm ? forward_.of(Stage::normed_context)
-                                                : forward_.of(Stage::context);
+    const View<double> x = forward_.is_taken(read) ? forward_.of(read)
+                           : plan_.gate            ? forward_.of(Stage::gated_context)
+                           : plan_.context_norm    ? forward_.of(Stage::normed_context)
+                                                   : forward_.of(Stage::context);
     Grads& dx = at(read);
     for (Index r = 0; r < plan_.batch * plan_.queries; ++r)
         through_norm(
@@ -86,6 +88,10 @@ void Backward::concat(const PlannedStage& stage) {
     const Grads& dy = at(Stage::concat);
     Grads& dx = at(stage.reads.front());
     const Index width = plan_.value_dim;
+    if (changes_ && changes_->quirks.heads_not_transposed) {
+        for (std::size_t k = 0; k < dx.values.size(); ++k) dx.values[k] += dy.values[k];
+        return;
+    }
     for (Index b = 0; b < plan_.batch; ++b)
         for (Index h = 0; h < plan_.context_heads(); ++h)
             for (Index i = 0; i < plan_.queries; ++i)

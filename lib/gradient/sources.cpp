@@ -35,8 +35,9 @@ void each_row(const Grads& x, const F& f) {
 }
 
 /// Columns from `first` on of rows of `dy`, turned back, added to those of `dx`; the others as they are.
+/// \param sign 1; -1: turned on
 void turn_back(const Plan& plan, const Tensors<double>& tensors, const Grads& dy, Grads& dx, Index first,
-               const Places& positions) {
+               const Places& positions, double sign) {
     const PlannedRope& rope = *plan.rope;
     Turning<double> turning(plan, tensors);
     const std::vector<double>&cos = turning.cos(), &sin = turning.sin();
@@ -50,8 +51,8 @@ void turn_back(const Plan& plan, const Tensors<double>& tensors, const Grads& dy
                 for (Index n = 0; n < rope.pairs(); ++n) {
                     const Index i = rope.first_of(n), j = rope.second_of(n);
                     const double u = from[first + i], v = from[first + j];
-                    row[idx(first + i)] = u * cos[idx(i)] + v * sin[idx(j)];
-                    row[idx(first + j)] = v * cos[idx(j)] - u * sin[idx(i)];
+                    row[idx(first + i)] = u * cos[idx(i)] + sign * v * sin[idx(j)];
+                    row[idx(first + j)] = v * cos[idx(j)] - sign * u * sin[idx(i)];
                 }
                 double* to = dx.row(b, h, t);
                 for (Index k = 0; k < dy.shape[3]; ++k) to[k] += row[idx(k)];
@@ -129,7 +130,7 @@ void Backward::rotated(const PlannedStage& stage) {
     if (stage.reads.size() == 1) {
         const PlannedRope& rope = *plan_.rope;
         turn_back(plan_, forward_.tensors(), dy, dx, of_queries ? rope.first_query : 0,
-                  rope.positions(of_queries));
+                  rope.positions(of_queries), rope_sign());
         return;
     }
     // Every head's columns, then those that all heads share.
@@ -144,7 +145,7 @@ void Backward::rotated(const PlannedStage& stage) {
 void Backward::rope_keys(const PlannedStage& stage) {
     const Grads& dy = at(stage.stage);
     Grads raw(dy.shape);
-    turn_back(plan_, forward_.tensors(), dy, raw, 0, plan_.rope->key_positions);
+    turn_back(plan_, forward_.tensors(), dy, raw, 0, plan_.rope->key_positions, rope_sign());
     through_projection(WeightRole::rope_key, input_numbers(*plan_.key_input), plan_.batch * plan_.new_keys,
                        raw.values.data(), of_input(*plan_.key_input));
 }
@@ -253,6 +254,7 @@ void Backward::projected(const PlannedStage& stage) {
     const Index rows = dy.shape[0] * dy.shape[2];
     std::vector<double> flat = tokens_first(dy);
     if (!plan_.projects(role)) {
+        if (!sends_to_input(role)) return;
         double* dx = of_input(input);
         for (std::size_t k = 0; k < flat.size(); ++k) dx[k] += flat[k];
         return;

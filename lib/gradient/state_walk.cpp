@@ -144,7 +144,8 @@ class BackThroughTime {
             if (in_.normalizer) {
                 const double n = dot(key_.data(), state.sum.data(), in_.dim);
                 by /= n;
-                of_sum = -by * dot(key_.data(), of_key_.data(), in_.dim) / n;
+                if (!in_.quirks.normalizer_constant)
+                    of_sum = -by * dot(key_.data(), of_key_.data(), in_.dim) / n;
             }
             for (std::size_t i = 0; i < rows_; ++i) {
                 r.d_query[i] += by * of_key_[i] + of_sum * state.sum[i];
@@ -173,25 +174,35 @@ class BackThroughTime {
             if (out_.beta) write_rate(t);
             for (std::size_t j = 0; j < columns_; ++j) toward_[j] *= rate_[j];
             times_rows(toward_, carried_.data(), other_);
-            for (std::size_t i = 0; i < rows_; ++i) of_key_[i] -= other_[i];
+            for (std::size_t i = 0; i < rows_ && !in_.quirks.error_constant; ++i) of_key_[i] -= other_[i];
         }
         if (out_.values) write(toward_, out_.values.row(t));
         if (in_.normalizer)
             for (std::size_t i = 0; i < rows_; ++i) of_key_[i] += gradient_.sum[i];
         if (out_.keys)
             for (std::size_t i = 0; i < rows_; ++i) out_.keys.row(t)[i] += of_key_[i];
-        if (in_.delta) {
+        if (in_.delta && !in_.quirks.error_constant && !in_.quirks.state_identity) {
             for (double& k : key_) k = -k;
             kernel_.add_outer(g, in_.value_dim, in_.dim, in_.value_dim, nullptr, key_.data(), toward_.data());
         }
-        if (!in_.decay) return;
+        if (in_.decay) back_through_decay(t, before, g);
+        if (in_.quirks.not_carried) {
+            gradient_.numbers.assign(size_, 0);
+            gradient_.sum.assign(rows_, 0);
+        }
+    }
+
+    void back_through_decay(Index t, const State& before, double* g) {
         double total = 0;
         for (std::size_t i = 0; i < rows_; ++i) {
             const auto at = static_cast<Index>(i * columns_);
-            double of_row = dot(g + at, carried_.data() + at, in_.value_dim);
+            const double* of =
+                in_.quirks.decay_of_state_before ? before.numbers.data() + at : carried_.data() + at;
+            double of_row = dot(g + at, of, in_.value_dim);
             if (in_.normalizer) of_row += gradient_.sum[i] * decay_[i] * before.sum[i];
             if (out_.decay && in_.decay_by_column) out_.decay.row(t)[i] = of_row + 0.0;
             total += of_row;
+            if (in_.quirks.no_decay) continue;
             for (std::size_t j = 0; j < columns_; ++j) g[i * columns_ + j] *= decay_[i];
             gradient_.sum[i] *= decay_[i];
         }

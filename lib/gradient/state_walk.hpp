@@ -24,6 +24,16 @@ struct StateReader {
     double* d_query = nullptr;          ///< [dim], is added to
 };
 
+/// Steps through time that are left out: for those who look for mistakes.
+struct StateQuirks {
+    bool normalizer_constant = false;    ///< the sum of keys gets nothing
+    bool state_identity = false;         ///< of the delta rule: what it erases is not taken from d of S'
+    bool error_constant = false;         ///< of the delta rule: u has no keys in it
+    bool no_decay = false;               ///< d of the state before is d of S'
+    bool not_carried = false;            ///< d of the state before is 0
+    bool decay_of_state_before = false;  ///< dg with the state before, not decayed
+};
+
 /// What one state was made from: linear attention or the delta rule, one batch item and head of values.
 struct StateInputs {
     bool delta = false, normalizer = false;
@@ -34,6 +44,7 @@ struct StateInputs {
     bool decay_by_column = false, beta_by_column = false;  ///< one for each column of keys, of values
     const double* past = nullptr;                          ///< [dim, value_dim], the first state; null: zeros
     const double* d_state = nullptr;  ///< the same: what enters at the last state; null: nothing
+    StateQuirks quirks{};
 };
 
 /// Where the gradients go: keys' are added to (heads of values may share keys), the others are written. None

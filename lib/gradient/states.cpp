@@ -25,6 +25,7 @@ class StatesBack {
           d_context_(backward.at(Stage::context)),
           d_state_(backward.at(Stage::state)),
           d_states_(plan_.find_gradient(Stage::states)->shown ? &backward.at(Stage::states) : nullptr),
+          quirks_(backward.quirks() ? &backward.quirks()->state : nullptr),
           d_past_(rule_.past ? backward.of_tensor(*rule_.past).data() : nullptr) {}
 
     /// \param key_head of the head axis of keys
@@ -81,6 +82,7 @@ class StatesBack {
         double* const last = d_state_.values.data() + place;
         const std::vector<double> entering(last, last + numbers);
         in.d_state = entering.data();
+        if (quirks_) in.quirks = *quirks_;
         StateGradients out;
         out.keys = rows_back(&d_keys_, key_head);
         out.values = rows_back(&d_values_, head);
@@ -102,6 +104,7 @@ class StatesBack {
     Grads *d_decay_, *d_beta_;
     Grads &d_context_, &d_state_;
     Grads* d_states_;
+    const StateQuirks* quirks_;
     double* d_past_;
 };
 

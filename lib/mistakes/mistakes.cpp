@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lib/mistakes/gradient_mistakes.hpp"
 #include "lib/text.hpp"
 
 namespace attn {
@@ -102,6 +103,19 @@ std::string mistakes_page() {
         "\n## What is not a mistake\n\nThese change a stage on the way and no weight, and `diff` says "
         "so:\n\n";
     for (const std::string_view h : no_mistakes()) out += "- " + std::string(h) + "\n";
+    out +=
+        "\n## Mistakes of backward passes\n\nOf gradients, where the document has a `\"gradient\"` "
+        "([gradients.md](gradients.md#somebodys-gradients)). An id with `:NAME` exists for each weight, or\n"
+        "for each mask where there are several. `diff` makes them one at a time.\n\n"
+        "| id | what was done | sign in the numbers | the line as it should be | not seen where |\n"
+        "| --- | --- | --- | --- | --- |\n";
+    for (const GradientMistakeRow& r : all_gradient_mistakes())
+        out += row_of({quoted(r.id), r.did, r.sign, "`" + std::string(r.line) + "`", r.blind});
+    out +=
+        "\nNo mistakes, since they change no number: setting dS to 0 again where a weight is 0, leaving out "
+        "the "
+        "gradient of the row's maximum, the row's sum as\n"
+        "that of dO times the final O.\n";
     return out;
 }
 

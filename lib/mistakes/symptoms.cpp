@@ -146,7 +146,7 @@ bool few(const WholeStage& t, const WholeStage& o, const std::vector<std::size_t
          std::vector<std::string>& out) {
     constexpr std::size_t most = 3, share = 8;
     if (differ.size() > most || differ.size() * share > o.values.size()) return false;
-    std::string text = std::string(info_of(o.stage).name) + ": " + std::to_string(differ.size()) + " of " +
+    std::string text = std::string(o.name()) + ": " + std::to_string(differ.size()) + " of " +
                        std::to_string(o.values.size()) +
                        (differ.size() == 1 ? " numbers differs" : " numbers differ");
     const Shape shape = shape_by_axes(o);
@@ -191,24 +191,27 @@ std::vector<std::string> findings_of(const StageSet& theirs, const StageSet& our
                                      const Tolerance& tolerance) {
     std::vector<std::string> out;
     for (const WholeStage& o : ours) {
-        const WholeStage* t = find(theirs, o.stage);
+        const bool gradient = !o.gradient.empty();
+        const WholeStage* t = gradient ? find_gradient(theirs, o.gradient) : find(theirs, o.stage);
         if (!t || t->values.size() != o.values.size() || o.values.empty()) continue;
         std::vector<std::size_t> differ;
         for (std::size_t k = 0; k < o.values.size(); ++k)
             if (!is_close(t->values[k], o.values[k], t->slack(k), tolerance)) differ.push_back(k);
         if (differ.empty()) continue;
-        const std::string name(info_of(o.stage).name);
+        const std::string name(o.name());
         if (std::none_of(t->values.begin(), t->values.end(), [](double x) { return std::isfinite(x); })) {
             out.push_back(name + ": no number is finite, which tells no cause");
             continue;
         }
-        const WholeStage shaped{o.stage, o.shape, t->values, t->half_unit, o.by_column};
+        WholeStage shaped{o.stage, o.shape, t->values, t->half_unit, o.by_column};
+        shaped.gradient = o.gradient;
+        shaped.axes_of_gradient = o.axes_of_gradient;
         if (few(shaped, o, differ, out)) continue;
-        if (are_weights(o.stage)) row_sums(shaped, name, out);
+        if (!gradient && are_weights(o.stage)) row_sums(shaped, name, out);
         nan_rows(shaped, o, name, out);
         ratio(shaped, o, name, out);
         permutation(shaped, o, name, tolerance, out);
-        if (are_weights(o.stage)) zeros(shaped, o, name, out);
+        if (!gradient && are_weights(o.stage)) zeros(shaped, o, name, out);
         rounding(shaped, o, differ, name, out);
     }
     return out;

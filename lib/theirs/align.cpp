@@ -52,9 +52,10 @@ std::vector<Groups> orders_of(StageShape family) {
         case StageShape::paired_keys:
         case StageShape::paired_all_keys:
         case StageShape::shared_keys:
-        // Of gradients alone, which are not compared.
         case StageShape::past_key_dim:
         case StageShape::paired_past_keys:
+            break;
+        // Of parameters and of what stands before the first token: as ours, or a matrix the other way round.
         case StageShape::merged_past_keys:
         case StageShape::past_taps:
         case StageShape::vector:
@@ -68,7 +69,7 @@ std::vector<Groups> orders_of(StageShape family) {
         case StageShape::bias_cells:
         case StageShape::item_bias_cells:
         case StageShape::bucket_heads:
-            break;
+            return {{{b}, {h}, {r}, {c}}, {{b}, {h}, {c}, {r}}};
     }
     return {{{b}, {h}, {r}, {c}}, {{b}, {r}, {h}, {c}}, {{b}, {r}, {h, c}},   {{b, h}, {r}, {c}},
             {{r}, {b}, {h}, {c}}, {{r}, {b}, {h, c}},   {{b}, {h}, {c}, {r}}, {{h}, {b}, {r}, {c}}};
@@ -77,6 +78,14 @@ std::vector<Groups> orders_of(StageShape family) {
 Axes axes_of_stage(const WholeStage& ours, Index heads) {
     using axis_of::b, axis_of::h, axis_of::r, axis_of::c;
     const StageShape family = ours.family();
+    if (is_of_parameter(family) || family == StageShape::past_taps) {
+        // The axes of a parameter are the last ones.
+        Axes out{{"1", "1", "1", "1"}, {ours.shape[b], ours.shape[h], ours.shape[r], ours.shape[c]}};
+        std::size_t to = out.names.size();
+        const auto names = axes_of(family);
+        for (std::size_t k = names.size(); k-- > 0;) out.names[--to] = name_of(names[k]);
+        return out;
+    }
     if (!has_heads(family) && family != StageShape::merged_cells) {
         const bool splits = heads > 1 && ours.shape[c] % heads == 0;
         const Index parts = splits ? heads : 1;
@@ -187,7 +196,7 @@ std::optional<FoundOrder> find_order(const GivenArray& theirs, const WholeStage&
     return taken;
 }
 
-bool is_merged(Stage stage) { return !has_heads(info_of(stage).shape); }
+bool is_merged(StageShape family) { return !has_heads(family); }
 
 }  // namespace
 
@@ -208,11 +217,13 @@ std::optional<Aligned> align(GivenArray theirs, const WholeStage& ours, Index he
         for (const std::size_t axis : group) real += axes.lengths[axis] != 1;
         return real > 1;
     });
-    if (!std::is_sorted(order.begin(), order.end()) || (merged_columns && !is_merged(ours.stage)))
+    if (!std::is_sorted(order.begin(), order.end()) || (merged_columns && !is_merged(ours.family())))
         out.said = "read as " + words_of(*taken, axes);
     out.stage.stage = ours.stage;
     out.stage.shape = ours.shape;
     out.stage.by_column = ours.by_column;
+    out.stage.gradient = ours.gradient;
+    out.stage.axes_of_gradient = ours.axes_of_gradient;
     out.stage.values = moved(std::move(theirs.values), order, axes);
     out.stage.half_unit = moved(std::move(theirs.half_unit), order, axes);
     return out;
@@ -236,7 +247,7 @@ std::optional<WholeStage> own_stage(GivenArray array, Stage stage) {
         }
         if (next == array.axes.size()) shape = whole;
     }
-    const bool merged = is_merged(stage);
+    const bool merged = is_merged(family);
     if (family == StageShape::states && shape.size() == 5)
         shape = {shape[0], shape[1], shape[2] * shape[3], shape[4]};
     if (has_one_row(family) && shape.size() == 3) shape.push_back(1);
@@ -251,6 +262,17 @@ std::optional<WholeStage> own_stage(GivenArray array, Stage stage) {
     return out;
 }
 
+std::array<Index, 4> four_by_axes(StageShape family, const Shape& s) {
+    const std::size_t axes = s.size();
+    if (family == StageShape::states && axes == 5) return {s[0], s[1], s[2] * s[3], s[4]};
+    if (is_of_parameter(family) || axes > 3 || axes < 3) {
+        const Shape four = four_axes(s);
+        return {four[0], four[1], four[2], four[3]};
+    }
+    if (has_one_row(family)) return {s[0], s[1], s[2], 1};
+    return {s[0], 1, s[1], s[2]};
+}
+
 std::vector<std::string> names_by_axes(StageShape family) {
     if (family == StageShape::states) return {"batch", "head", "key*dim", "dim"};
     std::vector<std::string> names;
@@ -261,7 +283,9 @@ std::vector<std::string> names_by_axes(StageShape family) {
 Shape shape_by_axes(const WholeStage& stage) {
     Shape shape = stage.shape;
     if (shape.size() != 4) return shape;
-    if (is_merged(stage.stage) && shape[1] == 1) shape.erase(shape.begin() + 1);
+    if (is_of_parameter(stage.family()))
+        return {shape.end() - static_cast<std::ptrdiff_t>(axes_of(stage.family()).size()), shape.end()};
+    if (is_merged(stage.family()) && shape[1] == 1) shape.erase(shape.begin() + 1);
     if (has_one_row(stage.family())) shape.pop_back();
     return shape;
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <optional>
 #include <string>
 
@@ -26,6 +27,9 @@ bool fits(const GivenArray& theirs, const WholeStage& ours, Index heads, Layout 
 
 /// A stage from a trace that is our own: whole, [batch, head, row, column] or without the head.
 std::optional<WholeStage> own_stage(GivenArray array, Stage stage);
+
+/// The shape of a WholeStage from that of its own axes.
+std::array<Index, 4> four_by_axes(StageShape family, const Shape& shape);
 
 /// The names of shape_by_axes(): "batch", "head", "query", "key", "dim"; rows of states are "key*dim".
 std::vector<std::string> names_by_axes(StageShape family);

@@ -6,6 +6,7 @@
 #include "lib/input/read_tensor.hpp"
 #include "lib/plan/stage.hpp"
 #include "lib/theirs/events.hpp"
+#include "lib/theirs/gradient_names.hpp"
 #include "lib/theirs/printed.hpp"
 
 namespace attn {
@@ -155,7 +156,7 @@ TextForm form_of(const TextFile& file, TextSide side) {
     const Value& root = file.documents.front().root;
     if (root.kind != Value::Kind::object || is_trace(root) || is_event(root)) return TextForm::dump;
     const auto is_key = [&](const Member& m) {
-        return is_ignored(m.name) || stage_named(m.name).has_value();
+        return is_ignored(m.name) || stage_named(m.name).has_value() || is_gradient_name(m.name);
     };
     const Value* weights = root.find("weights");
     const bool numbers = !weights || is_numbers(*weights) || data_of(*weights);  // else those of a projection

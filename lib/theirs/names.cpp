@@ -7,12 +7,13 @@
 #include "lib/error.hpp"
 #include "lib/option_words.hpp"
 #include "lib/text.hpp"
+#include "lib/theirs/gradient_names.hpp"
 
 namespace attn {
 namespace {
 
-constexpr std::array<std::string_view, 6> names_of_maps{"own",  "tutorial",  "tlens",
-                                                        "onnx", "onnx-1.21", "llama"};
+constexpr std::array<std::string_view, 8> names_of_maps{"own",       "tutorial", "tlens", "onnx",
+                                                        "onnx-1.21", "llama",    "llmc",  "micrograd"};
 
 /// What a name of another system stands for.
 enum class Means {
@@ -268,12 +269,25 @@ std::string hint_for(std::string_view name, NameMap map) {
 
 class Sorter {
   public:
-    Sorter(NameMap map, std::span<const Stage> order) : map_(map), order_(order) {}
+    Sorter(NameMap map, std::span<const Stage> order, std::span<const OwnGradient> gradients)
+        : map_(map), order_(order), gradients_(gradients) {}
 
     std::vector<Layer> layers;
 
     void add(Dump& dump) {
         for (GivenArray& array : dump.arrays) add(dump, array);
+    }
+
+    /// Arrays that are called by parameters are their gradients where nothing else is in the file.
+    void take_parameters() {
+        for (Layer& l : layers) {
+            if (!l.arrays.empty()) continue;
+            std::erase_if(l.left_out, [&](const LeftOut& left) {
+                const auto found = gradient_of_parameter(split_name(left.array->name).path, gradients_);
+                if (found) l.gradients.push_back({left.array, {*found}});
+                return found.has_value();
+            });
+        }
     }
 
   private:
@@ -303,6 +317,15 @@ class Sorter {
         Layer& l = layer(dump, split.layer, split.number);
         if (array.name.empty()) return l.arrays.push_back({&array, Stage::output, Layout::unknown});
         NamedArray named{&array, Stage::output, Layout::unknown};
+        if (auto meaning = gradient_meaning(map_, split.path, gradients_)) {
+            if (meaning->among.empty())
+                l.left_out.push_back({&array, split.stage,
+                                      gradients_.empty() ? "a gradient: \"gradient\" in ours says what enters"
+                                                         : "ours has no such gradient"});
+            else
+                l.gradients.push_back({&array, std::move(meaning->among), meaning->layout});
+            return;
+        }
         if (const NameRow* row = row_as_saved(map_, split.path)) {
             const std::optional<Stage> stage = stage_of(*row, order_);
             if (!stage) {
@@ -331,6 +354,7 @@ class Sorter {
 
     NameMap map_;
     std::span<const Stage> order_;
+    std::span<const OwnGradient> gradients_;
 };
 
 }  // namespace
@@ -355,9 +379,19 @@ bool is_stage_path(const std::string& path) {
     return stage_named(path).has_value() || row_as_saved(NameMap::own, path) != nullptr;
 }
 
-std::vector<Layer> understand(std::vector<Dump>& dumps, NameMap map, std::span<const Stage> order) {
-    Sorter sorter(map, order);
+std::optional<StageByName> stage_by_name(NameMap map, std::string_view path) {
+    if (const NameRow* row = row_as_saved(map, path); row && row->means == Means::stage)
+        return StageByName{row->stage, row->layout};
+    if (const auto stage = stage_named(path)) return StageByName{*stage, Layout::unknown};
+    return std::nullopt;
+}
+
+std::vector<Layer> understand(std::vector<Dump>& dumps, NameMap map, std::span<const Stage> order,
+                              std::span<const OwnGradient> gradients) {
+    Sorter sorter(map, order, gradients);
+    for (Dump& dump : dumps) unpack_gradients(dump);
     for (Dump& dump : dumps) sorter.add(dump);
+    sorter.take_parameters();
     for (Layer& l : sorter.layers)
         std::stable_sort(l.arrays.begin(), l.arrays.end(),
                          [](const NamedArray& a, const NamedArray& b) { return a.stage < b.stage; });

@@ -5,14 +5,15 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/plan/planned_gradient.hpp"
 #include "lib/plan/stage.hpp"
 #include "lib/theirs/given_array.hpp"
 
 namespace attn {
 
 /// Whose names the arrays have. Our own, those of modules (self_attn.o_proj), TransformerLens' and
-/// llama.cpp's are understood with every map.
-enum class NameMap { own, tutorial, tlens, onnx, onnx_1_21, llama };
+/// llama.cpp's are understood with every map; llmc and micrograd name gradients (gradient_names.cpp).
+enum class NameMap { own, tutorial, tlens, onnx, onnx_1_21, llama, llmc, micrograd };
 std::span<const std::string_view> map_names();  ///< in the order of the enumeration, "own" first
 
 /// How heads and tokens lie.
@@ -32,19 +33,43 @@ struct LeftOut {
     std::string why;   ///< what may be meant, or why it has no place; may be empty
 };
 
+/// A gradient that ours has.
+struct OwnGradient {
+    std::string name;  ///< "d_scores", "d_W_query.weight"
+    StageOf of = StageOf::gradient;
+    Stage stage = Stage::output;  ///< of which it is the gradient, where it is that of a stage
+};
+
+/// An array that is a gradient by its name.
+struct NamedGradient {
+    GivenArray* array = nullptr;
+    std::vector<std::string> among;  ///< gradients of ours that it may be, likeliest first
+    Layout layout = Layout::unknown;
+};
+
 /// Arrays that belong together: one document, or one layer of it.
 struct Layer {
     std::string name;  ///< "blocks.3", "document 3"; empty: there is only one
     std::optional<Index> number;
     std::vector<NamedArray> arrays;  ///< in the order of the stages, no stage twice
+    std::vector<NamedGradient> gradients;
     std::vector<LeftOut> left_out;
     const Dump* dump = nullptr;
 };
 
 /// What the names mean. `order`: the stages that OURS has, in their order; several systems name a place of
 /// the calculation ("scaled and masked by now"), which is another stage where a step is not there. A lone
-/// array without a name is left out: take_lone(). \throws Error (exit 3): two arrays of a layer are one stage
-std::vector<Layer> understand(std::vector<Dump>& dumps, NameMap map, std::span<const Stage> order);
+/// array without a name is left out: take_lone(). \param gradients those that OURS has; arrays of them are
+/// left out where it has none. \throws Error (exit 3): two arrays of a layer are one stage
+std::vector<Layer> understand(std::vector<Dump>& dumps, NameMap map, std::span<const Stage> order,
+                              std::span<const OwnGradient> gradients = {});
+
+/// The stage that a name of a map, of a module or our own means, as far as it says one by itself.
+struct StageByName {
+    Stage stage;
+    Layout layout;
+};
+std::optional<StageByName> stage_by_name(NameMap map, std::string_view path);
 
 /// "did you mean "weights"?" for what another system calls a stage ("attn_weights", with any map), or "".
 std::string hint_by_maps(std::string_view name);

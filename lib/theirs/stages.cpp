@@ -47,6 +47,30 @@ const WholeStage* find(const StageSet& set, Stage stage) {
     return found == set.end() ? nullptr : &*found;
 }
 
+const WholeStage* find_gradient(const StageSet& set, std::string_view name) {
+    const auto found =
+        std::find_if(set.begin(), set.end(), [&](const WholeStage& s) { return s.gradient == name; });
+    return found == set.end() ? nullptr : &*found;
+}
+
+double largest_of(const std::vector<double>& values) {
+    double most = 0;
+    for (const double x : values)
+        if (std::isfinite(x)) most = std::max(most, std::abs(x));
+    return most;
+}
+
+Tolerance gradient_tolerance(Tolerance t, double largest, double largest_of_all) {
+    if (t.asked || t.ulp || t.rtol == 0) return t;
+    constexpr double least = 1e-3;  // of a number that is 0 but for rounding, alone
+    const bool half = t.type != Element::float32 && t.type != Element::float64;
+    const double share = half ? t.rtol : t.atol;
+    t.atol = share * std::max(largest, std::clamp(largest_of_all, least, 1.0));
+    // Some 200 roundings of the largest number were measured for float32.
+    if (t.type == Element::float32) t.rtol = std::max(t.rtol, 1e-4);
+    return t;
+}
+
 Tolerance default_tolerance(Element type) {
     Tolerance t;
     t.type = type;

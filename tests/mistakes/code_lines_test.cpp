@@ -199,7 +199,7 @@ TEST_CASE("lines: whose code it is") {
         CHECK(system_for(plan, map) == system);
         CHECK(number < map_names().size());
     }
-    CHECK(map_names().size() == 6);
+    CHECK(map_names().size() == 8);
     // What theirs are called says more than what our weights are, and less than --map.
     CHECK(system_for(plan, NameMap::own, "transformer.h.3.attn.output") == "GPT-2");
     CHECK(system_for(plan, NameMap::own, "blocks.3.attn.hook_z") == "TransformerLens");

@@ -54,6 +54,8 @@ def leaves(document):
 
 
 class Backward(Scores, Sources):
+    wrong = None  # a step that is done otherwise: mistaken_backward.py
+
     def __init__(self, document):
         self.run = run = Kept(document)
         self.s = run.all()
@@ -190,7 +192,7 @@ class Backward(Scores, Sources):
         past = tensor(doc.get("past_state"))
         found = backward_recurrent.through_states(
             run.variant, *wide, v, s.get("decay"), s.get("beta"), past, run.scale(), doc.get("normalizer", False),
-            run.state_offsets(k.shape[0], q.shape[2], k.shape[2]), run.kv_of, d, self.entering["state"])
+            run.state_offsets(k.shape[0], q.shape[2], k.shape[2]), run.kv_of, d, self.entering["state"], self.wrong)
         dq, dk, dv, d_decay, d_beta, d_past, d_states = found
         self.put("states", d_states), self.put("state", d_states[:, :, -1]), self.put("context", d)
         if past is not None:

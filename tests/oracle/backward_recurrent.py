@@ -6,9 +6,10 @@ S' + k uT with u = b (v - S'T k); o = scale S_tT q, divided by n = q z with a no
 import numpy as np
 
 
-def through_states(variant, queries, keys, values, decay, beta, past, scale, normalizer, offsets, kv_of, d_context, d_state):
+def through_states(variant, queries, keys, values, decay, beta, past, scale, normalizer, offsets, kv_of, d_context, d_state,
+                   wrong=None):
     """Takes what recurrent.run takes, and the gradients of context and of the last state; returns those of queries, keys,
-    values, decay, beta (None without), past and states."""
+    values, decay, beta (None without), past and states. `wrong`: the step that is done otherwise (mistaken_backward.py)."""
     batch, kv_heads, tokens, dk = keys.shape
     dv = values.shape[3]
     heads, count = queries.shape[1], queries.shape[2]
@@ -42,6 +43,7 @@ def through_states(variant, queries, keys, values, decay, beta, past, scale, nor
                 if normalizer:
                     n = q @ sums[t]
                     d_n = -(d_o @ (scale * states[t].T @ q)) / (n * n)
+                    d_n = 0.0 if wrong == "normalizer_constant" else d_n
                     d_queries[b, head, i] += d_n * sums[t]
                     g_sum = g_sum + d_n * q
                     d_o = d_o / n
@@ -58,19 +60,23 @@ def through_states(variant, queries, keys, values, decay, beta, past, scale, nor
                 toward = g_state.T @ k
                 w = rate * toward
                 d_values[b, h, t - 1] = w
-                d_keys[b, h, t - 1] = g_state @ (rate * error) - old @ w
+                d_keys[b, h, t - 1] = g_state @ (rate * error) - (0.0 if wrong == "delta_error_constant" else old @ w)
                 if d_beta is not None:
                     d_beta[b, h, t - 1] = toward * error if np.ndim(rate) else toward @ error
-                g_state = g_state - np.outer(k, w)
+                if wrong not in ("delta_error_constant", "delta_state_identity"):
+                    g_state = g_state - np.outer(k, w)
             else:
                 d_values[b, h, t - 1] = g_state.T @ k
                 d_keys[b, h, t - 1] = g_state @ v
             if normalizer:
                 d_keys[b, h, t - 1] += g_sum
             if d_decay is not None:
-                of_row = (g_state * old).sum(axis=1)
+                of_row = (g_state * (states[t - 1] if wrong == "decay_no_factor" else old)).sum(axis=1)
                 if normalizer:
                     of_row = of_row + g_sum * np.ravel(e) * sums[t - 1]
                 d_decay[b, h, t - 1] = of_row if np.ndim(decay[b, h, t - 1]) else of_row.sum()
-            g_state, g_sum = e * g_state, np.ravel(e) * g_sum
+            if wrong != "decay_not_in_backward":
+                g_state, g_sum = e * g_state, np.ravel(e) * g_sum
+            if wrong == "state_not_carried":
+                g_state, g_sum = 0.0 * g_state, 0.0 * g_sum
     return d_queries, d_keys, d_values, d_decay, d_beta, d_past, d_states

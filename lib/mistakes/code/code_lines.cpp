@@ -334,6 +334,7 @@ std::string code_line(std::string_view id, const CodeSystem& system, const Plan&
 void say_where(CauseReport& report, const CodeSystem* system, const Plan& plan) {
     if (!system) return;
     for (Cause& cause : report.causes) {
+        if (!cause.look_at.empty()) continue;
         std::vector<std::string> ids{cause.id};
         ids.insert(ids.end(), cause.with.begin(), cause.with.end());
         for (const std::string& id : ids) {

@@ -2,6 +2,7 @@
 //
 //   attn-mistakes page         docs/mistakes.md, from the table
 //   attn-mistakes causes       for each line {"input", "stages", "pairs"}: what find_causes says
+//   attn-mistakes gradients    for each line {"input", "gradients"}: what find_gradient_causes says
 //   attn-mistakes blindspots   for each line, a document: whether diff agrees with blindspots
 //
 // Lines of JSON from standard input, a line for each to standard output. Exit 2: another command.
@@ -15,6 +16,8 @@
 #include "lib/input/value.hpp"
 #include "lib/mistakes/blindspots.hpp"
 #include "lib/mistakes/causes.hpp"
+#include "lib/mistakes/gradient_mistakes.hpp"
+#include "lib/replay/replayed.hpp"
 
 namespace {
 
@@ -33,13 +36,69 @@ double number(const Json& j) {
     return word == "NaN" ? std::nan("") : word == "Infinity" ? INFINITY : -INFINITY;
 }
 
+std::vector<double> numbers(const Json& list) {
+    std::vector<double> out;
+    for (const Json& v : list) out.push_back(number(v));
+    return out;
+}
+
+Json as_json(const CauseReport& report, double seconds) {
+    Json out{{"causes", Json::array()},
+             {"tried", report.tried},
+             {"findings", report.findings},
+             {"seconds", seconds}};
+    for (const Cause& c : report.causes)
+        out["causes"].push_back({{"id", c.id}, {"with", c.with}, {"fits", c.fits}, {"hint", c.hint}});
+    return out;
+}
+
+/// "gradients": theirs by name; with "right" in place of it, how far the evaluator of mistakes is from these.
+Json gradient_causes(const Json& line) {
+    const Plan plan = plan_of(line["input"]);
+    const std::clock_t start = std::clock();
+    const auto seconds = [&] { return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC; };
+    const bool right = line.contains("right");
+    const Replay replay(plan);
+    const GradientReplay backward(replay);
+    StageSet theirs, gradients;
+    Json out{{"largest", 0.0}, {"at", ""}};
+    const HeldGradients ours = right ? backward.run({}, backward.forward({}), {}) : HeldGradients{};
+    for (const auto& [name, values] : line[right ? "right" : "gradients"].items()) {
+        const auto place = backward.place(name);
+        if (!place) throw std::runtime_error("no gradient " + name);
+        const auto shape = backward.shape_of(*place);
+        WholeStage s{plan.gradients[*place].stage, {shape.begin(), shape.end()}, numbers(values), {}};
+        s.gradient = name;
+        s.axes_of_gradient = plan.gradients[*place].family;
+        if (right && ours[*place]) {
+            const std::vector<double>& mine = ours[*place]->values;
+            if (mine.size() != s.values.size()) throw std::runtime_error("another size of " + name);
+            const double size = std::max(1.0, largest_of(mine));
+            for (std::size_t k = 0; k < mine.size(); ++k) {
+                const bool same = mine[k] == s.values[k] || (std::isnan(mine[k]) && std::isnan(s.values[k]));
+                const double d = same ? 0 : std::abs(mine[k] - s.values[k]) / size;
+                if (d <= out["largest"].get<double>()) continue;
+                out["largest"] = std::isfinite(d) ? d : 1e30;
+                out["at"] = name;
+            }
+        }
+        gradients.push_back(std::move(s));
+    }
+    if (right) return out;
+    std::sort(gradients.begin(), gradients.end(), [&](const WholeStage& a, const WholeStage& b) {
+        return *backward.place(a.gradient) < *backward.place(b.gradient);
+    });
+    return as_json(find_gradient_causes(plan, theirs, gradients, default_tolerance(Element::float32)),
+                   seconds());
+}
+
 Json causes(const Json& line) {
     const Plan plan = plan_of(line["input"]);
     StageSet theirs;
     for (const auto& [name, values] : line["stages"].items()) {
         WholeStage s;
         s.stage = *stage_named(name);
-        for (const Json& v : values) s.values.push_back(number(v));
+        s.values = numbers(values);
         theirs.push_back(std::move(s));
     }
     std::sort(theirs.begin(), theirs.end(),
@@ -49,13 +108,7 @@ Json causes(const Json& line) {
     const std::clock_t start = std::clock();
     const CauseReport report = find_causes(plan, theirs, default_tolerance(Element::float32), options);
     const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
-    Json out{{"causes", Json::array()},
-             {"tried", report.tried},
-             {"findings", report.findings},
-             {"seconds", seconds}};
-    for (const Cause& c : report.causes)
-        out["causes"].push_back({{"id", c.id}, {"with", c.with}, {"fits", c.fits}, {"hint", c.hint}});
-    return out;
+    return as_json(report, seconds);
 }
 
 /// The last stage as a mistake makes it, in float32.
@@ -160,7 +213,8 @@ int main(int count, char** words) {
         return 0;
     }
     if (command == "causes") return answer_lines(causes);
+    if (command == "gradients") return answer_lines(gradient_causes);
     if (command == "blindspots") return answer_lines(blindspots);
-    std::cerr << "attn-mistakes page | causes | blindspots\n";
+    std::cerr << "attn-mistakes page | causes | gradients | blindspots\n";
     return 2;
 }
