@@ -29,6 +29,7 @@ enum Id {
     window,
     softcap,
     rope,
+    gradient,
     seed,
     atol,
     rtol,

@@ -212,6 +212,7 @@ ProbeAsk read_probe(const Parsed& parsed) {
         ask.softcap = number_value(row_of(softcap).long_name(), parsed.values[softcap].back());
     if (ask.softcap && !(*ask.softcap > 0)) fail_usage("--softcap has to be above 0");
     ask.rope = parsed.counts[rope] != 0;
+    ask.gradient = parsed.counts[gradient] != 0;
     return ask;
 }
 

@@ -180,7 +180,8 @@ Plan plan_document(const Source& source, Document document, const Options& optio
         if (options.model) plan.source = {options.model->folder, options.model->layer};
         // The other commands look at the forward pass.
         if (options.command != Command::run && options.command != Command::check &&
-            options.command != Command::view && options.command != Command::diff) {
+            options.command != Command::view && options.command != Command::diff &&
+            options.command != Command::blindspots) {
             plan.gradient.reset();
             plan.gradients.clear();
         }

@@ -254,11 +254,18 @@ Replayers OurSide::replayers(const Plan& whole) {
     auto replay = std::make_shared<Replay>(whole);
     Replayers out;
     out.stage = [replay](Stage stage, const StageSet& theirs) { return replayed(*replay, stage, theirs); };
-    if (!whole.gradient) return out;
-    auto gradients = std::make_shared<GradientReplay>(*replay);
-    out.gradient = [replay, gradients](const std::string& name, const StageSet& theirs,
-                                       const StageSet& earlier) {
-        return replayed(*gradients, name, theirs, earlier);
+    if (!whole.gradient || GradientReplay::is_too_large(whole)) return out;
+    struct Backward {
+        explicit Backward(const Replay& replay) : gradients(replay) {}
+        GradientReplay gradients;
+        std::optional<HeldStages> forward{};
+    };
+    auto backward = std::make_shared<Backward>(*replay);
+    // Asked for one gradient after another, of the same stages of the forward pass.
+    out.gradient = [replay, backward](const std::string& name, const StageSet& theirs,
+                                      const StageSet& earlier) {
+        if (!backward->forward) backward->forward = backward->gradients.forward(held_of(*replay, theirs));
+        return replayed(backward->gradients, name, *backward->forward, earlier);
     };
     return out;
 }

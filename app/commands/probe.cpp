@@ -42,19 +42,24 @@ void probe_command(const Options& options, const Diagnostics& diagnostics) {
         else
             write_tensors(*t.format, read_json_tensors({"probe", probe.arrays}).tensors, {}, output);
     });
+    const Blindspots& nearest = probe.nearest();
     const std::string pair =
-        probe.found.one + " and " + probe.found.other + " differ by " + significant(probe.found.nearest, 3);
+        nearest.one + " and " + nearest.other + " differ by " + significant(nearest.nearest, 3);
     if (probe.apart) {
         diagnostics.note("seed " + std::to_string(probe.seed) + ": the nearest pair, " + pair);
     } else {
         diagnostics.warning("probe",
                             "none of the seeds that were tried tells all mistakes apart by 0.01: " + pair);
     }
-    for (const Blindspot& b : probe.found.mistakes) {
-        if (b.sight == Sight::unseen) diagnostics.note(b.id + ": not to be seen: " + b.why);
-        for (const std::string& other : b.same_as)
-            if (b.sight != Sight::unseen) diagnostics.note(b.id + " gives the same numbers as " + other);
-    }
+    const auto tell = [&](const Blindspots& found) {
+        for (const Blindspot& b : found.mistakes) {
+            if (b.sight == Sight::unseen) diagnostics.note(b.id + ": not to be seen: " + b.why);
+            for (const std::string& other : b.same_as)
+                if (b.sight != Sight::unseen) diagnostics.note(b.id + " gives the same numbers as " + other);
+        }
+    };
+    tell(probe.found);
+    if (probe.gradients) tell(*probe.gradients);
 }
 
 }  // namespace attn

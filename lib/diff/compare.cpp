@@ -150,7 +150,8 @@ class Comparer {
         out_.stages.push_back(std::move(c));
         const std::size_t k = out_.stages.size() - 1;
         if (!out_.stages[k].equal && !out_.first) out_.first = k;
-        if (out_.stages[k].equal && out_.first) out_.stages[k].again = true;
+        // A gradient need not be made of the one before it.
+        if (out_.stages[k].equal && out_.first && !out_.stages[k].is_gradient) out_.stages[k].again = true;
     }
 
     static StageComparison begun(std::string name, const GivenArray& array) {
@@ -209,6 +210,7 @@ class Comparer {
             common_ = true;
             gradient(*beside[k], ours_.gradients[k]);
         }
+        if (!named_otherwise_.empty()) out_.notes.push_back(named_otherwise_);
     }
 
     void gradient(const NamedGradient& g, const WholeStage& whole) {
@@ -221,7 +223,8 @@ class Comparer {
         c.shape = shape_by_axes(mine);
         c.axes = names_by_axes(mine.family());
         if (!g.array->name.empty() && !g.array->name.ends_with(c.name))
-            out_.notes.push_back(visible(g.array->name) + ": compared with " + c.name);
+            named_otherwise_ += (named_otherwise_.empty() ? "" : ", ") + visible(g.array->name) +
+                                " is compared with " + c.name;
         auto aligned = align(std::move(*g.array), mine, ours_.joined_heads(), g.layout);
         if (!aligned) {
             c.fits = false;
@@ -243,6 +246,7 @@ class Comparer {
         const WholeStage* mine = find(ours_.stages, s);
         if (a == arrays_.end() || !mine) {
             if (info_of(s).on_request || (a != arrays_.end() && !mine)) return;
+            if (arrays_.empty() && !gradients_.empty()) return;  // of a backward pass alone
             StageComparison c;
             c.stage = s;
             c.name = info_of(s).name;
@@ -350,6 +354,7 @@ class Comparer {
     const CompareOptions& options_;
     std::vector<NamedArray> arrays_;
     std::vector<NamedGradient> gradients_;
+    std::string named_otherwise_;  ///< gradients, in words
     double largest_gradient_ = 0;  ///< of those of ours that are compared
     Comparison out_;
     bool common_ = false;

@@ -34,6 +34,11 @@ struct Blindspots {
     std::string one, other;
 };
 
+/// Makes every known mistake of a backward pass with a plan that has a gradient, and looks at all gradients;
+/// roundings are those of each gradient's largest number. Of plans with more numbers of queries x keys than
+/// GradientReplay::most_cells nothing is said.
+Blindspots gradient_blindspots_of(const Plan& plan);
+
 /// Makes every known mistake with a plan and looks at what becomes of its last stage. Where there are many
 /// rows only some of them are looked at.
 Blindspots blindspots_of(const Plan& plan);

@@ -34,11 +34,6 @@ class GradientSearch {
 
     CauseReport run() {
         CauseReport out;
-        if (backward_.cells() > GradientReplay::most_cells) {
-            out.findings.push_back("gradients: mistakes are looked for where queries x keys are at most " +
-                                   std::to_string(GradientReplay::most_cells) + " numbers");
-            return out;
-        }
         forward_ = backward_.forward(held_of(replay_, theirs_));
         const HeldGradients ours = backward_.run({}, forward_, {});
         want(ours);
@@ -226,7 +221,11 @@ std::span<const GradientMistakeRow> all_gradient_mistakes() {
 
 CauseReport find_gradient_causes(const Plan& plan, const StageSet& theirs, const StageSet& gradients,
                                  const Tolerance& tolerance) {
-    return GradientSearch(plan, theirs, gradients, tolerance).run();
+    if (!GradientReplay::is_too_large(plan)) return GradientSearch(plan, theirs, gradients, tolerance).run();
+    CauseReport out;
+    out.findings.push_back("gradients: mistakes are looked for where queries x keys are at most " +
+                           std::to_string(GradientReplay::most_cells) + " numbers");
+    return out;
 }
 
 }  // namespace attn

@@ -1,5 +1,7 @@
 // Mistakes of backward passes between the contexts and queries, keys and values.
 #include <array>
+#include <functional>
+#include <utility>
 
 #include "lib/mistakes/forms.hpp"
 #include "lib/mistakes/gradient_mistakes.hpp"
@@ -69,9 +71,22 @@ template <SoftmaxBack back>
 GradientForms softmax_is(const Replay&) {
     return only([](CellQuirks& q) { q.softmax = back; });
 }
+/// The row's sum may be the one that the sinks get.
+GradientForms with_sinks(const Replay& r, GradientForms forms) {
+    const std::size_t own = forms.size();
+    for (std::size_t k = 0; k < own && !r.plan().sinks.empty(); ++k) {
+        GradientForm& form = forms.emplace_back(forms[k]);
+        form.detail += (form.detail.empty() ? "" : ", ") + std::string("the sinks' too");
+        form.make = [make = forms[k].make](BackwardDeviation& d) {
+            make(d);
+            d.cells.sinks_share = true;
+        };
+    }
+    return forms;
+}
 template <SharedLoss loss>
-GradientForms shared_is(const Replay&) {
-    return only([](CellQuirks& q) { q.shared = loss; });
+GradientForms shared_is(const Replay& r) {
+    return with_sinks(r, only([](CellQuirks& q) { q.shared = loss; }));
 }
 template <DropoutBack back>
 GradientForms dropout_is(const Replay&) {
@@ -98,7 +113,7 @@ GradientForms sum_unweighted(const Replay& r) {
     if (r.plan().masked)
         out.push_back(form("over the keys that are seen",
                            [](CellQuirks& q) { q.softmax = SoftmaxBack::sum_unweighted_seen; }));
-    return out;
+    return with_sinks(r, std::move(out));
 }
 
 /// Blocks of any width where there are few keys, of powers of two where there are many.

@@ -70,8 +70,14 @@ void write_document(const ProbeAsk& ask, std::uint64_t seed, Probe& probe) {
     weight("key", kv_width, false);
     weight("value", kv_width, false);
     weight("out", ask.width, true);
+    out += "  }";
+    if (ask.gradient) {
+        out += ",\n  \"gradient\": {\n";
+        array("    ", "output", w.matrix(ask.tokens, ask.width, 1.0, "      "));
+        out += "\n  }";
+    }
     arrays += "}\n";
-    probe.document = out + "  }\n}\n";
+    probe.document = out + "\n}\n";
 }
 
 }  // namespace
@@ -92,9 +98,11 @@ Probe make_probe(const ProbeAsk& ask) {
         write_document(ask, seed, now);
         const Source source{"probe", now.document};
         const std::vector<Document> documents = parse_documents(source);
-        now.found = blindspots_of(make_plan(read_problem(documents.front().root), {}));
-        now.apart = now.found.nearest > Probe::least_apart;
-        if (seed == ask.seed || now.found.nearest > best.found.nearest) best = std::move(now);
+        const Plan plan = make_plan(read_problem(documents.front().root), {});
+        now.found = blindspots_of(plan);
+        if (ask.gradient) now.gradients = gradient_blindspots_of(plan);
+        now.apart = now.nearest().nearest > Probe::least_apart;
+        if (seed == ask.seed || now.nearest().nearest > best.nearest().nearest) best = std::move(now);
         if (best.apart) break;
     }
     return best;

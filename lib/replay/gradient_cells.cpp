@@ -14,19 +14,18 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 /// cells [rows, inner] · b [inner, width], added to `to`.
 void add_product(const double* cells, Index rows, Index inner, const double* b, Index width, double* to,
                  double times) {
-    for (Index i = 0; i < rows; ++i)
-        for (Index j = 0; j < inner; ++j)
-            for (Index k = 0; k < width; ++k)
-                to[i * width + k] += times * cells[i * inner + j] * b[j * width + k];
+    std::vector<double> made(idx(rows * width));
+    kernels::table<double>().multiply(cells, inner, b, width, made.data(), width, rows, width, inner);
+    for (std::size_t k = 0; k < made.size(); ++k) to[k] += times * made[k];
 }
 
 /// cellsᵀ [inner, rows] · b [rows, width], added to `to`.
 void add_transposed(const double* cells, Index rows, Index inner, const double* b, Index width, double* to,
                     double times) {
+    std::vector<double> turned(idx(rows * inner));
     for (Index i = 0; i < rows; ++i)
-        for (Index j = 0; j < inner; ++j)
-            for (Index k = 0; k < width; ++k)
-                to[j * width + k] += times * cells[i * inner + j] * b[i * width + k];
+        for (Index j = 0; j < inner; ++j) turned[idx(j * rows + i)] = cells[i * inner + j];
+    add_product(turned.data(), inner, rows, b, width, to, times);
 }
 
 Plan without_numbers(Plan plan) {

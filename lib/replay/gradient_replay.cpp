@@ -25,10 +25,6 @@ std::array<Index, 4> GradientReplay::shape_of(std::size_t place) const {
     return four_by_axes(s.family, s.shape);
 }
 
-Index GradientReplay::cells() const {
-    return plan().state ? 0 : plan().batch * plan().heads * plan().queries * plan().keys;
-}
-
 HeldGradients GradientReplay::run(const BackwardDeviation& deviation, const HeldStages& forward,
                                   const HeldGradients& given, bool cells) const {
     const Plan& p = plan();

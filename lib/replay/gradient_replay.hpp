@@ -48,6 +48,7 @@ struct CellQuirks {
     bool values_undropped = false;  ///< dV = Pᵀ dO
     GroupBack group = GroupBack::sum;
     double sinks_times = 1;
+    bool sinks_share = false;  ///< what is wrong in the row's sum is so for the sinks, too
     BiasBack bias = BiasBack::sum;
 };
 
@@ -68,7 +69,10 @@ using HeldGradients = std::vector<Held>;
 class GradientReplay {
   public:
     /// Of larger plans nothing is computed: all cells are held, of each stage.
-    static constexpr Index most_cells = Index{1} << 23;
+    static constexpr Index most_cells = Index{1} << 22;
+    static bool is_too_large(const Plan& plan) {
+        return !plan.state && plan.batch * plan.heads * plan.queries * plan.keys > most_cells;
+    }
 
     /// `replay` has to outlive it; its plan has a gradient.
     explicit GradientReplay(const Replay& replay);
@@ -84,8 +88,6 @@ class GradientReplay {
     /// The place of a gradient; nothing: there is none.
     std::optional<std::size_t> place(std::string_view name) const;
     std::array<Index, 4> shape_of(std::size_t place) const;
-    /// Numbers of queries x keys that it holds of each stage.
-    Index cells() const;
 
   private:
     const Replay& replay_;

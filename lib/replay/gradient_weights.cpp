@@ -98,15 +98,19 @@ void GradientCells::through_weights(Index b, Index h, Matrix& d) {
         for (Index i = 0; i < n; ++i) loss_of_all_[idx(b * n + i)] += shared[idx(i)];
         return;
     }
+    if (quirks_.shared == SharedLoss::of_all_heads)
+        std::copy_n(loss_of_all_.begin() + b * n, n, shared.begin());
     if (!plan_.sinks.empty())
         for (Index i = 0; i < n; ++i) {
             if (masked_before && empty_[idx(i)] != 0) continue;
-            double sum = 0;
-            for (Index j = 0; j < keys; ++j) sum += p[idx(i * keys + j)];
-            backward_->sinks()[idx(h)] -= quirks_.sinks_times * (1 - sum) * shared[idx(i)];
+            double sum = 0, right = 0;
+            for (Index j = 0; j < keys; ++j) {
+                sum += p[idx(i * keys + j)];
+                right += d[idx(i * keys + j)] * p[idx(i * keys + j)];
+            }
+            backward_->sinks()[idx(h)] -=
+                quirks_.sinks_times * (1 - sum) * (quirks_.sinks_share ? shared[idx(i)] : right);
         }
-    if (quirks_.shared == SharedLoss::of_all_heads)
-        std::copy_n(loss_of_all_.begin() + b * n, n, shared.begin());
     Matrix of_blocks;
     if (quirks_.shared == SharedLoss::of_blocks) {
         of_blocks.resize(d.size());

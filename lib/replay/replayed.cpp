@@ -44,10 +44,9 @@ std::optional<WholeStage> replayed(const Replay& replay, Stage stage, const Stag
 }
 
 std::optional<WholeStage> replayed(const GradientReplay& replay, const std::string& gradient,
-                                   const StageSet& given, const StageSet& gradients) {
+                                   const HeldStages& forward, const StageSet& gradients) {
     const auto place = replay.place(gradient);
-    if (!place || replay.cells() > GradientReplay::most_cells) return std::nullopt;
-    const HeldStages forward = replay.forward(held_of(replay.replay(), given));
+    if (!place) return std::nullopt;
     const HeldGradients made = replay.run({}, forward, held_of(replay, gradients));
     const Held& found = made[*place];
     if (!found) return std::nullopt;

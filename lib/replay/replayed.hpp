@@ -16,9 +16,9 @@ HeldStages held_of(const Replay& replay, const StageSet& given);
 /// Their gradients, by their place in the plan; null where they do not have one of that shape.
 HeldGradients held_of(const GradientReplay& replay, const StageSet& gradients);
 
-/// A gradient as it comes out of the stages and gradients that are given, in double. Nothing where the plan
-/// has none of that name, or it is larger than what is held of queries x keys.
+/// A gradient as it comes out of the stages of the forward pass (GradientReplay::forward) and of gradients
+/// that are given, in double. Nothing where the plan has none of that name.
 std::optional<WholeStage> replayed(const GradientReplay& replay, const std::string& gradient,
-                                   const StageSet& given, const StageSet& gradients);
+                                   const HeldStages& forward, const StageSet& gradients);
 
 }  // namespace attn

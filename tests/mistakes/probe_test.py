@@ -18,7 +18,9 @@ PROGRAM = os.environ["ATTN_PROGRAM"]
 TOOL = os.path.join(os.path.dirname(os.path.dirname(PROGRAM)), "attn-mistakes")
 sys.path.insert(0, os.path.join(SOURCE, "tests", "oracle"))
 sys.path.insert(0, os.path.join(SOURCE, "tests"))
+import backward  # noqa: E402
 import mistaken  # noqa: E402
+import mistaken_backward  # noqa: E402
 from harness import Report  # noqa: E402
 
 APART = 1e-2
@@ -108,6 +110,59 @@ def check_blindspots(report):
     report.check(all(len(line) <= 60 for line in text.stdout.split("\n")), "text keeps to the width")
 
 
+def gradients_of(doc):
+    """The gradients of every mistake of a backward pass that the independent model can make, by id; "" is none."""
+    found = {"": backward.gradients(doc)}
+    for one in mistaken_backward.ALL:
+        try:
+            found[one] = mistaken_backward.gradients(doc, one, np.random.default_rng(4))
+        except mistaken_backward.CannotBeMade:
+            continue
+    return found
+
+
+def check_gradients(report, options):
+    """Mistakes of backward passes: those of a probe are apart, or the same; what is called unseen changes nothing."""
+    name = "probe --gradient " + " ".join(options)
+    made = run("probe", "--gradient", *options)
+    if not report.equal(name, made.returncode, 0):
+        return
+    doc = json.loads(made.stdout)
+    said = json.loads(run("blindspots", "-f", "json", stdin=made.stdout).stdout)["gradients"]
+    by_id = {m["id"]: m for m in said["mistakes"]}
+    same = {frozenset((m["id"].split(":")[0], o.split(":")[0])) for m in said["mistakes"] for o in m.get("same_as", [])}
+    found = gradients_of({**doc, "dtype": "float64"})
+    for one, other in itertools.combinations(found, 2):
+        by = max(apart(found[one][n], found[other][n]) for n in found[""])
+        unseen = any(m and by_id[m]["sight"] in ("unseen", "no place") for m in (one, other))
+        if not one:
+            report.check(unseen == (by < 1e-9), f"{name}: {other} is seen", not unseen, by)
+        elif unseen:
+            continue
+        else:
+            report.check(by > APART / 2 or frozenset((one, other)) in same, f"{name}: {one} and {other} are apart", "> 0.005", by)
+    report.check(len(found) > 15, name + ": mistakes", "> 15", len(found))
+
+
+def check_ones(report):
+    """Ones that enter at joined heads are the same in any order."""
+    rng = np.random.default_rng(2)
+    doc = {"variant": "multi_head", "num_heads": 2, "embeddings": rng.normal(size=(3, 4)).tolist(), "gradient": "ones",
+           "weights": {k: rng.normal(size=(4, 4)).tolist() for k in ("W_query", "W_key", "W_value")}}
+
+    def sights(document):
+        return {m["id"]: m for m in json.loads(run("blindspots", "-f", "json", stdin=json.dumps(document)).stdout)["gradients"]["mistakes"]}
+    found = sights(doc)
+    report.equal("ones: heads_not_transposed", found["heads_not_transposed"]["sight"], "unseen")
+    report.check("ones enter" in found["heads_not_transposed"]["why"], "ones: the reason", "ones enter", found["heads_not_transposed"].get("why"))
+    report.equal("ones: softmax_no_sum", found["softmax_no_sum"]["sight"], "shown")
+    report.equal("one batch item: dW_first_item", found["dW_first_item"]["sight"], "no place")
+    other = sights({**doc, "gradient": {"output": rng.normal(size=(3, 4)).tolist()}})
+    report.equal("no ones: heads_not_transposed", other["heads_not_transposed"]["sight"], "shown")
+    text = run("blindspots", stdin=json.dumps(doc)).stdout
+    report.check("\nthe backward pass\n" in text, "the text has a part on the backward pass", "the backward pass", text[-200:])
+
+
 def check_usage(report):
     for words, code in ((["probe", "--heads", "3", "--width", "8"], 2), (["probe", "x.json"], 2), (["probe", "--tokens", "1"], 2),
                         (["probe", "--rope", "--width", "6"], 2), (["probe", "--softcap", "-1"], 2),
@@ -161,6 +216,9 @@ def main():
     check_files(report)
     for options in OPTIONS[:3] if os.environ.get("ATTN_SANITIZE") == "ON" else OPTIONS:
         check_probe(report, options)
+    for options in ([], ["--rope", "--softcap", "2", "--heads", "4", "--kv-heads", "2"]):
+        check_gradients(report, options)
+    check_ones(report)
     check_blindspots(report)
     check_usage(report)
     check_page(report)

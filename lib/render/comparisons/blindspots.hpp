@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 
 #include "lib/mistakes/blindspots.hpp"
@@ -7,6 +8,7 @@ namespace attn {
 
 /// At most `width` columns.
 std::string blindspots_text(const Blindspots& found, int width);
-std::string blindspots_json(const Blindspots& found);
+/// `gradients`: those of the backward pass, where there is one.
+std::string blindspots_json(const Blindspots& found, const std::optional<Blindspots>& gradients = {});
 
 }  // namespace attn

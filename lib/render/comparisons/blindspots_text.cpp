@@ -78,8 +78,11 @@ std::string blindspots_text(const Blindspots& found, int width) {
     return out;
 }
 
-std::string blindspots_json(const Blindspots& found) {
-    std::string out = "{\n  \"stage\": " + json_string(found.stage) + ",\n  \"mistakes\": [\n";
+namespace {
+
+/// The members of one of them, without braces.
+std::string members_of(const Blindspots& found) {
+    std::string out = "  \"stage\": " + json_string(found.stage) + ",\n  \"mistakes\": [\n";
     for (std::size_t k = 0; k < found.mistakes.size(); ++k) {
         const Blindspot& b = found.mistakes[k];
         out += "    {\"id\": " + json_string(b.id) + ", \"sight\": " + json_string(name_of(b.sight)) +
@@ -96,6 +99,14 @@ std::string blindspots_json(const Blindspots& found) {
         out += ",\n  \"nearest\": {\"one\": " + json_string(found.one) +
                ", \"other\": " + json_string(found.other) +
                ", \"difference\": " + json_significant(found.nearest) + "}";
+    return out;
+}
+
+}  // namespace
+
+std::string blindspots_json(const Blindspots& found, const std::optional<Blindspots>& gradients) {
+    std::string out = "{\n" + members_of(found);
+    if (gradients) out += ",\n  \"gradients\": {\n" + members_of(*gradients) + "}";
     return out + "\n}\n";
 }
 
