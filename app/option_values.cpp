@@ -108,8 +108,9 @@ void append_stages(std::string_view text, std::vector<std::string>& stages, std:
     for (std::size_t from = 0;;) {
         const std::size_t comma = std::min(text.find(',', from), text.size());
         const std::string_view name = text.substr(from, comma - from);
-        // Gradients of parameters have points in their names: d_W_query.weight.
-        if (name.empty() || name.find_first_of(name.starts_with("d_") ? "/" : "./") != std::string_view::npos)
+        // Gradients of parameters have points or slashes in their names: d_W_query.weight, d_query/kernel.
+        const bool parameter = name.starts_with("d_");
+        if (name.empty() || (!parameter && name.find_first_of("./") != std::string_view::npos))
             fail_usage(
                 std::string(flag) + " " + quoted(text) + ": expected names of stages, as in scores,weights",
                 "--stages as the last word lists those of the input");

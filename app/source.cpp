@@ -181,7 +181,7 @@ Plan plan_document(const Source& source, Document document, const Options& optio
         // The other commands look at the forward pass.
         if (options.command != Command::run && options.command != Command::check &&
             options.command != Command::view && options.command != Command::diff &&
-            options.command != Command::blindspots) {
+            options.command != Command::blindspots && options.command != Command::explain) {
             plan.gradient.reset();
             plan.gradients.clear();
         }

@@ -29,18 +29,10 @@ std::vector<Index> rows_of(const Plan& plan, const ExplainOptions& options) {
                "--row " + std::to_string(found.front()));
 }
 
-std::vector<Stage> blank_of(const Plan& plan, const ExplainOptions& options) {
-    std::vector<Stage> out;
-    std::vector<std::string_view> names;
-    for (const PlannedStage& s : plan.stages) names.push_back(s.name);
-    for (const std::string& name : options.blank) {
-        const auto stage = stage_named(name);
-        if (!stage || !plan.find(*stage))
-            fail_usage("--blank " + harmless(name) + ": " +
-                           (stage ? "this input has no such stage" : "there is no such stage"),
-                       did_you_mean(name, names));
-        out.push_back(*stage);
-    }
+std::vector<explain::StageId> blank_of(const Plan& plan, const ExplainOptions& options) {
+    std::vector<explain::StageId> out;
+    for (const std::string& name : options.blank)
+        out.push_back(explain::stage_in(plan, name, "--blank " + harmless(name)));
     return out;
 }
 
@@ -79,7 +71,7 @@ struct Task {
     explain::Request request;
     std::vector<Index> rows;
     std::optional<explain::Cell> cell;
-    std::vector<Stage> blank;
+    std::vector<explain::StageId> blank;
 };
 
 Task task_of(PlannedDocument& document, const Options& options, explain::Level level) {

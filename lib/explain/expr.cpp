@@ -118,7 +118,7 @@ Expr reduced(const Expr& e) {
         // What is made of numbers that are left blank is left blank.
         for (const Expr& p : e.parts) {
             if (p.hidden_with) out.hidden_with = p.hidden_with;
-            if (p.cell) out.hidden_with = p.cell->stage;
+            if (p.cell) out.hidden_with = p.cell->id();
         }
         return out;
     }

@@ -7,6 +7,39 @@
 #include "lib/text.hpp"
 
 namespace attn::explain {
+
+Turn turn_of(Writer& w, const RowOf& row, Index column, bool of_queries) {
+    const PlannedRope& rope = *w.plan.rope;
+    const Index pair = rope.pair_of(column);
+    const std::string n = "pair " + std::to_string(pair);
+    if (rope.cos) {
+        const Shape& s = w.plan.tensors[*rope.cos].shape;
+        const Index item = s.size() == 3 && s[0] > 1 ? row.batch : 0;
+        const Index flat = (item * s[s.size() - 2] + row.row) * s.back() + (rope.by_column ? column : pair);
+        return {w.tensor(*rope.cos, flat), w.tensor(*rope.sin, flat)};
+    }
+    Expr position = constant(rope.positions(of_queries).at(row.batch, row.row));
+    position.place = "position";
+    std::vector<Expr> factors{position,
+                              power(constant(rope.base), quotient(constant(-2.0 * static_cast<double>(pair)),
+                                                                  constant(static_cast<double>(rope.dims))))};
+    if (!rope.frequency_factors.empty()) {
+        Expr scaling = constant(rope.frequency_factors[idx(pair)]);
+        scaling.place = std::string(choice_name(rope.scaling)) + " factor";
+        factors.push_back(std::move(scaling));
+    }
+    const Cell own{of_queries ? Stage::rotated_queries : Stage::rotated_keys, row.batch, 0, row.row};
+    const Expr angle = w.between_once(
+        own, n + " angle", [&] { return product(std::move(factors)); }, "radians");
+    const auto of = [&](Expr::Kind kind, const char* name) {
+        Expr e = function(kind, angle);
+        if (rope.amplitude != 1) e = product({constant(rope.amplitude), std::move(e)});
+        return w.between_once(own, n + name, [&] { return std::move(e); });
+    };
+    Expr cos = of(Expr::Kind::cos, " cos");
+    return {std::move(cos), of(Expr::Kind::sin, " sin")};
+}
+
 namespace {
 
 /// A number taken over from another place.
@@ -45,42 +78,6 @@ Source source_of(const Plan& plan, Stage stage) {
         return {WeightRole::query, *plan.query_input, plan.query_dim * (twice ? 2 : 1), plan.query_heads()};
     if (stage == Stage::keys) return {WeightRole::key, *plan.key_input, plan.key_dim, plan.key_heads()};
     return {WeightRole::value, *plan.value_input, plan.value_dim, plan.value_heads()};
-}
-
-/// Cosine and sine of a column at a token.
-struct Turn {
-    Expr cos, sin;
-};
-
-/// `column`: counted from the first that turns.
-Turn turn_of(Writer& w, const RowOf& row, Index column, bool of_queries) {
-    const PlannedRope& rope = *w.plan.rope;
-    const Index pair = rope.pair_of(column);
-    const std::string n = "pair " + std::to_string(pair);
-    if (rope.cos) {
-        const Shape& s = w.plan.tensors[*rope.cos].shape;
-        const Index item = s.size() == 3 && s[0] > 1 ? row.batch : 0;
-        const Index flat = (item * s[s.size() - 2] + row.row) * s.back() + (rope.by_column ? column : pair);
-        return {w.tensor(*rope.cos, flat), w.tensor(*rope.sin, flat)};
-    }
-    Expr position = constant(rope.positions(of_queries).at(row.batch, row.row));
-    position.place = "position";
-    std::vector<Expr> factors{position,
-                              power(constant(rope.base), quotient(constant(-2.0 * static_cast<double>(pair)),
-                                                                  constant(static_cast<double>(rope.dims))))};
-    if (!rope.frequency_factors.empty()) {
-        Expr scaling = constant(rope.frequency_factors[idx(pair)]);
-        scaling.place = std::string(choice_name(rope.scaling)) + " factor";
-        factors.push_back(std::move(scaling));
-    }
-    const Expr angle = w.between(n + " angle", n + " angle", product(std::move(factors)), "radians");
-    const auto of = [&](Expr::Kind kind, const char* name) {
-        Expr e = function(kind, angle);
-        if (rope.amplitude != 1) e = product({constant(rope.amplitude), std::move(e)});
-        return w.between(n + name, n + name, std::move(e));
-    };
-    Expr cos = of(Expr::Kind::cos, " cos");
-    return {std::move(cos), of(Expr::Kind::sin, " sin")};
 }
 
 /// Calls f(column, first of the pair, second, turn) or, where a column does not turn, still(column), with the
@@ -155,17 +152,21 @@ void explain_latent(Writer& w, const RowOf& row, Columns columns) {
 
 NormParts explain_moments(Writer& w, const NormOf& norm) {
     NormParts out;
+    const auto between = [&](const char* name, const std::function<Expr()>& e) {
+        return norm.once ? w.between_once(*norm.once, name, e) : w.between(name, name, e());
+    };
     const Expr n = constant(static_cast<double>(norm.n)), eps = constant(norm.eps);
     if (norm.type == NormType::layer)
-        out.mean = w.between("mean", "mean", quotient(w.sum_of(norm.n, norm.x), n));
-    const Expr squares = w.sum_of(norm.n, [&](Index k) {
-        return function(Expr::Kind::square, out.mean ? difference(norm.x(k), *out.mean) : norm.x(k));
-    });
-    const Expr size = norm.type == NormType::l2
-                          ? w.between("sum of squares", "sum of squares", squares)
-                          : w.between(out.mean ? "variance" : "mean of squares",
-                                      out.mean ? "variance" : "mean of squares", quotient(squares, n));
-    out.root = w.between("root", "root", function(Expr::Kind::root, sum({size, eps})));
+        out.mean = between("mean", [&] { return quotient(w.sum_of(norm.n, norm.x), n); });
+    const auto squares = [&] {
+        return w.sum_of(norm.n, [&](Index k) {
+            return function(Expr::Kind::square, out.mean ? difference(norm.x(k), *out.mean) : norm.x(k));
+        });
+    };
+    const Expr size = norm.type == NormType::l2 ? between("sum of squares", squares)
+                                                : between(out.mean ? "variance" : "mean of squares",
+                                                          [&] { return quotient(squares(), n); });
+    out.root = between("root", [&] { return function(Expr::Kind::root, sum({size, eps})); });
     return out;
 }
 
@@ -272,25 +273,28 @@ void explain_rotation(Writer& w, const RowOf& row, Columns columns) {
         [&](Index c) { copy(w, row, c, x(c), "does not turn"); });
 }
 
-void explain_convolved(Writer& w, const RowOf& row, Columns columns) {
+Expr convolution(Writer& w, const RowOf& row, Index column) {
     const PlannedConv& conv = *w.plan.conv;
     const PlannedConv::Part& part = conv.of(row.stage);
     const Stage from = w.read_by(row.stage);
-    const Index dim = w.plan.find(row.stage)->shape.back();
+    const Index channel = row.head * w.plan.find(row.stage)->shape.back() + column;
+    std::vector<Expr> parts;
+    for (Index k = 0; k < conv.taps; ++k) {
+        const Index token = row.row + k + 1 - conv.taps;
+        if (token < 0 && !conv.past) continue;
+        Expr x = token >= 0 ? w.at(from, row.batch, row.head, token, column)
+                            : w.tensor(*conv.past, conv.before(part, row.batch, channel, row.row, k));
+        parts.push_back(product({std::move(x), w.tensor(part.weight, conv.tap(part, channel, k))}));
+    }
+    if (part.bias) parts.push_back(w.tensor(*part.bias, part.first + channel));
+    return sum(std::move(parts));
+}
+
+void explain_convolved(Writer& w, const RowOf& row, Columns columns) {
     w.why("the token and those just before it, column by column");
     w.each(columns, "columns", [&](Index c) {
-        const Index channel = row.head * dim + c;
-        std::vector<Expr> parts;
-        for (Index k = 0; k < conv.taps; ++k) {
-            const Index token = row.row + k + 1 - conv.taps;
-            if (token < 0 && !conv.past) continue;
-            Expr x = token >= 0 ? w.at(from, row.batch, row.head, token, c)
-                                : w.tensor(*conv.past, conv.before(part, row.batch, channel, row.row, k));
-            parts.push_back(product({std::move(x), w.tensor(part.weight, conv.tap(part, channel, k))}));
-        }
-        if (part.bias) parts.push_back(w.tensor(*part.bias, part.first + channel));
-        Expr z = sum(std::move(parts));
-        if (!conv.silu) return calculate(w, row, c, std::move(z));
+        Expr z = convolution(w, row, c);
+        if (!w.plan.conv->silu) return calculate(w, row, c, std::move(z));
         const std::string name = "z of d" + std::to_string(c);
         const Expr named = w.between(name, name, std::move(z));
         calculate(w, row, c, quotient(named, sum({constant(1), function(Expr::Kind::exp, negative(named))})));

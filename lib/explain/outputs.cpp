@@ -31,6 +31,19 @@ void explain_context(Writer& w, const RowOf& row, Columns columns) {
     });
 }
 
+Expr gate_of(Writer& w, Index batch, Index head, Index query, Index column, const std::string& label) {
+    const Plan& plan = w.plan;
+    const bool from_queries = plan.gate->from_queries;
+    const Index o = plan.gate_by_head ? head
+                    : from_queries    ? head * 2 * plan.query_dim + plan.query_dim + column
+                                      : head * plan.value_dim + column;
+    const Cell own{Stage::gated_context, batch, head, query, plan.gate_by_head ? 0 : column};
+    return w.between_once(own, label, [&] {
+        return w.projected(from_queries ? WeightRole::query : WeightRole::gate, o,
+                           [&](Index i) { return w.embedding(*plan.query_input, batch, query, i); });
+    });
+}
+
 void explain_gated(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     const Gate& gate = *plan.gate;
@@ -41,18 +54,11 @@ void explain_gated(Writer& w, const RowOf& row, Columns columns) {
               ? "each number passes as far as its gate opens: g / (1 + e^-g)"
               : "each number passes as far as its gate opens: ln(1 + e^g)");
     if (plan.gate_by_head) w.why("the whole head passes as far as its one gate opens");
-    const WeightRole role = gate.from_queries ? WeightRole::query : WeightRole::gate;
-    const auto gate_at = [&](const std::string& name, Index o) {
-        return w.between(name, name, w.projected(role, o, [&](Index i) {
-            return w.embedding(*plan.query_input, row.batch, row.row, i);
-        }));
-    };
     std::optional<Expr> of_head;
-    if (plan.gate_by_head) of_head = gate_at("gate", row.head);
+    if (plan.gate_by_head) of_head = gate_of(w, row.batch, row.head, row.row, 0, "gate");
     w.each(columns, "columns", [&](Index d) {
-        const Index o = gate.from_queries ? row.head * 2 * plan.query_dim + plan.query_dim + d
-                                          : row.head * plan.value_dim + d;
-        const Expr g = of_head ? *of_head : gate_at("gate " + column_label(d), o);
+        const Expr g =
+            of_head ? *of_head : gate_of(w, row.batch, row.head, row.row, d, "gate " + column_label(d));
         Expr x = w.at(from, row.batch, row.head, row.row, d);
         if (gate.activation == GateActivation::softplus) {
             // For a large g e^g is no number, and ln(1 + e^g) is g.

@@ -14,14 +14,14 @@ std::optional<Expr> decay_of(const Writer& w, Index batch, Index kv, Index token
                                  : w.at(Stage::decay, batch, kv, 0, token);
 }
 
-/// e^g · x, or x where nothing decays.
+}  // namespace
+
 Expr decayed(const Writer& w, Index batch, Index kv, Index token, Index row, Expr x) {
     const std::optional<Expr> g = decay_of(w, batch, kv, token, row);
     if (!g) return x;
     return product({function(Expr::Kind::exp, *g), std::move(x)});
 }
 
-/// Number [row, column] of the state after a token; -1: before the first.
 Expr state_at(const Writer& w, Index batch, Index kv, Index token, Index row, Index column) {
     if (token >= 0) return w.at(Cell{Stage::states, batch, kv, row, column, token});
     if (w.plan.state->past) return w.input(*w.plan.state->past, batch, kv, w.plan.kv_heads, row, column);
@@ -30,7 +30,6 @@ Expr state_at(const Writer& w, Index batch, Index kv, Index token, Index row, In
     return zero;
 }
 
-/// Sum of the keys up to a token, decayed alike: what a normaliser divides by.
 double key_sum(const Writer& w, Index batch, Index kv, Index token, Index row) {
     double z = 0;
     for (Index t = 0; t <= token; ++t) {
@@ -41,7 +40,13 @@ double key_sum(const Writer& w, Index batch, Index kv, Index token, Index row) {
     return z;
 }
 
-}  // namespace
+Expr scaled(const Plan& plan, Expr x) {
+    if (!plan.scaled) return x;
+    if (plan.scale_root > 0)
+        return quotient(std::move(x),
+                        function(Expr::Kind::root, constant(static_cast<double>(plan.scale_root))));
+    return product({constant(plan.scale), std::move(x)});
+}
 
 void explain_per_key(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
@@ -73,11 +78,7 @@ void explain_per_key(Writer& w, const RowOf& row, Columns columns) {
             return w.embedding(*plan.key_input, row.batch, token, i);
         }));
         if (!is_decay) {
-            w.result(
-                 cell, label,
-                 times_factor(is_decay, quotient(constant(1),
-                                                 sum({constant(1), function(Expr::Kind::exp, negative(x))}))))
-                .group = group;
+            w.result(cell, label, times_factor(is_decay, sigmoid(x))).group = group;
             return;
         }
         if (state.bias) x = sum({std::move(x), w.tensor(*state.bias, row.head)});
@@ -162,7 +163,7 @@ void explain_state_context(Writer& w, const RowOf& row, Columns columns) {
             } else if (plan.state->decays) {
                 Expr old = number(key_sum(w, b, kv, t - 1, d));
                 old.place = w.scoped(name + " before");
-                old.hidden_with = Stage::context;
+                old.hidden_with = StageId{Stage::context};
                 sums.push_back(w.between(name, name,
                                          sum({decayed(w, b, kv, t, d, std::move(old)),
                                               w.at(w.key_stage(), b, kv / plan.head_group, t, d)}),
@@ -181,12 +182,7 @@ void explain_state_context(Writer& w, const RowOf& row, Columns columns) {
         Expr e = w.sum_of(plan.dim, [&](Index d) {
             return product({query(d), state_at(w, b, kv, t, d, j)});
         });
-        if (plan.scaled) {
-            const bool by_root = plan.scale_root > 0;
-            e = by_root ? quotient(std::move(e),
-                                   function(Expr::Kind::root, constant(static_cast<double>(plan.scale_root))))
-                        : product({constant(plan.scale), std::move(e)});
-        }
+        e = scaled(plan, std::move(e));
         if (divisor) e = quotient(std::move(e), *divisor);
         Cell cell = row;
         cell.column = j;

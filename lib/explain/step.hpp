@@ -30,11 +30,19 @@ struct Line {
 struct Step {
     Index number = 0;
     Stage stage = Stage::queries;
+    Index gradient = -1;  ///< as in Cell
     std::string name, formula;
     std::string why;  ///< one sentence
     std::vector<Line> lines;
     std::string rest;  ///< what is done alike and not shown; may be empty
+
+    StageId id() const { return {stage, gradient}; }
 };
+
+/// A stage of a plan, or a gradient.
+inline const PlannedStage& planned(const Plan& plan, StageId id) {
+    return id.gradient < 0 ? *plan.find(id.stage) : plan.gradients[idx(id.gradient)];
+}
 
 /// The explanation of one row, or of one number.
 struct Explanation {

@@ -21,20 +21,26 @@ struct Values::Inputs {
 };
 
 Values::Values(const Plan& plan, std::vector<Index> state_tokens, std::optional<Index> kv_head)
-    : state_tokens_(std::move(state_tokens)), kv_head_(kv_head), inputs_(std::make_unique<Inputs>(plan)) {}
+    : plan_(plan),
+      state_tokens_(std::move(state_tokens)),
+      kv_head_(kv_head),
+      inputs_(std::make_unique<Inputs>(plan)) {}
 
 Values::~Values() = default;
 
 void Values::rows(const Rows& rows) {
     const Stage stage = rows.stage->stage;
-    if (stage == Stage::states &&
+    const Index gradient = rows.stage->of == StageOf::forward
+                               ? Index{-1}
+                               : static_cast<Index>(rows.stage - plan_.gradients.data());
+    const StageShape family = rows.stage->family;
+    if (family == StageShape::states &&
         std::find(state_tokens_.begin(), state_tokens_.end(), rows.token) == state_tokens_.end())
         return;
-    const StageShape family = rows.stage->family;
     if (kv_head_ && has_kv_heads(family) && family != StageShape::shared_keys && rows.head != *kv_head_)
         return;
     for (Index i = 0; i < rows.row_count(); ++i) {
-        Row& row = rows_[{stage, rows.head, rows.token, rows.row_begin + i}];
+        Row& row = rows_[{stage, gradient, rows.batch, rows.head, rows.token, rows.row_begin + i}];
         for (Index j = 0; j < rows.column_count(); ++j) {
             const std::size_t column = idx(rows.columns[idx(j)]);
             if (row.numbers.size() <= column) row.numbers.resize(column + 1);
@@ -45,7 +51,7 @@ void Values::rows(const Rows& rows) {
 }
 
 const Values::Row& Values::row_of(const Cell& cell) const {
-    return rows_.at({cell.stage, cell.head, cell.token, cell.row});
+    return rows_.at({cell.stage, cell.gradient, cell.batch, cell.head, cell.token, cell.row});
 }
 
 double Values::at(const Cell& cell) const {

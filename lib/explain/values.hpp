@@ -10,8 +10,8 @@
 
 namespace attn::explain {
 
-/// Every number that an explanation may name: the stages of a run, as doubles, and the tensors of its plan as
-/// the run reads them.
+/// Every number that an explanation may name: the stages of a run and its gradients, as doubles, and the
+/// tensors of its plan as the run reads them.
 class Values : public Sink {
   public:
     /// Of `states` only those after some tokens are kept, and keys and values of one head only where that is
@@ -38,9 +38,11 @@ class Values : public Sink {
     struct Inputs;
     const Row& row_of(const Cell& cell) const;
 
+    const Plan& plan_;
     std::vector<Index> state_tokens_;
     std::optional<Index> kv_head_;
-    std::map<std::tuple<Stage, Index, Index, Index>, Row> rows_;  ///< stage, head, token, row
+    /// By stage, gradient, batch item, head, token, row.
+    std::map<std::tuple<Stage, Index, Index, Index, Index, Index>, Row> rows_;
     std::unique_ptr<Inputs> inputs_;
 };
 

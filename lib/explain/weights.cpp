@@ -24,13 +24,6 @@ void explain_empty(Writer& w, const RowOf& row, Columns columns) {
     });
 }
 
-bool is_empty(const Writer& w, const RowOf& row) {
-    if (!w.plan.masked || w.plan.mask_at == MaskAt::weights || w.plan.has_appended()) return false;
-    for (Index j = 0; j < w.plan.keys; ++j)
-        if (previous(w, row, j).value != -HUGE_VAL) return false;
-    return true;
-}
-
 /// Keys that lines show: the columns, shortened as each() shortens them.
 std::vector<Index> all_keys(const Plan& plan) {
     std::vector<Index> keys(static_cast<std::size_t>(plan.keys));
@@ -70,7 +63,7 @@ void explain_softmax(Writer& w, const RowOf& row, Columns columns) {
         if (const auto found = known.find(j); found != known.end()) return found->second;
         Expr e = number(evaluate(raised(j)));
         e.place = w.scoped("e^" + w.key_label(j));
-        e.hidden_with = Stage::weights;
+        e.hidden_with = StageId{Stage::weights};
         return e;
     };
     w.each(keys, "keys",
@@ -112,6 +105,17 @@ void divide_by_sum(Writer& w, const RowOf& row, Columns columns, const std::vect
 
 }  // namespace
 
+bool is_empty(const Writer& w, const RowOf& row) {
+    if (!w.plan.masked || w.plan.mask_at == MaskAt::weights || w.plan.has_appended()) return false;
+    for (Index j = 0; j < w.plan.keys; ++j)
+        if (previous(w, row, j).value != -HUGE_VAL) return false;
+    return true;
+}
+
+Expr sigmoid(const Expr& x) {
+    return quotient(constant(1), sum({constant(1), function(Expr::Kind::exp, negative(x))}));
+}
+
 void explain_weights(Writer& w, const RowOf& row, Columns columns) {
     const Plan& plan = w.plan;
     if (is_empty(w, row)) return explain_empty(w, row, columns);
@@ -127,10 +131,7 @@ void explain_weights(Writer& w, const RowOf& row, Columns columns) {
         case Normalize::sigmoid:
             w.why("each score by itself: the weights need not sum to 1");
             w.each(columns, "keys", [&](Index key) {
-                w.result(
-                    cell_of(row, key), w.key_label(key),
-                    quotient(constant(1),
-                             sum({constant(1), function(Expr::Kind::exp, negative(previous(w, row, key)))})));
+                w.result(cell_of(row, key), w.key_label(key), sigmoid(previous(w, row, key)));
             });
             return;
     }
@@ -174,15 +175,14 @@ void explain_dropped(Writer& w, const RowOf& row, Columns columns) {
     });
 }
 
-void explain_differential(Writer& w, const RowOf& row, Columns columns) {
-    const Plan& plan = w.plan;
-    const PlannedDifferential& pairs = *plan.differential;
-    w.why("what both halves of the head look at cancels; weights may be below 0");
-    Expr lambda;
+Expr lambda_of(Writer& w) {
+    const PlannedDifferential& pairs = *w.plan.differential;
     if (pairs.lambda) {
-        lambda = constant(*pairs.lambda);
+        Expr lambda = constant(*pairs.lambda);
         lambda.place = "lambda";
-    } else {
+        return lambda;
+    }
+    return w.between_once({}, "lambda", [&] {
         const auto power_of = [&](std::size_t first) {
             return function(Expr::Kind::exp, w.sum_of(pairs.width, [&](Index k) {
                 return product({w.tensor(pairs.vectors[first], k), w.tensor(pairs.vectors[first + 1], k)});
@@ -190,8 +190,15 @@ void explain_differential(Writer& w, const RowOf& row, Columns columns) {
         };
         Expr init = constant(pairs.init);
         init.place = "lambda_init";
-        lambda = w.between("lambda", "lambda", sum({difference(power_of(0), power_of(2)), std::move(init)}));
-    }
+        return sum({difference(power_of(0), power_of(2)), std::move(init)});
+    });
+}
+
+void explain_differential(Writer& w, const RowOf& row, Columns columns) {
+    const Plan& plan = w.plan;
+    const PlannedDifferential& pairs = *plan.differential;
+    w.why("what both halves of the head look at cancels; weights may be below 0");
+    const Expr lambda = lambda_of(w);
     w.each(columns, "keys", [&](Index key) {
         const auto half = [&](bool second) {
             return w.at(w.read_by(row.stage), row.batch,

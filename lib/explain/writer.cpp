@@ -1,6 +1,7 @@
 #include "lib/explain/writer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/error.hpp"
 #include "lib/option_words.hpp"
@@ -83,8 +84,9 @@ std::string name_of_drawn(const Plan& plan, WeightRole role, Index output, Index
 }
 
 std::string cell_name(const Plan& plan, const Cell& cell) {
-    const PlannedStage& stage = *plan.find(cell.stage);
-    std::vector<Index> n{cell.batch};
+    const PlannedStage& stage = planned(plan, cell.id());
+    std::vector<Index> n;
+    if (has_batch(stage.family)) n.push_back(cell.batch);
     if (has_heads(stage.family)) n.push_back(cell.head);
     if (stage.family == StageShape::states) n.push_back(cell.token);
     if (!has_one_row(stage.family)) n.push_back(cell.row);
@@ -97,10 +99,11 @@ Expr Writer::at(const Cell& cell) const {
     e.cell = cell;
     e.place = cell_name(plan, cell);
     // Stages that are the document's own numbers.
-    const bool raw = cell.stage == Stage::queries  ? !plan.projects(WeightRole::query)
-                     : cell.stage == Stage::keys   ? !plan.projects(WeightRole::key)
-                     : cell.stage == Stage::values ? !plan.projects(WeightRole::value)
-                     : cell.stage == Stage::decay  ? plan.state->decay.has_value()
+    const bool raw = cell.gradient >= 0             ? false
+                     : cell.stage == Stage::queries ? !plan.projects(WeightRole::query)
+                     : cell.stage == Stage::keys    ? !plan.projects(WeightRole::key)
+                     : cell.stage == Stage::values  ? !plan.projects(WeightRole::value)
+                     : cell.stage == Stage::decay   ? plan.state->decay.has_value()
                      : cell.stage == Stage::beta
                          ? plan.state->beta.has_value() && plan.state->beta_factor == 1
                          : false;
@@ -147,6 +150,14 @@ Expr Writer::input(std::size_t k, Index batch, Index head, Index heads, Index to
     return tensor(k, ((batch * heads + head) * s[s.size() - 2] + token) * s.back() + column);
 }
 
+Expr Writer::gradient(Stage of, Index batch, Index head, Index row, Index column, Index token) const {
+    return at(Cell{of, batch, head, row, column, token, gradient_place(of)});
+}
+
+Index Writer::gradient_place(Stage of) const {
+    return static_cast<Index>(plan.find_gradient(of) - plan.gradients.data());
+}
+
 Expr Writer::projected(WeightRole role, Index o, const std::function<Expr(Index)>& of) const {
     Expr e = sum_of(plan.projection(role).d_in, [&](Index i) {
         return product({of(i), weight(role, i, o)});
@@ -168,14 +179,15 @@ Expr Writer::sum_of(Index n, const std::function<Expr(Index)>& term) const {
         }
         double part = 0;
         Expr rest;
+        const bool was_quiet = std::exchange(quiet_, true);
         for (; k < n - last_terms; ++k) {
             Expr e = term(k);
             part += evaluate(e);
             each_number(e, [&](const Expr& leaf) {
-                if (leaf.cell) rest.hidden_with = leaf.cell->stage;
-                if (leaf.hidden_with) rest.hidden_with = leaf.hidden_with;
+                if (const auto of = leaf.belongs_to()) rest.hidden_with = of;
             });
         }
+        quiet_ = was_quiet;
         --k;
         rest.value = part;
         rest.more = n - first_terms - last_terms;
@@ -201,7 +213,7 @@ std::string Writer::query_label(Index query) const { return label_of(plan.query_
 std::string Writer::key_label(Index key) const { return label_of(plan.key_tokens, key, "key"); }
 
 std::string Writer::row_label(const RowOf& row) const {
-    switch (row_kind(plan.find(row.stage)->family)) {
+    switch (row_kind(planned(plan, row.id()).family)) {
         case RowKind::queries:
             return query_label(row.row);
         case RowKind::new_keys:
@@ -239,7 +251,8 @@ Line& Writer::keep(Line line) {
 Expr Writer::between(std::string label, const std::string& place, Expr expression, std::string note) {
     Expr out = number(evaluate(expression));
     out.place = scoped(place);
-    out.hidden_with = step_->stage;
+    out.hidden_with = step_->id();
+    if (quiet_) return out;
     Line line;
     line.label = std::move(label);
     line.place = out.place;
@@ -250,11 +263,21 @@ Expr Writer::between(std::string label, const std::string& place, Expr expressio
     return out;
 }
 
-Expr Writer::between_once(const Cell& of, const std::string& label, const std::function<Expr()>& expression) {
+Expr Writer::between_once(const Cell& of, const std::string& label, const std::function<Expr()>& expression,
+                          std::string note) {
     for (const auto& [cell, name, known] : once_)
         if (cell == of && name == label) return known;
-    Expr out = between(label, label, expression());
-    once_.emplace_back(of, label, out);
+    Expr out = between(label, label, expression(), std::move(note));
+    if (!quiet_) once_.emplace_back(of, label, out);
+    return out;
+}
+
+Expr Writer::unshown(std::string place, const std::function<Expr()>& expression) {
+    const bool was_quiet = std::exchange(quiet_, true);
+    Expr out = number(evaluate(expression()));
+    quiet_ = was_quiet;
+    out.place = std::move(place);
+    out.hidden_with = step_->id();
     return out;
 }
 

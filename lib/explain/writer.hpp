@@ -40,6 +40,10 @@ class Writer {
     // Numbers.
     Expr at(Stage stage, Index batch, Index head, Index row, Index column) const;
     Expr at(const Cell& cell) const;
+    /// Number of the gradient of a stage.
+    Expr gradient(Stage of, Index batch, Index head, Index row, Index column, Index token = 0) const;
+    /// Its place in Plan::gradients: the stage has one.
+    Index gradient_place(Stage of) const;
     /// Element `flat` of tensor `k`; `name` where the document does not name it.
     Expr tensor(std::size_t k, Index flat, std::string_view name = {}) const;
     /// W[i, o] and b[o] of a projection, where they stand in the document.
@@ -54,7 +58,8 @@ class Writer {
     }
     /// x · W + b: `of(i)` is column i of x.
     Expr projected(WeightRole role, Index o, const std::function<Expr(Index)>& of) const;
-    /// term(0) + ... + term(n - 1), shortened in the middle.
+    /// term(0) + ... + term(n - 1), shortened in the middle: numbers on the way to a term that is not shown
+    /// are not shown.
     Expr sum_of(Index n, const std::function<Expr(Index)>& term) const;
     /// A tensor that is broadcast to [batch, head, query, key].
     Expr broadcast(std::size_t tensor, Index batch, Index head, Index query, Index key) const;
@@ -80,6 +85,7 @@ class Writer {
     }
     /// What tells numbers on the way of one row of a step from those of another: "head 1, shiny"; or nothing.
     void scope(std::string of) { scope_ = std::move(of); }
+    const std::string& scope() const { return scope_; }
     std::string scoped(const std::string& name) const { return scope_.empty() ? name : name + ", " + scope_; }
     Step& step() { return *step_; }
     void why(std::string text) { step_->why = std::move(text); }
@@ -88,7 +94,10 @@ class Writer {
     /// A number on the way to it; returns it for use in what follows. Its place is `place` in its scope.
     Expr between(std::string label, const std::string& place, Expr expression, std::string note = {});
     /// The same where the step does not have it yet: a number is known by its label and the cell it is of.
-    Expr between_once(const Cell& of, const std::string& label, const std::function<Expr()>& expression);
+    Expr between_once(const Cell& of, const std::string& label, const std::function<Expr()>& expression,
+                      std::string note = {});
+    /// A number whose calculation is not shown: it is told of elsewhere, or like others.
+    Expr unshown(std::string place, const std::function<Expr()>& expression);
     /// Calls f(k) for columns, some in the middle left out where they are many.
     void each(Columns columns, const std::string& what, const std::function<void(Index)>& f);
 
@@ -97,6 +106,7 @@ class Writer {
     Line& keep(Line line);
 
     Step* step_ = nullptr;
+    mutable bool quiet_ = false;  ///< numbers on the way are not written down
     std::string scope_;
     std::vector<std::tuple<Cell, std::string, Expr>> once_;
     std::size_t numbers_ = 0;
@@ -128,6 +138,7 @@ struct NormOf {
     double eps;
     Index n;
     std::function<Expr(Index)> x;
+    std::optional<Cell> once{};  ///< written once for this, however often it is asked for
 };
 /// The numbers that a norm subtracts (if any) and divides by.
 struct NormParts {
@@ -135,6 +146,14 @@ struct NormParts {
     Expr root;
 };
 NormParts explain_moments(Writer& w, const NormOf& norm);
+/// Cosine and sine of a column at a token.
+struct Turn {
+    Expr cos, sin;
+};
+/// \param column counted from the first that turns
+Turn turn_of(Writer& w, const RowOf& row, Index column, bool of_queries);
+/// The sum that a convolution makes for a column of a token, before its activation.
+Expr convolution(Writer& w, const RowOf& row, Index column);
 
 // scores.cpp: scores, and what becomes of them before they are weights
 void explain_scores(Writer& w, const RowOf& row, Columns columns);
@@ -149,6 +168,12 @@ void explain_lse(Writer& w, const RowOf& row, Columns columns);
 void explain_mean_weights(Writer& w, const RowOf& row, Columns columns);
 /// The rule that hides a key, or a word on why it is seen.
 std::string rule_of(const Writer& w, const RowOf& row, Index key);
+/// The row of weights is made of no score: all its keys are hidden before the softmax.
+bool is_empty(const Writer& w, const RowOf& row);
+/// 1 / (1 + e^-x)
+Expr sigmoid(const Expr& x);
+/// Lambda of differential weights.
+Expr lambda_of(Writer& w);
 
 // state.cpp
 void explain_per_key(Writer& w, const RowOf& row, Columns columns);
@@ -156,7 +181,18 @@ void explain_states(Writer& w, const RowOf& row, Columns columns);
 void explain_state(Writer& w, const RowOf& row, Columns columns);
 void explain_state_context(Writer& w, const RowOf& row, Columns columns);
 
+/// e^g · x, or x where nothing decays.
+Expr decayed(const Writer& w, Index batch, Index kv, Index token, Index row, Expr x);
+/// Number [row, column] of the state after a token; -1: before the first.
+Expr state_at(const Writer& w, Index batch, Index kv, Index token, Index row, Index column);
+/// Sum of the keys up to a token, decayed alike: what a normaliser divides by.
+double key_sum(const Writer& w, Index batch, Index kv, Index token, Index row);
+/// x times the scale, as the plan writes it.
+Expr scaled(const Plan& plan, Expr x);
+
 // outputs.cpp
+/// The number that opens the gate of a column of a head's context, before its activation.
+Expr gate_of(Writer& w, Index batch, Index head, Index query, Index column, const std::string& label);
 void explain_context(Writer& w, const RowOf& row, Columns columns);
 void explain_gated(Writer& w, const RowOf& row, Columns columns);
 void explain_concat(Writer& w, const RowOf& row, Columns columns);

@@ -210,19 +210,14 @@ class Gradients {
                 return &n;
         return nullptr;
     }
-    /// With the axes of the document. (Keras keeps heads between d_in and d_out: there they stay side by
-    /// side.)
+    /// With the axes of the document.
     Shape given_shape(std::size_t k) const {
         const WeightNote* note = note_of(k);
-        return note && !note->layout.starts_with("[d_in, head") ? note->shape : plan_.tensors[k].shape;
+        return note ? note->shape : plan_.tensors[k].shape;
     }
     StageShape matrix_family(const WeightPiece& p) const {
         if (const WeightNote* note = note_of(p.tensor); note && note->layout.starts_with("[d_in, head"))
-            fail(
-                plan_.tensors[p.tensor].pointer,
-                "is " + to_string(note->shape) +
-                    ": the gradient of a kernel with heads between its axes is not supported by this release",
-                "as a matrix [d_in, d_out] it has one");
+            return StageShape::split_kernel;
         const Shape s = given_shape(p.tensor);
         if (plan_.variant->weights_list)
             return p.out_in ? StageShape::matrices_out_in : StageShape::matrices_in_out;

@@ -20,6 +20,7 @@ constexpr std::array in_out_axes{Axis::d_in, Axis::d_out};
 constexpr std::array out_in_axes{Axis::d_out, Axis::d_in};
 constexpr std::array heads_in_out_axes{Axis::head, Axis::d_in, Axis::d_out};
 constexpr std::array heads_out_in_axes{Axis::head, Axis::d_out, Axis::d_in};
+constexpr std::array split_kernel_axes{Axis::d_in, Axis::head, Axis::dim};
 constexpr std::array taps_axes{Axis::dim, Axis::tap};
 constexpr std::array bias_cells_axes{Axis::head, Axis::query, Axis::key};
 constexpr std::array bucket_heads_axes{Axis::bucket, Axis::head};
@@ -85,6 +86,8 @@ std::span<const Axis> axes_of(StageShape shape) {
             return heads_in_out_axes;
         case StageShape::matrices_out_in:
             return heads_out_in_axes;
+        case StageShape::split_kernel:
+            return split_kernel_axes;
         case StageShape::taps:
             return taps_axes;
         case StageShape::bias_cells:

@@ -48,6 +48,7 @@ enum class StageShape {
     matrix_out_in,     ///< d_out, d_in
     matrices_in_out,   ///< head, d_in, d_out
     matrices_out_in,   ///< head, d_out, d_in
+    split_kernel,      ///< d_in, head, dim: heads between the axes, as Keras keeps them
     taps,              ///< dim, tap
     bias_cells,        ///< head, query, key: the given keys
     item_bias_cells,   ///< batch, head, query, key: the same
@@ -88,6 +89,7 @@ constexpr RowKind row_kind(StageShape s) {
         case StageShape::matrix_out_in:
         case StageShape::matrices_in_out:
         case StageShape::matrices_out_in:
+        case StageShape::split_kernel:
         case StageShape::taps:
         case StageShape::bias_cells:
         case StageShape::item_bias_cells:
@@ -106,15 +108,19 @@ constexpr RowKind row_kind(StageShape s) {
     }
     return RowKind::queries;
 }
-/// Rows of each head are told apart. (Heads that are rows or columns of a parameter are not.)
+/// Rows of each head are told apart. (Heads that are rows or columns of a parameter are not; of a kernel
+/// whose heads are rows, its inputs are what tells them apart.)
 constexpr bool has_heads(StageShape s) {
     if (is_of_parameter(s))
         return s == StageShape::matrices_in_out || s == StageShape::matrices_out_in ||
-               s == StageShape::bias_cells || s == StageShape::item_bias_cells;
+               s == StageShape::split_kernel || s == StageShape::bias_cells ||
+               s == StageShape::item_bias_cells;
     return s != StageShape::merged && s != StageShape::merged_cells && s != StageShape::merged_keys &&
            s != StageShape::merged_queries && s != StageShape::embedded &&
            s != StageShape::merged_past_keys && s != StageShape::past_taps;
 }
+/// The axis in front of the rows, where there is one.
+constexpr Axis outer_axis(StageShape s) { return s == StageShape::split_kernel ? Axis::d_in : Axis::head; }
 /// A number for each token, or a vector: there is no axis of rows.
 constexpr bool has_one_row(StageShape s) {
     return s == StageShape::per_key || s == StageShape::per_query || s == StageShape::vector ||

@@ -76,6 +76,7 @@ std::array<Index, 4> Replay::shape_of(const PlannedStage& stage) const {
         case StageShape::matrix_out_in:
         case StageShape::matrices_in_out:
         case StageShape::matrices_out_in:
+        case StageShape::split_kernel:
         case StageShape::taps:
         case StageShape::bias_cells:
         case StageShape::item_bias_cells:

@@ -65,6 +65,7 @@ std::vector<Groups> orders_of(StageShape family) {
         case StageShape::matrix_out_in:
         case StageShape::matrices_in_out:
         case StageShape::matrices_out_in:
+        case StageShape::split_kernel:
         case StageShape::taps:
         case StageShape::bias_cells:
         case StageShape::item_bias_cells:

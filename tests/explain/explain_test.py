@@ -49,6 +49,8 @@ class Interval:
         return self.over(*(times(a, b) for a in (self.lo, self.hi) for b in (o.lo, o.hi)))
 
     def __truediv__(self, o):
+        if math.isnan(self.lo):
+            return self
         if o.lo < 0 < o.hi:
             return Interval(-INF, INF)
         if o.lo == 0 and o.hi == 0:
@@ -320,7 +322,7 @@ class Judge:
         for term in line["terms"]:
             if "place" in term and term["place"].partition("[")[0] not in trace["stages"]:
                 self.document_place(f"{name}: {term['place']}", term, found["dtype"])
-            if "place" in term and re.fullmatch(r"[a-z_]+\[[\d,]+\]", term["place"]) and \
+            if "place" in term and re.fullmatch(r"[^\[\]]+\[[\d,]+\]", term["place"]) and \
                     term["place"].partition("[")[0] in trace["stages"]:
                 self.place(name, term["place"], number(term["value"]), trace)
         if line["expression"] is None:
@@ -425,7 +427,7 @@ def equations(text):
             joined.append("")
     for line in joined:
         line, _, note = line.partition("   (")
-        line = re.split(r" \((?=[^()]*(?:hidden|digits|visible|kept|dropped|turn|radians|of |carries|sum|row|bias))", line)[0]
+        line = re.split(r" \((?=[^()]*(?:hidden|digits|visible|kept|dropped|turn|radians|of |carries|sum|row|bias)[^()]*\)$)", line)[0]
         for piece in re.split(r"   (?=[^= ][^=]* = )", line) if line.count(" = ") > 1 and "   " in line.strip() else [line]:
             parts = [p.strip() for p in re.split(r"\s=\s+", piece)]
             if len(parts) >= 2:
@@ -613,7 +615,9 @@ def main():
         judge = Judge(program, report, folder)
         for k in range(options.count):
             rng = random.Random(options.seed * 100003 + k)
-            doc = generate.document(rng, size=rng.choice((3, 6, 14)), width=rng.choice((3, 6, 12)), heads=3)
+            backwards = k % 3 == 0
+            sizes = (2, 3, 6) if backwards else (3, 6, 14)
+            doc = generate.document(rng, size=rng.choice(sizes), width=rng.choice((3, 6, 12)), heads=3, gradient=backwards)
             doc["dtype"] = rng.choice(("float32", "float64"))
             words = ["-p", str(rng.choice((2, 4, 4, 6)))]
             if rng.random() < 0.2:

@@ -47,6 +47,51 @@ const Line* line_of(const Explanation& e, const Cell& cell) {
     return nullptr;
 }
 
+/// A document with a backward pass, if it has none.
+std::string with_gradient(const std::string& document) {
+    if (document.find("\"gradient\"") != std::string::npos) return document;
+    const std::string loss = R"("gradient": {"loss": "sum"}, )";
+    return "{" + loss + document.substr(document.find('{') + 1);
+}
+
+using Told = std::set<std::pair<Stage, Index>>;
+std::pair<Stage, Index> key_of(const explain::StageId& id) { return {id.stage, id.gradient}; }
+
+/// The calculation of a line gives its result, and so does every form of it.
+void check_line(const Line& l) {
+    CAPTURE(l.label);
+    CHECK(agrees(l));
+    Expr form = *l.expression;
+    for (int k = 0; k < 20 && !form.is_number(); ++k) {
+        form = explain::reduced(form);
+        const double further = explain::evaluate(form), whole = explain::evaluate(*l.expression);
+        const bool same = further == whole || (std::isnan(further) && std::isnan(whole));
+        CHECK((same || std::abs(further - whole) <= 1e-12 * size_of(*l.expression)));
+    }
+    CHECK(form.is_number());
+}
+
+/// What the numbers of a step are made of has been told before it.
+void check_told(const Step& s, Told& told) {
+    told.insert(key_of(s.id()));
+    for (const Line& l : s.lines)
+        if (l.expression)
+            explain::each_number(*l.expression, [&](const Expr& leaf) {
+                if (leaf.cell) CHECK(told.count(key_of(leaf.cell->id())) == 1);
+            });
+}
+
+/// Whatever a line is made of has a line of its own, until there are no stages left.
+void check_whole(const Explanation& e) {
+    CHECK(e.unexplained == 0);
+    for (const Step& s : e.steps)
+        for (const Line& l : s.lines)
+            if (l.expression)
+                explain::each_number(*l.expression, [&](const Expr& leaf) {
+                    if (leaf.cell) CHECK(line_of(e, *leaf.cell));
+                });
+}
+
 TEST_CASE("steps: every calculation of every example gives its result, and so does every form of it") {
     int evaluated = 0;
     for (const std::string& path : examples()) {
@@ -61,17 +106,7 @@ TEST_CASE("steps: every calculation of every example gives its result, and so do
                 for (const Step& s : e.steps)
                     for (const Line& l : s.lines) {
                         if (!l.expression) continue;
-                        CAPTURE(l.label);
-                        CHECK(agrees(l));
-                        Expr form = *l.expression;
-                        for (int k = 0; k < 20 && !form.is_number(); ++k) {
-                            form = explain::reduced(form);
-                            const double further = explain::evaluate(form),
-                                         whole = explain::evaluate(*l.expression);
-                            CHECK((further == whole ||
-                                   std::abs(further - whole) <= 1e-12 * size_of(*l.expression)));
-                        }
-                        CHECK(form.is_number());
+                        check_line(l);
                         ++evaluated;
                     }
             }
@@ -85,29 +120,23 @@ TEST_CASE("steps: every stage has one, in the order of the calculation") {
         Plan plan = test::plan_of(test::read_file(path));
         plan.batch_shown.indices = {0};
         const Explanation e = explain::explain_row(plan, 0, {0, Level::full});
-        std::set<Stage> told;
+        Told told;
         for (const Step& s : e.steps) {
             CHECK(s.number == static_cast<Index>(told.size()) + 1);
-            told.insert(s.stage);
-            // What a number is made of has been told before it, or belongs to another head.
-            for (const Line& l : s.lines)
-                if (l.expression)
-                    explain::each_number(*l.expression, [&](const Expr& leaf) {
-                        if (leaf.cell) CHECK(told.count(leaf.cell->stage) == 1);
-                    });
+            check_told(s, told);
         }
         // What is made of whole rows at the end is told where it is asked for: one number of it.
         for (const Stage asked : {Stage::lse, Stage::mean_weights}) {
             if (!plan.find(asked)) continue;
-            CHECK(told.count(asked) == 0);
+            CHECK(told.count({asked, -1}) == 0);
             Plan again = test::plan_of(test::read_file(path));
             const Explanation one =
                 explain::explain_cell(again, Cell{asked, 0, 0, 0, 0, 0}, {0, Level::full});
             REQUIRE(!one.steps.empty());
             CHECK(one.steps.front().stage == asked);
-            told.insert(asked);
+            told.insert({asked, -1});
         }
-        CHECK(told.size() == plan.stages.size());
+        CHECK(told.size() == plan.stages.size() + plan.gradients.size());
     }
 }
 
@@ -118,16 +147,58 @@ TEST_CASE("steps: one number down to the numbers of the document") {
         const Stage last = plan.stages.back().stage;
         const Cell cell{last, 0, 0, 0, 0, 0};
         const Explanation e = explain::explain_cell(plan, cell, {0, Level::full});
-        CHECK(e.unexplained == 0);
         REQUIRE(!e.steps.empty());
         CHECK(e.steps.front().stage == last);
-        // Whatever a line is made of has a line of its own, until there are no stages left.
-        for (const Step& s : e.steps)
+        check_whole(e);
+    }
+}
+
+TEST_CASE("steps: every gradient of every example, and the first parameter down to the document") {
+    int evaluated = 0;
+    for (const std::string& path : examples()) {
+        CAPTURE(path);
+        const std::string document = with_gradient(test::read_file(path));
+        Plan plan = test::plan_of(document);
+        plan.batch_shown.indices = {0};
+        const Explanation e = explain::explain_row(plan, plan.queries - 1, {0, Level::full});
+        Told told;
+        for (const Step& s : e.steps) {
+            check_told(s, told);
             for (const Line& l : s.lines)
-                if (l.expression)
-                    explain::each_number(*l.expression, [&](const Expr& leaf) {
-                        if (leaf.cell) CHECK(line_of(e, *leaf.cell));
-                    });
+                if (l.expression && s.gradient >= 0) {
+                    check_line(l);
+                    ++evaluated;
+                }
+        }
+        for (std::size_t k = 0; k < plan.gradients.size(); ++k)
+            CHECK(told.count({plan.gradients[k].stage, static_cast<Index>(k)}) == 1);
+
+        Plan again = test::plan_of(document);
+        const std::vector<PlannedStage>& all = again.gradients;
+        Index k = 0;
+        while (k + 1 < static_cast<Index>(all.size()) && all[idx(k)].of != StageOf::parameter) ++k;
+        const Cell cell{all[idx(k)].stage, 0, 0, 0, 0, 0, k};
+        const Explanation one = explain::explain_cell(again, cell, {0, Level::full});
+        REQUIRE(!one.steps.empty());
+        CHECK(one.steps.front().gradient == k);
+        check_whole(one);
+    }
+    CHECK(evaluated > 1'000);
+}
+
+TEST_CASE("steps: names of gradients' cells") {
+    const Plan plan = test::plan_of(with_gradient(test::read_file(ATTN_DATA "/examples/multi_head.json")));
+    const Cell scores = explain::cell_named(plan, "d_scores[1,0]", 1, 1);
+    CHECK(plan.gradients[idx(scores.gradient)].name == "d_scores");
+    CHECK(scores == Cell{Stage::scores, 1, 1, 1, 0, 0, scores.gradient});
+    CHECK(explain::cell_named(plan, "d_scores[0,1,5,4]", 1, 0) ==
+          Cell{Stage::scores, 0, 1, 5, 4, 0, scores.gradient});
+    const Cell weight = explain::cell_named(plan, "d_W_query.weight[1,2]", 1, 1);
+    CHECK(weight == Cell{Stage::queries, 0, 0, 1, 2, 0, weight.gradient});
+    for (const char* text :
+         {"d_W_query.weight[0,1,2]", "d_W_query.weight[9,0]", "d_lse[0]", "d_scores[6,0]"}) {
+        CAPTURE(std::string(text));
+        CHECK_THROWS_AS(explain::cell_named(plan, text, 0, 0), Error);
     }
 }
 

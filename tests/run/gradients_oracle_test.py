@@ -11,4 +11,4 @@ except ImportError:
 count = "30" if os.environ.get("ATTN_SANITIZE") == "ON" else "200"
 folder = os.path.join(os.environ["ATTN_SOURCE"], "tests", "oracle")
 sys.exit(subprocess.run([sys.executable, "-B", os.path.join(folder, "compare.py"), "--program", os.environ["ATTN_PROGRAM"], "--gradients",
-                         "--count", count, "--seed", "1", "--size", "8", "--failures", "5", "--without", "keras"], check=False).returncode)
+                         "--count", count, "--seed", "1", "--size", "8", "--failures", "5"], check=False).returncode)

@@ -25,7 +25,7 @@ std::vector<std::string> title_parts(const explain::Explanation& e, const Explai
         if (!steps.empty())
             for (const explain::Line& line : steps.front().lines)
                 if (line.cell == e.cell)
-                    title += " = " + shown_result(line, steps.front().stage, notation_of(e, form));
+                    title += " = " + shown_result(line, steps.front().id(), notation_of(e, form));
         return {title, "down to the numbers of the document"};
     }
     std::vector<std::string> parts{of("row", e.row, plan.queries)};
@@ -36,15 +36,16 @@ std::vector<std::string> title_parts(const explain::Explanation& e, const Explai
     return parts;
 }
 
-std::string note_of(const explain::Line& line, Stage stage, const Notation& n, explain::Level level) {
+std::string note_of(const explain::Line& line, const explain::StageId& stage, const Notation& n,
+                    explain::Level level) {
     if (n.is_blank(stage) && !n.solution) return {};  // it would give the answer away
     std::string note = line.note;
     if (!line.expression || line.expression->is_number()) return note;
     bool blank = false;
     explain::each_number(*line.expression, [&](const explain::Expr& leaf) {
         if (n.solution) return;
-        if (leaf.cell && n.is_blank(leaf.cell->stage)) blank = true;
-        if (leaf.hidden_with && n.is_blank(*leaf.hidden_with)) blank = true;
+        const std::optional<explain::StageId> of = leaf.belongs_to();
+        if (of && n.is_blank(*of)) blank = true;
     });
     if (blank) return note;
     const std::string digits = other_digits(shown_forms(line, level).back(), line, n);

@@ -11,9 +11,9 @@ namespace attn {
 struct ExplainForm {
     RenderOptions base;
     explain::Level level = explain::Level::normal;
-    std::vector<Stage> blank;  ///< stages that are left to be filled in
-    bool solution = false;     ///< with the numbers that belong there
-    bool standalone = false;   ///< TeX: a whole document
+    std::vector<explain::StageId> blank;  ///< stages that are left to be filled in
+    bool solution = false;                ///< with the numbers that belong there
+    bool standalone = false;              ///< TeX: a whole document
 };
 
 /// Writes explanations, one after another: what has been written is not kept.
@@ -46,6 +46,7 @@ std::string explained_html_foot();
 std::vector<std::string> title_parts(const explain::Explanation& e, const ExplainForm& form);
 Notation notation_of(const explain::Explanation& e, const ExplainForm& form);
 /// The note of a line, and what its shown digits give where that is something else.
-std::string note_of(const explain::Line& line, Stage stage, const Notation& notation, explain::Level level);
+std::string note_of(const explain::Line& line, const explain::StageId& stage, const Notation& notation,
+                    explain::Level level);
 
 }  // namespace attn

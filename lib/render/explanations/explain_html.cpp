@@ -103,7 +103,7 @@ class MathPen {
 
   private:
     MathText leaf(const Expr& e) const {
-        const Stage* stage = e.cell ? &e.cell->stage : e.hidden_with ? &*e.hidden_with : nullptr;
+        const std::optional<explain::StageId> stage = e.belongs_to();
         const bool blank = stage && n_.is_blank(*stage) && !n_.solution;
         MathText shown = blank ? MathText{"<mtext class=\"blank\">____</mtext>"}
                                : number_math(shown_number(e.value, e.given, e.given && e.place.empty(), n_));
@@ -199,7 +199,7 @@ class HtmlWriter {
             out_ += "<div class=\"line\">… " + shown_text(l.label) + "</div>\n";
             return;
         }
-        const bool blank = n_.is_blank(s.stage);
+        const bool blank = n_.is_blank(s.id());
         const std::string label = l.group.empty() ? l.label : l.group + " " + l.label;
         const bool raised = !l.cell && l.label.starts_with("e^");
         std::string math =
@@ -219,7 +219,7 @@ class HtmlWriter {
         } else {
             out_ += "</math>" + box(label, l);
         }
-        std::string note = note_of(l, s.stage, n_, form_.level);
+        std::string note = note_of(l, s.id(), n_, form_.level);
         if (l.is_copy() && !l.expression->place.empty() && !blank) note = "from " + l.expression->place;
         if (!note.empty()) out_ += "<span class=\"note\">" + shown_text(note) + "</span>";
         out_ += "</div>\n";

@@ -23,7 +23,7 @@ std::string terms_of(const explain::Expr& e, const Plan& plan, const ExplainForm
     std::string out;
     explain::each_number(e, [&](const explain::Expr& leaf) {
         if (leaf.place.empty() && leaf.more == 0) return;
-        const Stage* stage = leaf.cell ? &leaf.cell->stage : leaf.hidden_with ? &*leaf.hidden_with : nullptr;
+        const std::optional<explain::StageId> stage = leaf.belongs_to();
         const bool blank = stage && n.is_blank(*stage) && !n.solution;
         JsonMembers m{{"value", blank ? "null" : exact_number(leaf.value, plan, form)}};
         if (leaf.more > 0)
@@ -40,7 +40,7 @@ std::string json_of(const explain::Line& line, const explain::Step& step, const 
     if (line.more > 0) return json_object({{"left_out", std::to_string(line.more)}});
     Notation exact = notation_of(e, form);
     exact.exact = true;
-    const bool blank = exact.is_blank(step.stage) && !exact.solution;
+    const bool blank = exact.is_blank(step.id()) && !exact.solution;
     JsonMembers m{{"label", json_string(line.group.empty() ? line.label : line.group + " " + line.label)},
                   {"place", json_string(line.place)}};
     if (line.cell) m.emplace_back("stage_number", "true");
@@ -48,7 +48,7 @@ std::string json_of(const explain::Line& line, const explain::Step& step, const 
                    line.expression ? json_string(plain(shown_expression(*line.expression, exact))) : "null");
     m.emplace_back("terms", line.expression ? terms_of(*line.expression, *e.plan, form, exact) : "[]");
     m.emplace_back("result", blank ? "null" : exact_number(line.result, *e.plan, form));
-    m.emplace_back("note", json_string(note_of(line, step.stage, notation_of(e, form), form.level)));
+    m.emplace_back("note", json_string(note_of(line, step.id(), notation_of(e, form), form.level)));
     return json_object(m);
 }
 
@@ -84,7 +84,7 @@ std::string explained_json(const explain::Explanation& e, const ExplainForm& for
     }
     if (!form.blank.empty()) {
         std::vector<std::string> names;
-        for (const Stage s : form.blank) names.emplace_back(info_of(s).name);
+        for (const explain::StageId& s : form.blank) names.emplace_back(explain::planned(plan, s).name);
         m.emplace_back(form.solution ? "solved" : "blank", json_strings(names));
     }
     m.emplace_back("steps", compact ? "[" + steps + "]" : "[\n    " + steps + "\n  ]");

@@ -60,13 +60,13 @@ std::string rows_of(const Step& step, const Line& line, const explain::Explanati
         out += (length == 0 ? " &= " : " = ") + broken(shown);
         length += shown.size();
     }
-    const std::string result = shown_result(line, step.stage, tex);
+    const std::string result = shown_result(line, step.id(), tex);
     if (length + result.size() > widest_row) {
         out += " \\\\\n &= " + result;
     } else {
         out += (length == 0 ? " &= " : " = ") + result;
     }
-    const std::string note = note_of(line, step.stage, plain, form.level);
+    const std::string note = note_of(line, step.id(), plain, form.level);
     if (!note.empty()) out += "\\quad " + text_in_math("(" + note + ")", form);
     return out;
 }
@@ -99,18 +99,19 @@ std::string sheet_of(const explain::Explanation& e, const ExplainForm& form) {
     n.blank.clear();
     std::string out;
     for (const Step& step : e.steps) {
-        if (std::find(form.blank.begin(), form.blank.end(), step.stage) == form.blank.end()) continue;
+        if (std::find(form.blank.begin(), form.blank.end(), step.id()) == form.blank.end()) continue;
         struct Row {
             std::string label;
             std::map<Index, std::pair<std::string, std::string>> cells;  ///< column: heading, number
         };
         std::map<std::tuple<std::string, Index>, Row> rows;  ///< table, row
-        const PlannedStage& stage = *e.plan->find(step.stage);
+        const PlannedStage& stage = explain::planned(*e.plan, step.id());
         for (const Line& line : step.lines) {
             if (!line.cell) continue;
             const explain::Cell& c = *line.cell;
-            std::string name = step.name + "[" + std::to_string(c.batch);
-            if (has_heads(stage.family)) name += "," + std::to_string(c.head);
+            std::string name = step.name + "[" + (has_batch(stage.family) ? std::to_string(c.batch) : "");
+            if (has_heads(stage.family))
+                name += (has_batch(stage.family) ? "," : "") + std::to_string(c.head);
             if (stage.family == StageShape::states) name += "," + std::to_string(c.token);
             const std::string* row_token = e.plan->row_token(stage.family, c.row);
             const std::string* column_token = e.plan->column_token(stage.family, c.column);
@@ -122,7 +123,7 @@ std::string sheet_of(const explain::Explanation& e, const ExplainForm& form) {
             Row& row = rows[{name + "]", c.row}];
             row.label = label(c.row, row_token);
             row.cells[c.column] = {label(c.column, column_token),
-                                   form.solution ? shown_result(line, step.stage, n) : ""};
+                                   form.solution ? shown_result(line, step.id(), n) : ""};
         }
         std::string table;
         for (const auto& [key, row] : rows) {

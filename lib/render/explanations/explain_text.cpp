@@ -129,7 +129,7 @@ class TextWriter {
                 items.push_back(said("… " + line.label + " …", options_));
                 continue;
             }
-            const std::string value = shown_result(line, s.stage, notation_);
+            const std::string value = shown_result(line, s.id(), notation_);
             items.push_back(group.empty() ? line.label + " = " + value : value);
         }
         std::string line = group.empty() ? "" : said(group, options_) + " = ";
@@ -163,9 +163,9 @@ class TextWriter {
         const bool taken_over = line.expression && line.expression->is_number();
         for (const explain::Expr& f : forms)
             if (!taken_over) set.parts.push_back(shown_expression(f, notation_));
-        set.parts.push_back(shown_result(line, s.stage, notation_));
+        set.parts.push_back(shown_result(line, s.id(), notation_));
         for (std::string& p : set.parts) p = said(p, options_);
-        set.note = note_of(line, s.stage, notation_, form_.level);
+        set.note = note_of(line, s.id(), notation_, form_.level);
         return set;
     }
 

@@ -106,7 +106,7 @@ class Pen {
 
   private:
     Written leaf(const Expr& e) const {
-        const Stage* stage = e.cell ? &e.cell->stage : e.hidden_with ? &*e.hidden_with : nullptr;
+        const std::optional<explain::StageId> stage = e.belongs_to();
         if (n_.places && !e.place.empty() && e.more == 0)
             return {tex_ ? "\\text{" + text_of_mathematics(e.place, false) + "}" : e.place, Binding::atom};
         const bool blank = stage && n_.is_blank(*stage) && !n_.solution;
@@ -175,7 +175,7 @@ class Pen {
 
 }  // namespace
 
-bool Notation::is_blank(Stage stage) const {
+bool Notation::is_blank(const explain::StageId& stage) const {
     return std::find(blank.begin(), blank.end(), stage) != blank.end();
 }
 
@@ -192,7 +192,7 @@ std::string shown_number(double value, bool given, bool constant, const Notation
 
 std::string shown_expression(const Expr& e, const Notation& notation) { return Pen(notation).write(e).text; }
 
-std::string shown_result(const explain::Line& line, Stage stage, const Notation& n) {
+std::string shown_result(const explain::Line& line, const explain::StageId& stage, const Notation& n) {
     const bool blank = n.is_blank(stage);
     Expr e = explain::number(line.result);
     e.given = line.is_copy() && line.expression->given;

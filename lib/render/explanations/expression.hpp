@@ -14,10 +14,10 @@ struct Notation {
     int precision = 4;             ///< digits after the point; what is shorter in the document stays so
     bool exact = false;            ///< every number with all its digits
     bool places = false;           ///< where the numbers come from in place of the numbers
-    std::vector<Stage> blank;      ///< stages whose numbers are boxes
-    bool solution = false;         ///< the boxes are filled
+    std::vector<explain::StageId> blank;  ///< stages whose numbers are boxes
+    bool solution = false;                ///< the boxes are filled
 
-    bool is_blank(Stage stage) const;
+    bool is_blank(const explain::StageId& stage) const;
 };
 
 /// A point where a long calculation may be broken, before an operator. What it stands for: a space.
@@ -28,7 +28,7 @@ std::string shown_number(double value, bool given, bool constant, const Notation
 /// The calculation, with `breakable` before the operators of sums.
 std::string shown_expression(const explain::Expr& e, const Notation& notation);
 /// The result of a line, or its box.
-std::string shown_result(const explain::Line& line, Stage stage, const Notation& notation);
+std::string shown_result(const explain::Line& line, const explain::StageId& stage, const Notation& notation);
 
 /// What the digits of the shown calculation give where that is not what is shown; else empty.
 std::string other_digits(const explain::Expr& shown, const explain::Line& line, const Notation& notation);

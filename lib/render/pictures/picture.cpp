@@ -110,7 +110,8 @@ class PictureSink : public Sink {
         const auto add = [&](const std::string& part) { out += (out.empty() ? "" : ", ") + part; };
         const bool items = has_batch(rows.stage->family);
         if (plan_->batch > 1 && items) add("batch " + std::to_string(rows.batch));
-        if (rows.has_head && rows.stage->shape[items ? 1 : 0] > 1) add("head " + std::to_string(rows.head));
+        if (rows.has_head && rows.stage->shape[items ? 1 : 0] > 1)
+            add(std::string(name_of(outer_axis(rows.stage->family))) + " " + std::to_string(rows.head));
         if (rows.stage->family == StageShape::states)
             add("after " + *plan_->row_token(StageShape::key_dim, rows.token));
         return out;

@@ -216,7 +216,7 @@ void TableSink::write_part(const PlannedStage& stage, const Part& part) {
     if (plan_->batch > 1 && has_batch(stage.family))
         out.where.push_back("batch " + std::to_string(part.batch));
     if (part.has_head && stage.shape[has_batch(stage.family) ? 1 : 0] > 1)
-        out.where.push_back("head " + std::to_string(part.head));
+        out.where.push_back(std::string(name_of(outer_axis(stage.family))) + " " + std::to_string(part.head));
     if (stage.family == StageShape::states)
         out.after = label_of(*plan_->row_token(StageShape::key_dim, part.token), longest_row_label, options_);
     const int longest = std::clamp(options_.width / 4, shortest_row_label, longest_row_label);
