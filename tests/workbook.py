@@ -30,6 +30,11 @@ class Fault:
 FAULT = Fault()
 
 
+def sheet_of(stage):
+    """The sheet of a stage; of two with the same one the later ends with _2."""
+    return re.sub(r"[^A-Za-z0-9]", "_", stage)[:31]
+
+
 def column_number(letters):
     n = 0
     for c in letters:
@@ -160,7 +165,7 @@ class Workbook:
     @staticmethod
     def cells(axes, shape):
         """The place of each number of a stage, row-major."""
-        one_row = len(axes) == 3 and axes[1] == "head"
+        one_row = len(axes) == 1 or len(axes) == 3 and list(axes[:2]) == ["batch", "head"]
         rows, columns = 1 if one_row else shape[-2], shape[-1]
         for k in range(math.prod(shape[:-1]) if one_row else math.prod(shape[:-2])):
             for i in range(rows):

@@ -117,8 +117,7 @@ constexpr std::array<FormatRow, 13> format_rows{{
      bounded,
      one,
      obeys_precision,
-     make_page,
-     refuse_page},
+     make_page},
 }};
 
 constexpr bool formats_are_in_order() {
@@ -129,16 +128,6 @@ constexpr bool formats_are_in_order() {
 static_assert(formats_are_in_order());
 
 }  // namespace
-
-void refuse_gradients(const Plan& plan, std::string_view format) {
-    for (const PlannedStage& s : plan.gradients)
-        if (s.shown)
-            fail_usage(
-                "the format " + std::string(format) + " has no gradients yet, and " + s.name + " is one",
-                option::stages +
-                    " chooses stages of the forward pass; text, json, csv, npz and others "
-                    "have all");
-}
 
 std::span<const FormatRow> all_formats() { return format_rows; }
 

@@ -49,8 +49,6 @@ struct FormatRow {
     void (*refuse)(const Plan& plan) = nullptr;
 };
 
-/// Where a format has no way to show gradients. \throws Error (exit 2)
-void refuse_gradients(const Plan& plan, std::string_view format);
 std::span<const FormatRow> all_formats();
 const FormatRow& row_of(Format format);
 inline std::string_view name_of(Format format) { return row_of(format).name; }

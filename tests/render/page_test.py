@@ -70,6 +70,7 @@ const wait = () => new Promise((r) => requestAnimationFrame(() => requestAnimati
 
 class Tests(browser.PageTests):
     random = random.Random(1)
+    backwards = []  # whether a gradient's calculation is told
 
     def document(self, name, content):
         path = os.path.join(self.folder, name + ".json")
@@ -97,8 +98,8 @@ class Tests(browser.PageTests):
                 value = data["data"]
                 for k in at:
                     value = value[k]
-                part = dict(zip(data["axes"][:2], at))
-                rest = at[sum(axis in ("batch", "head") for axis in data["axes"]):]
+                part = dict(zip(data["axes"][:-1][:2], at))
+                rest = at[sum(axis in ("batch", "head") for axis in data["axes"][:-1]):]
                 row, column = ([0] + rest)[-2:]
                 token = rest[:-2]
                 address = "/".join(map(str, [stage, part.get("batch", 0), part.get("head", 0), row, column, *token]))
@@ -127,12 +128,16 @@ class Tests(browser.PageTests):
     def explained(self, path, label, place, seen, value):
         told = json_values(self.call("explain", path, "--cell", place, "--level", "full", "-f", "json").out)[0]["steps"][0]
         last = [line for line in told["lines"] if line["place"] == place][-1]
-        self.report.check(seen["lines"], label + ": told", last["expression"], seen["silent"])
+        backwards = place.startswith("d_")
+        if backwards:
+            self.backwards.append(bool(seen["lines"]))
+        if not (backwards and seen["silent"].startswith("Its calculation is not shown here")):
+            self.report.check(seen["lines"], label + ": told", last["expression"], seen["silent"])
         if not seen["lines"]:
             return
         # What the whole step is made of: numbers of stages and of the document, however far they are taken along.
         stage = place.split("[")[0]
-        if value == 0 and stage.endswith("weights"):
+        if value == 0 and (stage.endswith("weights") or backwards):
             return  # hidden: nothing is calculated
         terms = {term["place"] for line in told["lines"] for term in line["terms"] if "place" in term and re.search(r"\]$", term["place"])}
         terms -= {p for p in terms if p.startswith(stage + "[") and "states" not in stage}
@@ -352,6 +357,10 @@ class Tests(browser.PageTests):
             self.told(path)
         for name, content in (("cross", CROSS), ("empty", EMPTY), ("rope", ROPE), ("scaled", SCALED), ("columns", COLUMNS), ("norms", NORMS), ("gates", GATES), ("value_heads", VALUE_HEADS), ("latent", LATENT), ("halves", HALVES)):
             self.told(self.document(name, content), each=3)
+        for name, content in (("heads", HEADS), ("cross", CROSS), ("rope", ROPE), ("halves", HALVES)):
+            self.told(self.document(f"{name}_backwards", {**content, "gradient": {"loss": "sum"}}))
+        self.report.check(sum(self.backwards) > 0.8 * len(self.backwards) > 0, "most gradients are told", "four of five",
+                          (sum(self.backwards), len(self.backwards)))
         self.controls()
         self.looks()
         self.equal_bytes()

@@ -11,10 +11,17 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import NOT_FINITE, SANITIZED, SOURCE, Report, environment, execute, json_values, leaves, parser_of, program_of  # noqa: E402
-from workbook import FAULT, LIMIT, Workbook  # noqa: E402
+from workbook import FAULT, LIMIT, Workbook, sheet_of  # noqa: E402
 
 # Stages that hold values by design, and what their sheet says; every other stage of every document has formulas.
 RECURRENT = {"linear", "delta"}
+# What no formula of a cell says of gradients.
+NO_FORMULA = {"what comes back from token to token is no formula of a cell", "what is carried from token to token is no formula of a cell",
+              "what a convolution sends back is no formula of a cell", "what is clamped sends nothing back beyond its bound",
+              "what a norm over all heads sends back is too long a formula", "the gate's own gradient is no stage of its own",
+              "a rotary part is turned before it is a stage", "a sum over all that it served is no formula of a cell",
+              "a sum of so many parts is too long a formula", "rows without a visible key have no part in it",
+              "the gate is no product with a matrix here", "pairs of all distances share a bucket"}
 STATE_STAGES = {"decay", "beta", "context", "state", "states"}
 TOKENS = ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0", "\t=1", "_x0041_", "a\x01b\x1b[31m\u202e", "<b>&amp;\"'", "\ufffe\uffff",
           "", " ", "x" * 40000, "\U0001F600" * 20000]
@@ -55,9 +62,9 @@ class Tests:
     def agrees(self, name, book, trace, tolerance, written=1e-14):
         """Each number: as it is calculated, and as it was written for those who do not calculate."""
         for stage, content in trace["stages"].items():
-            sheet, wrong = book.sheets[stage], []
+            sheet, wrong = book.sheets[sheet_of(stage)], []
             for at, number in zip(book.cells(content["axes"], content["shape"]), leaves(content["data"])):
-                found = book.value(stage, at)
+                found = book.value(sheet.name, at)
                 stored = sheet.values.get(at)
                 # The library writes 16 digits; of an array's cells those that are not finite are left out.
                 if not close(stored, number, written) and not (at in sheet.arrays and isinstance(number, str) and stored is None):
@@ -77,7 +84,7 @@ class Tests:
         """Live sheets have a formula for each number, the others say why not."""
         live = set()
         for stage, content in trace["stages"].items():
-            sheet = book.sheets[stage]
+            sheet = book.sheets[sheet_of(stage)]
             note = sheet.values[2, 0]
             formulas = [at in sheet.formulas or at in sheet.arrays for at in book.cells(content["axes"], content["shape"])]
             if all(formulas) and formulas:
@@ -101,11 +108,11 @@ class Tests:
                     with open(path, encoding="utf-8") as file:
                         content = json.load(file)
                     if part == "cases":
-                        content["input"].pop("gradient", None)  # workbooks have the forward pass alone, and say so
                         path = os.path.join(self.folder, self.write(content["input"]))
                     yield label, path, content.get("input", content)
 
     def every_document(self):
+        backwards = []
         for label, path, content in self.documents():
             book, trace = self.both(path, "--dtype", "float64", "--stages", self.stages_of(path), "-q")
             if book is None:
@@ -117,8 +124,12 @@ class Tests:
             given = {"queries", "keys", "values"} if "queries" in content else set()
             recurrent = STATE_STAGES if trace["variant"] in RECURRENT else set()
             nan = set(trace["stages"]) if content.get("empty_rows") == "nan" else set()
-            unexpected = values - given - recurrent - nan
+            told = {s for s in values if s.startswith("d_") and book.sheets[sheet_of(s)].values[2, 0].removeprefix("values, no formulas: ") in NO_FORMULA}
+            backwards += [s in live for s in trace["stages"] if s.startswith("d_")]
+            unexpected = values - given - recurrent - nan - told
             self.report.check(not unexpected, f"{label}: all that a sheet can say is formulas", "none", unexpected)
+        if self.report.wants("cases/gradients"):
+            self.report.check(sum(backwards) > 0.75 * len(backwards) > 0, "most gradients have formulas", "three of four", (sum(backwards), len(backwards)))
 
     def tutorial(self):
         """In float32, as people run it: to 1e-6."""
@@ -134,7 +145,7 @@ class Tests:
 
     def changed(self):
         document = {"tokens": ["a", "b", "c"], "embeddings": [[0.1, 0.2], [0.3, -0.4], [0.5, 0.6]], "num_heads": 2, "causal": True,
-                    "softcap": 5, "alibi": True,
+                    "softcap": 5, "alibi": True, "gradient": {"output": [[1, 0], [0.5, -1], [0.25, 2]]},
                     "weights": {"W_query": [[1, 2], [3, 4]], "W_key": [[0.5, -1], [2, 1]], "W_value": [[1, 0], [2, 1]], "W_out": [[1, 2], [0, 1]]}}
         book, _ = self.both(self.write(document), "--dtype", "float64")
         for sheet, at, number, change in [
@@ -145,7 +156,7 @@ class Tests:
             change(document)
             trace = json_values(self.run(self.write(document), "-f", "json", "--dtype", "float64").out)[0]
             for stage, content in trace["stages"].items():
-                found = [book.value(stage, at) for at in book.cells(content["axes"], content["shape"])]
+                found = [book.value(sheet_of(stage), at) for at in book.cells(content["axes"], content["shape"])]
                 self.report.check(all(close(a, b, 1e-9) for a, b in zip(found, leaves(content["data"]))),
                                   f"{sheet} changed: {stage}", content["data"], found)
         for name, number, key in (("softcap", 2.0, "softcap"), ("query_offset", 1.0, "causal")):
@@ -154,7 +165,7 @@ class Tests:
             trace = json_values(self.run(self.write(document), "-f", "json", "--dtype", "float64").out)[0]
             for stage in ("masked_scores", "output"):
                 content = trace["stages"][stage]
-                found = [book.value(stage, at) for at in book.cells(content["axes"], content["shape"])]
+                found = [book.value(sheet_of(stage), at) for at in book.cells(content["axes"], content["shape"])]
                 self.report.check(all(close(a, b, 1e-9) for a, b in zip(found, leaves(content["data"]))),
                                   f"{name} changed: {stage}", content["data"], found)
 

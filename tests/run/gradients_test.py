@@ -142,9 +142,8 @@ def formats():
         check(out.count("W") > 0 and len(out) > 100, f"{form}: stages")
     picture = call(CAUSAL, "run", "-q", "-f", "svg", "--stages", "d_weights,d_W_query.weight").stdout.decode()
     check("d_weights" in picture and "d_W_query.weight" in picture, "svg: stages")
-    for form in ("xlsx", "html"):
-        done = call(CAUSAL, "run", "-q", "-f", form)
-        check(done.returncode == 2 and b"no gradients yet" in done.stderr and not done.stdout, f"{form}: {done.stderr.decode()}")
+    page = call(CAUSAL, "run", "-q", "-f", "html").stdout.decode()
+    check(all(f'"name": "{name}"' in page for name in stages), "html: stages")
     try:
         import numpy
     except ImportError:

@@ -72,11 +72,12 @@ Picture reduced(const Picture& p) {
 
 std::string rules_json(const Plan* plan) {
     JsonMembers m;
-    if (plan)
-        for (const PlannedStage& s : plan->stages) {
+    if (!plan) return json_object(m, 2);
+    for (const auto* list : {&plan->stages, &plan->gradients})
+        for (const PlannedStage& s : *list) {
             std::vector<std::string> axes;
             for (const Axis a : axes_of(s.family)) axes.emplace_back(name_of(a));
-            m.emplace_back(std::string(s.name),
+            m.emplace_back(visible(s.name),
                            json_object({{"axes", json_strings(axes)}, {"lines", rule_json(*plan, s)}}));
         }
     return json_object(m, 2);
@@ -247,14 +248,18 @@ double least_page_bytes(const Plan& plan) {
         if (s.shown && !may_be_known)
             bytes += base64_bytes(*element_count(plan.shown_shape(s)) * size_of(plan.dtype));
     }
+    for (const PlannedStage& s : plan.gradients) {
+        const Phase phase = info_of(s.stage).phase;
+        const bool is_cells = phase == Phase::cells || phase == Phase::paired;
+        if (s.shown && !(plan.masked && is_cells))
+            bytes += base64_bytes(*element_count(plan.shown_shape(s)) * size_of(plan.dtype));
+    }
     return bytes;
 }
 
 std::unique_ptr<PictureWriter> make_page_writer(Output& output, const RenderOptions& options) {
     return std::make_unique<PageWriter>(output, options);
 }
-
-void refuse_page(const Plan& plan) { refuse_gradients(plan, "html"); }
 
 std::unique_ptr<Sink> make_page(Output& output, const RenderOptions& options) {
     return make_picture_sink(make_page_writer(output, options), options);

@@ -14,7 +14,5 @@ std::unique_ptr<PictureWriter> make_page_writer(Output& output, const RenderOpti
 /// find to be known is not counted). Above most_page_bytes it is refused.
 double least_page_bytes(const Plan& plan);
 std::unique_ptr<Sink> make_page(Output& output, const RenderOptions& options);
-/// Gradients have no rules for a page yet. \throws Error (exit 2)
-void refuse_page(const Plan& plan);
 
 }  // namespace attn

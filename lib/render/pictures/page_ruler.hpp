@@ -31,6 +31,7 @@ class RuleLines {
         add({{"when", condition}, {"value", value}, {"note", note}});
     }
     Text json() const { return "[" + lines_ + "]"; }
+    void clear() { lines_.clear(); }
 
   private:
     void add(const std::vector<std::pair<Text, Text>>& members) {
@@ -52,6 +53,8 @@ class Ruler {
     RuleLines out;
 
     void write(const PlannedStage& s);
+    /// Of a gradient: no lines where nothing but explain tells of it.
+    void gradient(const PlannedStage& s);
 
     // Numbers of stages and of the document.
 
@@ -131,7 +134,8 @@ class Ruler {
     void norm(const PlannedStage& s);
     void root_of(NormType type, double eps, Index n, const Text& x);
     void rotation(const PlannedStage& s);
-    void turned(const Text& first, bool of_queries, const std::function<Text(const Text&)>& x);
+    void turned(const Text& first, bool of_queries, const std::function<Text(const Text&)>& x,
+                bool back = false);
     void convolved(const PlannedStage& s);
     void feature_map(const PlannedStage& s);
     void per_key(const PlannedStage& s);
@@ -149,6 +153,13 @@ class Ruler {
     void state_context();
     void states();
     void gated(const PlannedStage& s);
+    /// The number that opens the gate of a cell, as g, and what it opens to.
+    void gate();
+    Text opening() const;
+    /// Lambda of differential weights, as lambda.
+    void lambda();
+    /// The factor of a cell's query.
+    Text query_factor() const;
     void lse(const PlannedStage& s);
     /// e^g x of a row of the state, or x.
     Text decayed(const Text& head, const Text& token, const Text& row, const Text& x) const {

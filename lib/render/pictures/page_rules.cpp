@@ -102,7 +102,7 @@ void Ruler::dropped(const PlannedStage& s) {
     out.result(before(s) + " / (1 - " + digits(p) + ")", "kept");
 }
 
-void Ruler::differential(const PlannedStage& s) {
+void Ruler::lambda() {
     const PlannedDifferential& pairs = *plan.differential;
     const auto power = [&](std::size_t first) {
         return "exp(sum(k, 0, " + digits(pairs.width) + ", " + input(pairs.vectors[first], "k") + " * " +
@@ -110,6 +110,11 @@ void Ruler::differential(const PlannedStage& s) {
     };
     out.let("lambda", "lambda",
             pairs.lambda ? digits(*pairs.lambda) : power(0) + " - " + power(2) + " + " + digits(pairs.init));
+}
+
+void Ruler::differential(const PlannedStage& s) {
+    const PlannedDifferential& pairs = *plan.differential;
+    lambda();
     const bool halves = pairs.pairing == Pairing::halves;
     const auto half = [&](bool second) {
         const Text of = halves   ? second ? "h+" + digits(plan.context_heads()) : Text("h")
@@ -126,7 +131,7 @@ void Ruler::context(const PlannedStage& s) {
     out.result("sum" + over_keys(w + " != 0", w + " * " + cell(s.reads.at(1), values_of("h"), "k", "j")));
 }
 
-void Ruler::gated(const PlannedStage& s) {
+void Ruler::gate() {
     const Gate& gate = *plan.gate;
     const Text o = gate.from_queries ? "h*" + digits(2 * plan.query_dim) + "+" + digits(plan.query_dim) + "+j"
                    : plan.gate_by_head ? Text("h")
@@ -134,8 +139,24 @@ void Ruler::gated(const PlannedStage& s) {
     out.let("g", "gate",
             projected(gate.from_queries ? WeightRole::query : WeightRole::gate, o,
                       embedded(*plan.query_input, "i", "k")));
+}
+
+Text Ruler::opening() const {
+    switch (plan.gate->activation) {
+        case GateActivation::sigmoid:
+            return "1 / (1 + exp(-g))";
+        case GateActivation::silu:
+            return "g / (1 + exp(-g))";
+        case GateActivation::softplus:
+            break;
+    }
+    return "ln(1 + exp(g))";
+}
+
+void Ruler::gated(const PlannedStage& s) {
+    gate();
     const Text x = cell(s.reads.front(), "h", "i", "j");
-    switch (gate.activation) {
+    switch (plan.gate->activation) {
         case GateActivation::sigmoid:
             return out.result(x + " / (1 + exp(-g))");
         case GateActivation::silu:
@@ -144,6 +165,13 @@ void Ruler::gated(const PlannedStage& s) {
             out.when("g > 30", x + " * g", "ln(1 + e^g) is g for a large g");
             return out.result(x + " * ln(1 + exp(g))");
     }
+}
+
+Text Ruler::query_factor() const {
+    const PlannedQueryScale& scale = *plan.query_scale;
+    const Text item = scale.items > 1 ? "b" : "0", head = scale.heads > 1 ? "h" : "0";
+    return "query_scale[(" + item + "*" + digits(scale.heads) + "+" + head + ")*" + digits(scale.queries) +
+           "+i]";
 }
 
 void Ruler::lse(const PlannedStage& s) {
@@ -158,6 +186,7 @@ void Ruler::lse(const PlannedStage& s) {
 }
 
 void Ruler::write(const PlannedStage& s) {
+    if (s.of != StageOf::forward) return gradient(s);
     switch (s.stage) {
         case Stage::queries:
         case Stage::keys:
@@ -186,12 +215,8 @@ void Ruler::write(const PlannedStage& s) {
         case Stage::rotated_queries:
         case Stage::rotated_keys:
             return rotation(s);
-        case Stage::tempered_queries: {
-            const PlannedQueryScale& scale = *plan.query_scale;
-            const Text item = scale.items > 1 ? "b" : "0", head = scale.heads > 1 ? "h" : "0";
-            return out.result(before(s) + " * query_scale[(" + item + "*" + digits(scale.heads) + "+" + head +
-                              ")*" + digits(scale.queries) + "+i]");
-        }
+        case Stage::tempered_queries:
+            return out.result(before(s) + " * " + query_factor());
         case Stage::mapped_queries:
         case Stage::mapped_keys:
         case Stage::mapped_values:

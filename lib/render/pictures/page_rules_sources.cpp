@@ -75,8 +75,9 @@ void Ruler::norm(const PlannedStage& s) {
 }
 
 /// (a, b) becomes (a cos - b sin, a sin + b cos); `x` is a column, `first` the first that turns.
-void Ruler::turned(const Text& first, bool of_queries, const std::function<Text(const Text&)>& x) {
+void Ruler::turned(const Text& first, bool of_queries, const std::function<Text(const Text&)>& x, bool back) {
     const PlannedRope& rope = *plan.rope;
+    const bool reverse = rope.reverse != back;
     const Text k = "(j-" + first + ")", half = digits(rope.pairs());
     const Text pair = rope.interleaved ? "(" + k + "//2)" : "(" + k + "%" + half + ")";
     const Text a = first + (rope.interleaved ? "+2*" : "+") + pair,
@@ -99,10 +100,9 @@ void Ruler::turned(const Text& first, bool of_queries, const std::function<Text(
         out.let("cosine", "cos", times + "cos(angle)");
         out.let("sine", "sin", times + "sin(angle)");
     }
-    const Text first_sign = rope.reverse ? " + " : " - ";
+    const Text first_sign = reverse ? " + " : " - ";
     out.when("j == " + a, x(a) + " * cosine" + first_sign + x(b) + " * sine");
-    out.result(rope.reverse ? x(b) + " * cosine - " + x(a) + " * sine"
-                            : x(a) + " * sine + " + x(b) + " * cosine");
+    out.result(reverse ? x(b) + " * cosine - " + x(a) + " * sine" : x(a) + " * sine + " + x(b) + " * cosine");
 }
 
 void Ruler::rotation(const PlannedStage& s) {

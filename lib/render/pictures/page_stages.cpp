@@ -104,8 +104,9 @@ Index PageStage::byte_count() const {
 
 const PlannedStage* PageStages::planned(const std::string& name) const {
     if (!plan_) return nullptr;
-    for (const PlannedStage& s : plan_->stages)
-        if (s.name == name) return &s;
+    for (const auto* list : {&plan_->stages, &plan_->gradients})
+        for (const PlannedStage& s : *list)
+            if (s.name == name) return &s;
     return nullptr;
 }
 
@@ -175,8 +176,9 @@ void PageStages::add_axes(PageStage& s, const Picture& p) {
         s.axes.push_back(axis(name, numbers, labels));
         s.shape.push_back(static_cast<Index>(numbers.size()));
     };
-    if (stage || batches.size() > 1) put("batch", batches, {});
-    if (stage ? has_heads(stage->family) : heads.size() > 1) put("head", heads, {});
+    if (stage ? has_batch(stage->family) : batches.size() > 1) put("batch", batches, {});
+    if (stage ? has_heads(stage->family) : heads.size() > 1)
+        put(std::string(name_of(stage ? outer_axis(stage->family) : Axis::head)), heads, {});
     if (!tokens.empty()) {
         std::vector<std::string> labels;
         for (const Index t : tokens) labels.push_back(*plan_->row_token(StageShape::key_dim, t));

@@ -1,6 +1,7 @@
 #include "lib/render/sheet/book.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <stdexcept>
 
@@ -17,12 +18,16 @@ Index size(const std::vector<Index>& list) { return static_cast<Index>(list.size
 Grid grid_of(const Plan& plan, const PlannedStage& stage) {
     Grid g;
     const StageShape family = stage.family;
-    g.sheet = std::string(stage.name);
     g.items = plan.batch_shown.indices;
     g.heads = plan.heads_of(family).indices;
-    const bool states = family == StageShape::state || family == StageShape::states;
+    if (is_of_parameter(family)) {
+        const std::size_t axis = has_batch(family) ? 1 : 0;
+        g.items = counted(has_batch(family) ? stage.shape[0] : 1);
+        g.heads = counted(has_heads(family) ? stage.shape[axis] : 1);
+    }
+    const bool whole = row_kind(family) == RowKind::whole && !has_one_row(family);
     if (family == StageShape::states) g.states = size(plan.new_keys_shown.indices);
-    g.rows = states                ? counted(stage.shape[stage.shape.size() - 2])
+    g.rows = whole                 ? counted(stage.shape[stage.shape.size() - 2])
              : has_one_row(family) ? std::vector<Index>{0}
                                    : plan.rows_of(family).indices;
     g.columns = has_token_columns(family) ? plan.columns_of(family).indices : counted(stage.shape.back());
@@ -62,6 +67,9 @@ bool joins_heads(const Plan& plan, Stage stage) {
 Book::Book(const Plan& plan) : plan_(plan) {
     for (const PlannedStage& s : plan.stages)
         if (s.shown) stages_.push_back({&s, grid_of(plan, s), {}});
+    for (const PlannedStage& s : plan.gradients)
+        if (s.shown) stages_.push_back({&s, grid_of(plan, s), {}});
+    for (StageSheet& s : stages_) s.grid.sheet = sheet_name(*s.stage);
     for (StageSheet& s : stages_) {
         s.rule.because = why_values(*s.stage);
         if (s.rule.because.empty()) s.rule = rule_of(*this, *s.stage, s.grid);
@@ -78,7 +86,38 @@ Index Book::cells() const {
     return sum;
 }
 
+/// Letters, digits and _, 31 of them: those of no other sheet.
+std::string Book::sheet_name(const PlannedStage& stage) const {
+    constexpr std::size_t longest = 31;
+    std::string name = stage.name;
+    for (char& c : name)
+        if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+    if (name.size() > longest) name.resize(longest);
+    const auto is_taken = [&](const std::string& n) {
+        return std::any_of(stages_.begin(), stages_.end(),
+                           [&](const StageSheet& s) { return s.stage != &stage && s.grid.sheet == n; });
+    };
+    for (int k = 2; is_taken(name); ++k) {
+        const std::string end = "_" + std::to_string(k);
+        name = name.substr(0, longest - end.size()) + end;
+    }
+    return name;
+}
+
+/// Gradients are sums over rows, heads and batch items.
+std::string Book::why_no_gradient() const {
+    if (!unsound_.empty() || (plan_.masked && plan_.empty_rows == EmptyRows::nan))
+        return "NaN may be among them, with which no sheet calculates";
+    if (!plan_.keys_shown.all) return "only some keys are in this file (" + option::cols + ")";
+    if (!plan_.queries_shown.all) return "only some rows are in this file (" + option::rows + ")";
+    if (!plan_.heads_shown.all || !plan_.kv_heads_shown.all)
+        return "only some heads are in this file (" + option::heads + ")";
+    if (!plan_.batch_shown.all) return "only some batch items are in this file (" + option::batch + ")";
+    return {};
+}
+
 std::string Book::why_values(const PlannedStage& stage) {
+    if (stage.of != StageOf::forward) return why_no_gradient();
     const bool begins = (stage.stage == Stage::masked_scores && adds_what_is_no_number(plan_)) ||
                         (is_weights(stage.stage) && plan_.masked && plan_.empty_rows == EmptyRows::nan);
     const auto is_unsound = [&](Stage s) {
@@ -105,13 +144,19 @@ std::string Book::why_values(const PlannedStage& stage) {
 
 const Grid& Book::grid(Stage stage) const {
     for (const StageSheet& s : stages_)
-        if (s.stage->stage == stage) return s.grid;
+        if (s.stage->of == StageOf::forward && s.stage->stage == stage) return s.grid;
+    throw std::out_of_range("the stage has no sheet");
+}
+
+const Grid& Book::grid(const PlannedStage& stage) const {
+    for (const StageSheet& s : stages_)
+        if (s.stage == &stage) return s.grid;
     throw std::out_of_range("the stage has no sheet");
 }
 
 bool Book::is_live(Stage stage) const {
     return std::any_of(stages_.begin(), stages_.end(), [&](const StageSheet& s) {
-        return s.stage->stage == stage && s.rule.because.empty();
+        return s.stage->of == StageOf::forward && s.stage->stage == stage && s.rule.because.empty();
     });
 }
 

@@ -75,6 +75,7 @@ class Book {
 
     /// The sheet of a stage that is shown. \throws std::out_of_range otherwise
     const Grid& grid(Stage stage) const;
+    const Grid& grid(const PlannedStage& stage) const;
     /// Whether it has formulas. Of stages before the one whose rule is being made.
     bool is_live(Stage stage) const;
 
@@ -122,6 +123,8 @@ class Book {
     const Grid* find(const std::string& name) const;
     const Grid& add(Input input);
     std::string why_values(const PlannedStage& stage);
+    std::string why_no_gradient() const;
+    std::string sheet_name(const PlannedStage& stage) const;
 
     const Plan& plan_;
     std::vector<Stage> unsound_;  ///< stages that may hold what no sheet calculates with

@@ -12,6 +12,7 @@ Rule from_cell(const Grid& grid, std::function<std::string(const std::string&, c
 std::string array(const std::string& text) { return "{=" + text + "}"; }
 
 Rule rule_of(Book& book, const PlannedStage& stage, const Grid& own) {
+    if (stage.of != StageOf::forward) return gradient(book, stage);
     constexpr const char* recurrent = "what is carried from token to token is no formula of a cell";
     switch (stage.stage) {
         case Stage::queries:

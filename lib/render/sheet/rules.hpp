@@ -33,6 +33,23 @@ Rule dropped_weights(Book& book, const PlannedStage& stage);
 Rule differential_weights(Book& book, const PlannedStage& stage);
 Rule log_sums(Book& book, const PlannedStage& stage);
 
+/// Texts that a stage and what it sends back share.
+std::string scale_text(Book& book);
+std::string cap_text(Book& book);
+std::string dropout_text(Book& book);
+std::string lambda_text(Book& book);
+const Grid& additive_vector(Book& book);
+/// The gate is a product with a matrix; what opens it for some rows of a head.
+bool has_gate_matrix(const Plan& plan);
+void prepare_gate(Book& book);
+std::string opening_text(Book& book, const RowsAt& at);
+/// What a norm of single heads sends back to a number of what it has normed. \param made the norm's stage
+void prepare_norm(Book& book, const PlannedStage& made);
+std::string norm_back_text(Book& book, const PlannedStage& made, const Grid& x, const Grid& d, const At& at);
+
+/// Of a gradient.
+Rule gradient(Book& book, const PlannedStage& stage);
+
 Rule context(Book& book, const PlannedStage& stage);
 Rule gated_context(Book& book, const PlannedStage& stage);
 Rule concat(Book& book, const PlannedStage& stage);

@@ -31,13 +31,32 @@ double sum_of(std::span<const double> row) {
 
 }  // namespace
 
+std::string scale_text(Book& book) {
+    const Plan& plan = book.plan();
+    return book.parameter("scale", plan.scale, "scores times it: " + plan.scale_text,
+                          plan.scale_root > 0 ? "=1/SQRT(" + std::to_string(plan.scale_root) + ")" : "");
+}
+
+std::string cap_text(Book& book) {
+    return book.parameter("softcap", *book.plan().softcap, "scores stay between -this and this");
+}
+
+std::string dropout_text(Book& book) {
+    return book.parameter("dropout_p", book.plan().dropout->p, "the share of weights that is dropped");
+}
+
+const Grid& additive_vector(Book& book) {
+    const Plan& plan = book.plan();
+    const Index n = *element_count(plan.tensors[*plan.additive].shape);
+    return book.tensor(*plan.additive, "v", "v of v · tanh(query + key)",
+                       {1, n > plan.dim ? plan.heads : 1, 1, plan.dim});
+}
+
 Rule scores(Book& book, const PlannedStage& stage) {
     const Plan& plan = book.plan();
     const Grid &q = book.grid(stage.reads[0]), &k = book.grid(stage.reads[1]);
     if (plan.additive) {
-        const Index n = *element_count(plan.tensors[*plan.additive].shape);
-        const Grid& v = book.tensor(*plan.additive, "v", "v of v · tanh(query + key)",
-                                    {1, n > plan.dim ? plan.heads : 1, 1, plan.dim});
+        const Grid& v = additive_vector(book);
         return {.cell = [&plan, &q, &k, &v](const At& at) {
             return "=SUMPRODUCT(" + v.row({0, at.head, 0, 0}) + ",TANH(" + q.row(at) + "+" +
                    k.row({at.item, plan.kv_head_of(at.head), at.column, 0}) + "))";
@@ -67,9 +86,7 @@ bool reads_hidden(const PlannedStage& stage, const Plan& plan) {
 
 Rule scaled_scores(Book& book, const PlannedStage& stage) {
     const Plan& plan = book.plan();
-    const std::string root = std::to_string(plan.scale_root);
-    const std::string scale = book.parameter("scale", plan.scale, "scores times it: " + plan.scale_text,
-                                             plan.scale_root > 0 ? "=1/SQRT(" + root + ")" : "");
+    const std::string scale = scale_text(book);
     const bool hidden = reads_hidden(stage, plan);
     return from_cell(book.grid(stage.reads.front()), [scale, hidden](const std::string& x, const At&) {
         return unless_hidden(hidden, x, x + "*" + scale);
@@ -77,8 +94,7 @@ Rule scaled_scores(Book& book, const PlannedStage& stage) {
 }
 
 Rule capped_scores(Book& book, const PlannedStage& stage) {
-    const std::string cap =
-        book.parameter("softcap", *book.plan().softcap, "scores stay between -this and this");
+    const std::string cap = cap_text(book);
     const bool hidden = reads_hidden(stage, book.plan());
     return from_cell(book.grid(stage.reads.front()), [cap, hidden](const std::string& x, const At&) {
         return unless_hidden(hidden, x, cap + "*TANH(" + x + "/" + cap + ")");
@@ -211,32 +227,31 @@ Rule renormalized_weights(Book& book, const PlannedStage& stage, const Grid& own
 }
 
 Rule dropped_weights(Book& book, const PlannedStage& stage) {
-    const Plan& plan = book.plan();
     const Grid& kept = book.kept();
-    const std::string p =
-        book.parameter("dropout_p", plan.dropout->p, "the share of weights that is dropped");
+    const std::string p = dropout_text(book);
     return from_cell(book.grid(stage.reads.front()), [&kept, p](const std::string& x, const At& at) {
         return "=IF(" + p + "=1,0," + x + "*" + kept.cell(at) + "/(1-" + p + "))";
     });
+}
+
+std::string lambda_text(Book& book) {
+    const PlannedDifferential& pairs = *book.plan().differential;
+    if (pairs.lambda)
+        return book.parameter("lambda", *pairs.lambda, "the factor of the second half's weights");
+    constexpr std::array names{"lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"};
+    std::array<std::string, names.size()> rows;
+    for (std::size_t k = 0; k < names.size(); ++k)
+        rows[k] = book.tensor(pairs.vectors[k], names[k], "a part of lambda", {1, 1, 1, pairs.width}).row({});
+    const std::string init = book.parameter("lambda_init", pairs.init, "what lambda begins with");
+    return "(EXP(SUMPRODUCT(" + rows[0] + "," + rows[1] + "))-EXP(SUMPRODUCT(" + rows[2] + "," + rows[3] +
+           "))+" + init + ")";
 }
 
 Rule differential_weights(Book& book, const PlannedStage& stage) {
     const Plan& plan = book.plan();
     const PlannedDifferential& pairs = *plan.differential;
     const Grid& x = book.grid(stage.reads.front());
-    std::string lambda = "lambda";
-    if (pairs.lambda) {
-        lambda = book.parameter(lambda, *pairs.lambda, "the factor of the second half's weights");
-    } else {
-        constexpr std::array names{"lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"};
-        std::array<std::string, names.size()> rows;
-        for (std::size_t k = 0; k < names.size(); ++k)
-            rows[k] =
-                book.tensor(pairs.vectors[k], names[k], "a part of lambda", {1, 1, 1, pairs.width}).row({});
-        const std::string init = book.parameter("lambda_init", pairs.init, "what lambda begins with");
-        lambda = "(EXP(SUMPRODUCT(" + rows[0] + "," + rows[1] + "))-EXP(SUMPRODUCT(" + rows[2] + "," +
-                 rows[3] + "))+" + init + ")";
-    }
+    const std::string lambda = lambda_text(book);
     return {.cell = [&plan, &pairs, &x, lambda](const At& at) {
         const auto half = [&](bool second) {
             return x.cell({at.item, pairs.half_of(at.head, second, plan.context_heads()), at.row, at.column});

@@ -12,34 +12,48 @@ Rule context(Book& book, const PlannedStage& stage) {
     }};
 }
 
-Rule gated_context(Book& book, const PlannedStage& stage) {
+bool has_gate_matrix(const Plan& plan) {
+    return !plan.projected_given &&
+           plan.projects(plan.gate->from_queries ? WeightRole::query : WeightRole::gate);
+}
+
+void prepare_gate(Book& book) {
+    const WeightRole role = book.plan().gate->from_queries ? WeightRole::query : WeightRole::gate;
+    book.embedded(*book.plan().query_input);
+    book.weight(role);
+    book.bias(role);
+}
+
+std::string opening_text(Book& book, const RowsAt& at) {
     const Plan& plan = book.plan();
     const bool from_queries = plan.gate->from_queries;
     const WeightRole role = from_queries ? WeightRole::query : WeightRole::gate;
-    if (plan.projected_given || !plan.projects(role))
-        return values_because("the gate is no product with a matrix here");
-    const Grid &x = book.grid(stage.reads.front()), &input = book.embedded(*plan.query_input),
-               &w = book.weight(role);
-    const Grid* b = book.bias(role);
-    return {.block = [&plan, &x, &input, &w, b, from_queries](const RowsAt& at) {
-        // Beside the queries of a head stands its gate.
-        const Index dim = plan.gate_by_head ? 1 : plan.value_dim,
-                    first = at.head * dim * (from_queries ? 2 : 1) + (from_queries ? dim : 0),
-                    last = first + dim - 1;
-        std::string gate = "MMULT(" + input.range({at.item, 0, at.from, at.to}) + "," +
-                           w.range(w.all_rows(0, 0), first, last) + ")";
-        if (b) gate = "(" + gate + "+" + b->range({}, first, last) + ")";
-        switch (plan.gate->activation) {
-            case GateActivation::sigmoid:
-                return array(x.range(at) + "/(1+EXP(-" + gate + "))");
-            case GateActivation::silu:
-                return array(x.range(at) + "*" + gate + "/(1+EXP(-" + gate + "))");
-            case GateActivation::softplus:
-                break;
-        }
-        // ln(1 + e^g) where e^g may be no number.
-        return array(x.range(at) + "*(IF(" + gate + ">0," + gate + ",0)+LN(1+EXP(-ABS(" + gate + "))))");
-    }};
+    const Grid &input = book.embedded(*plan.query_input), &w = book.weight(role);
+    // Beside the queries of a head stands its gate.
+    const Index dim = plan.gate_by_head ? 1 : plan.value_dim,
+                first = at.head * dim * (from_queries ? 2 : 1) + (from_queries ? dim : 0),
+                last = first + dim - 1;
+    std::string gate = "MMULT(" + input.range({at.item, 0, at.from, at.to}) + "," +
+                       w.range(w.all_rows(0, 0), first, last) + ")";
+    if (const Grid* b = book.bias(role)) gate = "(" + gate + "+" + b->range({}, first, last) + ")";
+    switch (plan.gate->activation) {
+        case GateActivation::sigmoid:
+            return "1/(1+EXP(-" + gate + "))";
+        case GateActivation::silu:
+            return gate + "/(1+EXP(-" + gate + "))";
+        case GateActivation::softplus:
+            break;
+    }
+    // ln(1 + e^g) where e^g may be no number.
+    return "(IF(" + gate + ">0," + gate + ",0)+LN(1+EXP(-ABS(" + gate + "))))";
+}
+
+Rule gated_context(Book& book, const PlannedStage& stage) {
+    if (!has_gate_matrix(book.plan())) return values_because("the gate is no product with a matrix here");
+    const Grid& x = book.grid(stage.reads.front());
+    prepare_gate(book);
+    return {
+        .block = [&book, &x](const RowsAt& at) { return array(x.range(at) + "*" + opening_text(book, at)); }};
 }
 
 Rule concat(Book& book, const PlannedStage& stage) {

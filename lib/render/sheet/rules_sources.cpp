@@ -139,6 +139,48 @@ Rule normed(Book& book, const PlannedStage& stage) {
     }};
 }
 
+namespace {
+
+const Grid* gain_of(Book& book, Stage stage) {
+    const PlannedNorm& norm = book.plan().norm_of(stage);
+    if (!norm.weight) return nullptr;
+    return &book.tensor(*norm.weight, names_of(stage).weight, "the weight of the norm",
+                        {1, 1, 1, *element_count(book.plan().tensors[*norm.weight].shape)});
+}
+
+}  // namespace
+
+void prepare_norm(Book& book, const PlannedStage& made) {
+    norm_text(book, made.stage, "", 1);
+    gain_of(book, made.stage);
+    if (book.plan().norm_of(made.stage).factor != 1)
+        book.parameter("lambda_init", book.plan().differential->init, "what lambda begins with");
+}
+
+std::string norm_back_text(Book& book, const PlannedStage& made, const Grid& x, const Grid& d, const At& at) {
+    const PlannedNorm& norm = book.plan().norm_of(made.stage);
+    const Index dim = made.shape.back();
+    const std::string row = x.row(at), n = norm.type == NormType::l2 ? "" : "/" + std::to_string(dim);
+    const NormText text = norm_text(book, made.stage, row, dim);
+    std::string e = d.cell(at), es = d.row(at);
+    if (const Grid* gain = gain_of(book, made.stage)) {
+        const std::string own = gain->cell({0, 0, 0, norm.gain_at(at.head, at.column, dim)}),
+                          all = gain->range({}, norm.gain_at(at.head, 0, dim),
+                                            norm.gain_at(at.head, dim - 1, dim));
+        e += norm.plus_one ? "*(1+" + own + ")" : "*" + own;
+        es += norm.plus_one ? "*(1+" + all + ")" : "*" + all;
+    }
+    if (norm.factor != 1) {
+        e += "*(1-lambda_init)";
+        es += "*(1-lambda_init)";
+    }
+    const std::string less = text.less.empty() ? "" : "-" + text.less;
+    const std::string along = "SUMPRODUCT(" + es + ",(" + row + less + "))" + n;
+    std::string out = e + "-(" + x.cell(at) + less + ")/" + text.by + "*" + along + "/" + text.by;
+    if (norm.type == NormType::layer) out += "-SUMPRODUCT(" + es + ")" + n;
+    return "(" + out + ")/" + text.by;
+}
+
 Rule tempered(Book& book, const PlannedStage& stage) {
     const PlannedQueryScale& scale = *book.plan().query_scale;
     const Grid& by = book.query_scale(scale);

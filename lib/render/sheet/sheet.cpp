@@ -39,7 +39,7 @@ class SheetSink : public Sink {
         for (const Input& i : book_->inputs())
             inputs.push_back(workbook_->add_sheet(i.grid.sheet, Grid::first_column));
         for (const StageSheet& s : book_->stages()) {
-            numbers_[s.stage->stage] = workbook_->add_sheet(s.grid.sheet, Grid::first_column);
+            numbers_[s.stage] = workbook_->add_sheet(s.grid.sheet, Grid::first_column);
             if (s.rule.read) kept_[*s.rule.read];
         }
         write_plan();
@@ -50,7 +50,7 @@ class SheetSink : public Sink {
     void begin_stage(const Plan&, const PlannedStage& stage) override {
         for (const StageSheet& s : book_->stages())
             if (s.stage == &stage) now_ = &s;
-        now_sheet_ = numbers_.at(stage.stage);
+        now_sheet_ = numbers_.at(&stage);
         const std::string& because = now_->rule.because;
         write_heading(now_sheet_, stage.name, std::string(stage.name) + " = " + stage.formula,
                       because.empty()    ? live
@@ -58,7 +58,7 @@ class SheetSink : public Sink {
                                          : "values, no formulas: " + because,
                       !because.empty() && !now_->rule.given);
         const auto kept = kept_.find(stage.stage);
-        now_kept_ = kept == kept_.end() ? nullptr : &kept->second;
+        now_kept_ = stage.of != StageOf::forward || kept == kept_.end() ? nullptr : &kept->second;
     }
 
     void rows(const Rows& rows) override {
@@ -185,11 +185,15 @@ class SheetSink : public Sink {
             }
     }
 
-    void write_block_name(int sheet, const Grid& grid, Index block, Index item, Index head) {
+    void write_block_name(int sheet, const Grid& grid, Index block, Index item, Index head,
+                          const PlannedStage* stage = nullptr) {
         std::string name;
-        if (grid.items.size() > 1 || plan_->batch > 1) name = "batch " + std::to_string(item);
+        const bool parameter = stage && is_of_parameter(stage->family);
+        if (grid.items.size() > 1 || (plan_->batch > 1 && !parameter)) name = "batch " + std::to_string(item);
         if (grid.heads.size() > 1 || plan_->heads > 1)
-            name += (name.empty() ? "head " : ", head ") + std::to_string(head);
+            name += (name.empty() ? "" : ", ") +
+                    std::string(name_of(stage ? outer_axis(stage->family) : Axis::head)) + " " +
+                    std::to_string(head);
         if (grid.items.size() * grid.heads.size() > 1)
             text(sheet, grid.block_line(block), 0, name, Look::heading);
     }
@@ -222,7 +226,7 @@ class SheetSink : public Sink {
     void write_block_heading(Index block, const Rows& rows) {
         const Grid& grid = now_->grid;
         const auto columns = static_cast<Index>(grid.columns.size());
-        write_block_name(now_sheet_, grid, block, rows.batch, rows.head);
+        write_block_name(now_sheet_, grid, block, rows.batch, rows.head, now_->stage);
         if (now_->stage->family == StageShape::states)
             text(now_sheet_, grid.block_line(block), 1, "after token " + std::to_string(rows.token),
                  Look::heading);
@@ -315,8 +319,8 @@ class SheetSink : public Sink {
     const Plan* plan_ = nullptr;
     std::optional<Book> book_;
     std::optional<Workbook> workbook_;
-    std::map<Stage, int> numbers_;               ///< of sheets
-    std::map<Stage, std::vector<double>> kept_;  ///< stages whose rows others need
+    std::map<const PlannedStage*, int> numbers_;  ///< of sheets
+    std::map<Stage, std::vector<double>> kept_;   ///< stages whose rows others need
     int plan_sheet_ = 0, now_sheet_ = 0;
     Index plan_line_ = 0, cut_ = 0;
     const StageSheet* now_ = nullptr;
@@ -347,7 +351,6 @@ std::unique_ptr<Sink> make_sheet(Output& output, const RenderOptions& options) {
 }
 
 void refuse_sheet(const Plan& plan) {
-    refuse_gradients(plan, "xlsx");
     const sheet::Book book(plan);
     for (const sheet::Input& i : book.inputs()) sheet::refuse_grid(i.grid);
     for (const sheet::StageSheet& s : book.stages()) sheet::refuse_grid(s.grid);

@@ -495,7 +495,7 @@ class View {
         if (this.trail.length) {
             const trail = made('p');
             trail.id = 'trail';
-            this.trail.forEach((to, k) => trail.append(button(decodeURIComponent(to.slice(1)).split('/')[0], () => this.up(k)), ' ▸ '));
+            this.trail.forEach((to, k) => trail.append(button(decodeURIComponent(to.slice(1).split('/')[0]), () => this.up(k)), ' ▸ '));
             trail.append(s.placeText(at));
             out.append(trail);
         }
