@@ -46,7 +46,8 @@ Expr rate_back(Writer& w, Stage stage, Index batch, Index token, Index output) {
     const Index each = by_column ? plan.find(stage)->shape.back() : 1, head = output / each,
                 c = output % each;
     const Scope scope(w, batch, head, w.key_label(token));
-    const std::string n = by_column ? " " + column_label(c) : "";
+    const std::string n =
+        std::string(decay ? " of decay" : " of beta") + (by_column ? " " + column_label(c) : "");
     const Cell own{stage, batch, head, token, c};
     return w.between_once(own, "dz" + n, [&] {
         Expr z = w.between_once(own, "z" + n, [&] {
@@ -308,9 +309,9 @@ Expr convolution_back(Writer& w, Stage made, Index batch, Index head, Index toke
     const Scope scope(w, batch, head,
                       made == Stage::convolved_queries ? w.query_label(place) : w.key_label(place));
     const Cell own{made, batch, head, token, column};
-    return w.between_once(own, "dz " + column_label(column), [&] {
-        const Expr z =
-            w.between_once(own, "z " + column_label(column), [&] { return convolution(w, own, column); });
+    const std::string n = column_label(column) + " of " + w.plan.find(made)->name;
+    return w.between_once(own, "dz " + n, [&] {
+        const Expr z = w.between_once(own, "z " + n, [&] { return convolution(w, own, column); });
         return product({std::move(d), slope_of_silu(z)});
     });
 }

@@ -65,7 +65,9 @@ class Parameter {
                 const Index h = norm.by_head ? flat_ / dim : k / rows, t = k % rows, c = flat_ % dim;
                 const RowOf row{s.stage, b, h, t};
                 const bool own = !norm.over_width && any.heads() > 1;
-                const Scope scope(w_, b, own ? std::optional{h} : std::nullopt, w_.row_label(row));
+                const std::string of =
+                    plan_.norms_key_embeddings && is_embeddings(s.stage) ? " of " + s.name : "";
+                const Scope scope(w_, b, own ? std::optional{h} : std::nullopt, w_.row_label(row) + of);
                 const NormBack back(w_, s.stage, b, t);
                 std::vector<Expr> factors{back.dy(h, c)};
                 if (of_weight) factors.push_back(back.normed(h, c));
