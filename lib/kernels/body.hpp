@@ -26,6 +26,7 @@ struct Body {
                 &R::add_rest,
                 &R::add_exactly,
                 &R::scale,
+                &R::copy_past,
                 &R::all_finite,
                 &R::add_outer,
                 &R::dot_tanh,

@@ -32,6 +32,9 @@ struct Running {
     Index stride, width;
 };
 
+/// Powers that are summed in the numbers' own type, before the sum goes on in double.
+constexpr Index summed_together = 256;
+
 /// Words of the Mersenne Twister's state, and numbers that are made normal together.
 constexpr Index twister_words = 624, normal_block = 16;
 
@@ -94,6 +97,8 @@ struct Table {
     void (*add_exactly)(const T* in, T* out, T* rest, Index n);
     /// out = in * factor
     void (*scale)(const T* in, T* out, Index n, T factor);
+    /// out = in, written past the caches: nobody reads it soon.
+    void (*copy_past)(const T* in, T* out, Index n);
     /// No NaN and no infinity; with `minus_infinity` -inf is no fault.
     bool (*all_finite)(const T* x, Index n, bool minus_infinity);
     /// s[m, n] = s[m, n] * decay[m] + k[m] * d[n], a column scaled and a product of rank one added; no

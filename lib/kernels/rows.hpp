@@ -22,6 +22,38 @@ struct RowKernels : Vectors<T, Arch> {
         for (; k < n; ++k) out[k] = in[k] * factor;
     }
 
+    /// A vector to an aligned place, past the caches where the instruction set can.
+    static void store_past(const Batch& x, T* out) {
+#if defined(__AVX512F__)
+        if constexpr (sizeof(T) == sizeof(float))
+            _mm512_stream_ps(out, x);
+        else
+            _mm512_stream_pd(out, x);
+#elif defined(__AVX2__)
+        if constexpr (sizeof(T) == sizeof(float))
+            _mm256_stream_ps(out, x);
+        else
+            _mm256_stream_pd(out, x);
+#elif defined(__SSE2__)
+        if constexpr (sizeof(T) == sizeof(float))
+            _mm_stream_ps(out, x);
+        else
+            _mm_stream_pd(out, x);
+#else
+        x.store_aligned(out);
+#endif
+    }
+
+    static void copy_past(const T* in, T* out, Index n) {
+        Index k = 0;
+        for (; k < n && reinterpret_cast<std::uintptr_t>(out + k) % sizeof(Batch) != 0; ++k) out[k] = in[k];
+        for (; k + width <= n; k += width) store_past(load(in + k), out + k);
+        for (; k < n; ++k) out[k] = in[k];
+#if defined(__SSE2__)
+        _mm_sfence();  // these stores are not in order with others
+#endif
+    }
+
     static void add_rest(const T* rest, T* out, Index n) {
         Index k = 0;
         for (; k + width <= n; k += width) {
@@ -201,8 +233,8 @@ struct RowKernels : Vectors<T, Arch> {
     static double exponentials(const T* in, T* out, Index n) {
         const T max = max_of(in, n);
         double sum = 0;
-        for (Index from = 0; from < n; from += 256) {
-            const Index to = least(n, from + 256);
+        for (Index from = 0; from < n; from += summed_together) {
+            const Index to = least(n, from + summed_together);
             Batch s(T{0});
             Index k = from;
             for (; k + width <= to; k += width) {

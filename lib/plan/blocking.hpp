@@ -30,6 +30,9 @@ constexpr Index widest = 16;
 /// A packed head that stays in a worker's own cache.
 constexpr Index small_head_bytes = Index{1} << 20;
 
+/// Stages of so many bytes, together, leave the caches before anybody reads them again.
+constexpr Index past_caches = Index{64} << 20;
+
 /// Bytes of sums over heads that are held at once, and the query rows that they are of: keys and values of
 /// the heads are packed again for the next ones.
 constexpr Index mean_bytes = Index{16} << 20;

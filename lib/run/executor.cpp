@@ -242,6 +242,12 @@ void Executor<T>::trace_in_place(Sink& sink, const std::vector<const PlannedStag
                                  const Needs& needs, const std::vector<RowBlock>& blocks) {
     const std::size_t workers = traced_->spaces().size();
     std::vector<Findings> found(workers, Findings(plan_));
+    Index bytes = 0;
+    for (const PlannedStage* s : shown)
+        if (is_traced(s->stage)) bytes += *element_count(plan_.shown_shape(*s)) * size_of(plan_.dtype);
+    // What is written past the caches is computed in a worker's own memory first: a stage reads the one
+    // before it.
+    const bool past = bytes >= blocking::past_caches;
     pool_.run(static_cast<Index>(blocks.size()), [&](Index k, int worker) {
         const RowBlock& block = blocks[idx(k)];
         TraceSpace<T>& w = traced_->spaces()[idx(worker)];
@@ -250,7 +256,7 @@ void Executor<T>::trace_in_place(Sink& sink, const std::vector<const PlannedStag
         w.at = w.own;
         w.log_sums = log_sums_of(block, needs);
         for (const PlannedStage* s : shown) {
-            if (!is_traced(s->stage) || !is_shown) continue;
+            if (!is_traced(s->stage) || !is_shown || past) continue;
             w.at[idx(s->stage)] = static_cast<T*>(
                 sink.memory_of(emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows)));
         }
@@ -260,6 +266,9 @@ void Executor<T>::trace_in_place(Sink& sink, const std::vector<const PlannedStag
             Rows rows = emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows);
             rows.data = w.at[idx(s->stage)];
             findings.look_at(rows);
+            if (past)
+                kernels::table<T>().copy_past(w.at[idx(s->stage)], static_cast<T*>(sink.memory_of(rows)),
+                                              rows.row_count() * rows.column_count());
         }
         take_block(block, needs, w, findings);
     });

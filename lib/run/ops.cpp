@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "lib/kernels/kernels.hpp"
+#include "lib/plan/blocking.hpp"
 
 namespace attn::ops {
 namespace {
@@ -52,6 +53,20 @@ template <class T>
 void softmax(const T* in, T* out, Index keys) {
     const auto& kernel = kernels::table<T>();
     kernel.divide(out, out, keys, kernel.exponentials(in, out, keys));
+}
+
+template <class T>
+void softmax_within(const T* in, T* out, Index keys, Index from, Index to) {
+    // Whole parts of the sum, whole vectors: what is left out has added zeros.
+    constexpr Index vector = blocking::widest;
+    const Index begin = from / kernels::summed_together * kernels::summed_together,
+                end = std::min((to + vector - 1) / vector * vector, keys);
+    const auto& kernel = kernels::table<T>();
+    const double sum = kernel.exponentials(in + begin, out + begin, end - begin);
+    if (!std::isfinite(sum)) return softmax(in, out, keys);
+    kernel.divide(out + begin, out + begin, end - begin, sum);
+    std::fill(out, out + begin, T{0});
+    std::fill(out + end, out + keys, T{0});
 }
 
 template <class T>
@@ -150,6 +165,7 @@ void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_fact
     template void mask_scores(const T*, T*, Index, const std::uint8_t*, const T*); \
     template bool sees_a_key(const T*, Index);                                     \
     template void softmax(const T*, T*, Index);                                    \
+    template void softmax_within(const T*, T*, Index, Index, Index);               \
     template void divide_by_sum(const T*, T*, Index);                              \
     template void fill_empty(T*, Index, EmptyRows);                                \
     template T log_of_sum(const T*, Index, double);                                \

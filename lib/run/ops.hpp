@@ -38,6 +38,10 @@ bool sees_a_key(const T* scores, Index keys);
 /// out = exp(in - max) / sum. A NaN anywhere makes the whole row NaN, as does an infinite maximum.
 template <class T>
 void softmax(const T* in, T* out, Index keys);
+/// The same numbers where all but the keys from ... to - 1 have -inf: these are not looked at, unless the row
+/// is one of NaN.
+template <class T>
+void softmax_within(const T* in, T* out, Index keys, Index from, Index to);
 
 /// out = in / sum, over the cells that are not -inf; those get 0.
 template <class T>

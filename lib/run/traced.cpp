@@ -179,21 +179,21 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
             }
             ops::mask_scores(in, out, keys, hidden, operands_.mask.adds() ? w.added.data() : nullptr);
             break;
-        case Stage::weights:
-            if (plan_.masked && plan_.mask_at != MaskAt::weights && !plan_.has_appended()) {
-                const Visible seen = operands_.mask.visible(block.batch, query);
-                if (fill_if_empty(!ops::sees_a_key(in + seen.from, seen.to - seen.from))) break;
-            }
+        case Stage::weights: {
+            const bool hides = plan_.masked && plan_.mask_at != MaskAt::weights && !plan_.has_appended();
+            const Visible seen = hides ? operands_.mask.visible(block.batch, query) : Visible{0, keys};
+            if (hides && fill_if_empty(!ops::sees_a_key(in + seen.from, seen.to - seen.from))) break;
             if (plan_.normalize == Normalize::sum) {
                 ops::divide_by_sum(in, out, keys);
             } else if (plan_.normalize == Normalize::sigmoid) {
                 ops::sigmoid(in, out, keys);
             } else if (plan_.sinks.empty()) {
-                ops::softmax(in, out, keys);
+                ops::softmax_within(in, out, keys, seen.from, seen.to);
             } else {
                 ops::softmax_with_sink(in, out, keys, plan_.sinks[idx(block.head)]);
             }
             break;
+        }
         case Stage::masked_weights:
             ops::mask_weights(in, out, keys, hidden);
             break;

@@ -197,6 +197,16 @@ TEST_CASE_TEMPLATE("kernels: rows of numbers", T, float, double) {
             t->scale(in.data(), out.data(), n, T(0.3));
             bool same = true;
             for (std::size_t k = 0; k < in.size(); ++k) same = same && out[k] == in[k] * T(0.3);
+            for (Index skipped = 0; skipped < std::min(n, Index{5}); ++skipped) {
+                std::vector<T> copy(in.size() + 1, T{7});
+                t->copy_past(in.data(), copy.data() + skipped, n - skipped);
+                for (std::size_t k = 0; k < copy.size(); ++k) {
+                    const auto from = static_cast<Index>(k) - skipped;
+                    same = same && copy[k] == (from < 0 || static_cast<Index>(k) >= n
+                                                   ? T{7}
+                                                   : in[static_cast<std::size_t>(from)]);
+                }
+            }
             const auto before = out;
             auto rest = in;
             for (std::size_t k = 2; k < rest.size(); k += 3) rest[k] = k % 2 ? nan : inf;
