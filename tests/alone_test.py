@@ -21,11 +21,11 @@ GENERATED = os.path.join(BUILD, "generated")
 # header: names of std that it declares (the C++ standard, headers' synopses); what any of several declares stands in each
 STANDARD = {
     "algorithm": "adjacent_find all_of any_of binary_search clamp copy copy_if copy_n count count_if equal fill fill_n find find_if find_if_not "
-                 "generate is_sorted lower_bound max max_element merge min min_element minmax_element mismatch move next_permutation "
+                 "generate is_sorted iter_swap lower_bound max max_element merge min min_element minmax_element mismatch move next_permutation "
                  "none_of nth_element partial_sort remove remove_if replace reverse rotate search sort stable_partition stable_sort swap_ranges "
                  "transform unique upper_bound",
     "array": "array", "atomic": "atomic atomic_flag memory_order_relaxed", "bit": "bit_cast bit_ceil bit_width countl_zero countr_zero endian has_single_bit popcount rotl rotr",
-    "cctype": "isalpha isdigit isspace tolower toupper", "charconv": "chars_format from_chars to_chars", "chrono": "chrono milli",
+    "cctype": "isalnum isalpha isdigit isspace tolower toupper", "charconv": "chars_format from_chars to_chars", "chrono": "chrono milli",
     "cmath": "abs acos atan2 ceil copysign cos erf exp exp2 expm1 fabs floor fma fmod frexp hypot isfinite isinf isnan ldexp llround log log10 "
              "log1p log2 lround nearbyint nextafter pow remainder rint round signbit sin sqrt tanh trunc",
     "complex": "arg complex conj norm", "concepts": "integral", "condition_variable": "condition_variable",
