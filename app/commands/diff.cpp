@@ -96,6 +96,8 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
             if (l.number) side.aside.push_back("layer " + std::to_string(*l.number));
             for (const NamedArray& a : l.arrays)
                 if (!l.number) side.aside.push_back(visible(a.array->name));
+            for (const NamedGradient& g : l.gradients)
+                if (!l.number) side.aside.push_back(visible(g.array->name));
             for (const LeftOut& left : l.left_out)
                 if (!l.number) side.aside.push_back(visible(left.array->name));
             return true;

@@ -41,6 +41,13 @@ constexpr std::array<CutFlag, 4> cut_flags{
      {"query", {"--rows", "row", "query rows"}, &Request::rows},
      {"key", {"--cols", "column", "keys"}, &Request::cols}}};
 
+/// Stages, then gradients.
+StageSet all_of(const Ours& ours) {
+    StageSet out = ours.stages;
+    out.insert(out.end(), ours.gradients.begin(), ours.gradients.end());
+    return out;
+}
+
 }  // namespace
 
 OurSide::OurSide(std::vector<ModelLayer> layers, const Options& options)
@@ -112,7 +119,10 @@ DiffPart OurSide::compare_with(const Layer& theirs, std::size_t k, const Diagnos
         if (part.comparison.first)
             part.causes.findings =
                 findings_of(part.comparison.theirs, ours.stages, part.comparison.tolerance);
-        if (draws_) part.ours = ours.stages;
+        for (std::string& one :
+             findings_of(part.comparison.their_gradients, ours.gradients, part.comparison.tolerance))
+            part.causes.findings.push_back(std::move(one));
+        if (draws_) part.ours = all_of(ours);
         return part;
     }
     const Plan whole = plan(k, {}, {});
@@ -137,7 +147,7 @@ DiffPart OurSide::compare_with(const Layer& theirs, std::size_t k, const Diagnos
         if (!part.comparison.their_gradients.empty()) add_gradient_causes(part, whole);
         mark_explained(part.comparison, part.causes);
     }
-    if (draws_) part.ours = std::move(ours.stages);
+    if (draws_) part.ours = all_of(ours);
     return part;
 }
 
@@ -255,17 +265,20 @@ Replayers OurSide::replayers(const Plan& whole) {
     Replayers out;
     out.stage = [replay](Stage stage, const StageSet& theirs) { return replayed(*replay, stage, theirs); };
     if (!whole.gradient || GradientReplay::is_too_large(whole)) return out;
+    // Asked for one gradient after another, of the same stages of the forward pass.
     struct Backward {
         explicit Backward(const Replay& replay) : gradients(replay) {}
         GradientReplay gradients;
-        std::optional<HeldStages> forward{};
+        HeldStages forward{};
     };
-    auto backward = std::make_shared<Backward>(*replay);
-    // Asked for one gradient after another, of the same stages of the forward pass.
+    auto backward = std::make_shared<std::optional<Backward>>();
     out.gradient = [replay, backward](const std::string& name, const StageSet& theirs,
                                       const StageSet& earlier) {
-        if (!backward->forward) backward->forward = backward->gradients.forward(held_of(*replay, theirs));
-        return replayed(backward->gradients, name, *backward->forward, earlier);
+        if (!*backward) {
+            backward->emplace(*replay);
+            (*backward)->forward = (*backward)->gradients.forward(held_of(*replay, theirs));
+        }
+        return replayed((*backward)->gradients, name, (*backward)->forward, earlier);
     };
     return out;
 }

@@ -211,6 +211,10 @@ class Comparer {
             gradient(*beside[k], ours_.gradients[k]);
         }
         if (!named_otherwise_.empty()) out_.notes.push_back(named_otherwise_);
+        const Tolerance t = gradient_tolerance(out_.tolerance, 1, 1);
+        if (largest_gradient_ > 0 && !t.asked)
+            out_.notes.push_back("gradients are equal within " + significant(t.atol, 6) +
+                                 " of their largest number + " + significant(t.rtol, 6) + " |ours|");
     }
 
     void gradient(const NamedGradient& g, const WholeStage& whole) {

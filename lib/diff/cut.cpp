@@ -192,9 +192,10 @@ void cut(Ours& ours, const Selection& selection) {
     Index state_rows = 0;
     for (const WholeStage& stage : ours.stages)
         if (stage.stage == Stage::state) state_rows = stage.shape[2];
-    for (WholeStage& stage : ours.stages)
-        if (auto part = cut_by(stage, ours, wanted_of(stage, ours, selection, ours.axes, state_rows)))
-            stage = std::move(*part);
+    for (StageSet* set : {&ours.stages, &ours.gradients})
+        for (WholeStage& stage : *set)
+            if (auto part = cut_by(stage, ours, wanted_of(stage, ours, selection, ours.axes, state_rows)))
+                stage = std::move(*part);
     if (const List* heads = find_axis(selection, "head")) ours.heads = static_cast<Index>(heads->size());
     for (const AxisPart& part : selection)
         if (!find_axis(ours.selection, part.axis)) ours.selection.push_back(part);

@@ -1,6 +1,8 @@
 // Mistakes of backward passes between the contexts and queries, keys and values.
 #include <array>
 #include <functional>
+#include <numbers>
+#include <string>
 #include <utility>
 
 #include "lib/mistakes/forms.hpp"
@@ -130,19 +132,23 @@ GradientForms delta_block(const Replay& r) {
 }
 
 /// Weights that the backward pass makes again by another mask: with sums of their own, or with those that the
-/// forward pass has saved.
+/// forward pass has saved; for dV as well, or for dS alone.
 void recomputed_with(const Replay& r, const std::function<void(Deviation&)>& change,
                      const std::string& detail, const std::string& of, GradientForms& out) {
-    for (const bool saved : {true, false}) {
-        const std::string how = saved ? "with the saved sums of exponentials" : "with sums of their own";
-        out.push_back({detail.empty() ? how : detail + ", " + how,
-                       [&r, change, saved](BackwardDeviation& d) {
-                           d.recomputed = r.none();
-                           change(*d.recomputed);
-                           d.cells.of_saved_sums = saved;
-                       },
-                       of});
-    }
+    for (const bool for_values : {true, false})
+        for (const bool saved : {true, false}) {
+            std::string how = detail + (detail.empty() ? "" : ", ") +
+                              (saved ? "with the saved sums of exponentials" : "with sums of their own");
+            if (!for_values) how += ", for dS alone";
+            out.push_back({std::move(how),
+                           [&r, change, saved, for_values](BackwardDeviation& d) {
+                               d.recomputed = r.none();
+                               change(*d.recomputed);
+                               d.cells.of_saved_sums = saved;
+                               d.cells.values_of_forward = !for_values;
+                           },
+                           of});
+        }
 }
 
 GradientForms mask_not_recomputed(const Replay& r) {
@@ -162,6 +168,13 @@ std::string other_corner(const Replay& r) {
 GradientForms causal_alignment(const Replay& r) {
     GradientForms out;
     for (const Form& f : make::causal_alignment(r)) recomputed_with(r, f.make, f.detail, "", out);
+    return out;
+}
+
+GradientForms exp2_factor(const Replay&) {
+    static constexpr double log2_e = std::numbers::log2e;
+    GradientForms out = scores_times(log2_e);
+    out.push_back(form("that of d_queries alone", [](CellQuirks& q) { q.queries_times = log2_e; }));
     return out;
 }
 
@@ -210,7 +223,7 @@ constexpr std::array cell_mistakes{
     GradientMistakeRow{"scale_dq_only", "the scale is applied to dQ and not to dK", "d_keys is off by 1/scale: the sum of keys * d_keys is not that of queries * d_queries", "dk = ds.transpose(-1, -2) @ q * scale",
      "the scale is 1", needs_scale, [](const Replay& r) { return only([scale = r.plan().scale](CellQuirks& q) { q.keys_times = 1 / scale; }); }},
     GradientMistakeRow{"exp2_factor", "exp2 with log2(e) in the scale, and the scale of the backward pass has log2(e) in it as well", "d_queries and d_keys are 1.4427 times what they should be, d_values is right", "dq = ds @ k * scale, not * scale * log2(e)",
-     "", needs_softmax, [](const Replay&) { return scores_times(1.4426950408889634); }},
+     "", needs_softmax, exp2_factor},
     GradientMistakeRow{"dk_not_transposed", "d_keys is dS Q, dS not transposed", "d_keys alone is wrong", "dk = ds.transpose(-1, -2) @ q",
      "dS is symmetric", needs_square, [](const Replay&) { return only([](CellQuirks& q) { q.queries_for_keys = true; }); }},
     GradientMistakeRow{"dv_not_transposed", "d_values is P dO, P not transposed", "d_values alone is wrong", "dv = p.transpose(-1, -2) @ do",

@@ -243,6 +243,10 @@ void GradientCells::to_values(Index b, Index h) {
     const bool second =
         plan_.differential && h == plan_.differential->half_of(head, true, plan_.context_heads());
     const double times = (second ? -lambda_ : 1.0) * share_of(h);
+    if (quirks_.values_of_forward) {
+        const double* right = forward_[last_]->row(b, h, 0);
+        last_weights_.assign(right, right + n * keys);
+    }
     const Matrix& a = quirks_.values_undropped ? undropped_ : last_weights_;
     const double* d = backward_->at(Stage::context).row(b, head, 0);
     double* to =

@@ -46,6 +46,8 @@ struct CellQuirks {
     bool values_not_transposed = false;                          ///< dV = A dO
     DropoutBack dropout = DropoutBack::right;
     bool values_undropped = false;  ///< dV = Pᵀ dO
+    bool values_of_forward =
+        false;  ///< dV is made of the weights of the forward pass, whatever is recomputed
     GroupBack group = GroupBack::sum;
     double sinks_times = 1;
     bool sinks_share = false;  ///< what is wrong in the row's sum is so for the sinks, too

@@ -89,6 +89,12 @@ constexpr GradientRow gradient_rows[] = {
 /// Arrays of three gradients.
 constexpr std::array<std::string_view, 5> packed_names{"dqkv", "d_qkv", "dqkvr", "dinp", "qkv.grad"};
 
+/// A name of ours as paths have it: "d_query/kernel" with a point.
+std::string path_of(std::string name) {
+    std::replace(name.begin(), name.end(), '/', '.');
+    return name;
+}
+
 /// Behind the last of these points of a path stands a name, and behind each a longer one.
 std::vector<std::string_view> ends_of(std::string_view path) {
     std::vector<std::string_view> out{path};
@@ -138,7 +144,7 @@ class Meaning {
         return those([&](const OwnGradient& g) { return g.of == StageOf::gradient && g.stage == stage; });
     }
     std::vector<std::string> named(std::string_view name) const {
-        return those([&](const OwnGradient& g) { return g.name.substr(2) == name; });
+        return those([&](const OwnGradient& g) { return path_of(g.name.substr(2)) == name; });
     }
     std::vector<std::string> of_role(WeightRole role, bool bias) const {
         return those([&](const OwnGradient& g) {
@@ -213,7 +219,7 @@ std::optional<GradientMeaning> gradient_meaning(NameMap map, std::string_view pa
     const Meaning meaning(own);
     for (const std::string_view name : ends_of(path))
         for (const OwnGradient& g : own)
-            if (g.name == name) return GradientMeaning{{g.name}};
+            if (path_of(g.name) == name) return GradientMeaning{{g.name}};
     bool known = false;
     for (const Inner& inner : inner_names(path)) {
         std::vector<std::string> among = meaning.named(inner.name);
@@ -242,7 +248,7 @@ std::optional<GradientMeaning> gradient_meaning(NameMap map, std::string_view pa
 std::optional<std::string> gradient_of_parameter(std::string_view path, std::span<const OwnGradient> own) {
     for (const std::string_view name : ends_of(path))
         for (const OwnGradient& g : own)
-            if (g.of == StageOf::parameter && g.name.substr(2) == name) return g.name;
+            if (g.of == StageOf::parameter && path_of(g.name.substr(2)) == name) return g.name;
     return std::nullopt;
 }
 

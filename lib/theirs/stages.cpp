@@ -42,8 +42,8 @@ double steps_of(double value, const Precision& p) {
 }  // namespace
 
 const WholeStage* find(const StageSet& set, Stage stage) {
-    const auto found =
-        std::find_if(set.begin(), set.end(), [&](const WholeStage& s) { return s.stage == stage; });
+    const auto found = std::find_if(
+        set.begin(), set.end(), [&](const WholeStage& s) { return s.stage == stage && s.gradient.empty(); });
     return found == set.end() ? nullptr : &*found;
 }
 

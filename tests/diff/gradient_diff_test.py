@@ -74,6 +74,12 @@ def names(b):
     b.same("the input, what enters, weights", {"dx": g["d_embeddings"], "dout": g["d_context"], "dP": g["d_weights"], "dS": g["d_masked_scores"]},
            doc, ["d_embeddings", "d_context", "d_weights", "d_masked_scores"])
     b.same("micrograd", {"dwei": g["d_weights"], "dWq": state["W_query.weight"].T}, doc, ["d_weights", "d_W_query.weight"], "--map", "micrograd")
+    keras = document()
+    keras["weights"] = {"query/kernel": np.array(doc["weights"]["W_query.weight"]).T.reshape(6, 4, 3).tolist(),
+                        **{n: w for n, w in doc["weights"].items() if "query" not in n}}
+    kernel_of_query = np.random.default_rng(5).normal(size=(6, 4, 3))
+    status, found, said = b.diff({"layers/3/query/kernel.grad": kernel_of_query}, keras)
+    b.report.check(status == 1 and found["first"] == "d_query/kernel", f"a kernel of Keras: exit {status} {said} {found.get('not_compared')}")
     plain = document(kv_heads=4)
     p = backward.gradients(plain)
     three = [p[n] for n in in_use]
@@ -143,6 +149,26 @@ def laws(b):
     b.report.check(any(f.startswith("d_values: the sum over keys") for f in found["findings"]), f"values: {found['findings']}")
 
 
+def parts_and_pictures(b):
+    doc = document()
+    g = backward.gradients(doc)
+    b.same("rows of ours", {"d_queries": g["d_queries"][:, :, 1:3]}, doc, ["d_queries"], "--rows", "1:3")
+    np.savez(os.path.join(b.folder, "theirs.npz"), d_scores=g["d_scores"] + 1.0)
+    for name in ("p.svg", "p.html"):
+        done = execute([b.program, "diff", "theirs.npz", b.write("ours.json", doc), "-o", name], b.folder)
+        with open(os.path.join(b.folder, name), encoding="utf-8") as file:
+            b.report.check(done.status == 1 and "d_scores" in file.read(), f"{name}: exit {done.status} {done.said}")
+    # A trace of ours in the place of the document.
+    for form in ("json", "npz", "ndjson", "csv"):
+        made = execute([b.program, "run", "ours.json", "-o", "trace." + form], b.folder)
+        done = execute([b.program, "diff", "trace." + form, "ours.json", "-f", "json"], b.folder)
+        found = json.loads(done.out) if done.status in (0, 1) else {"stages": []}
+        compared = [s["name"] for s in found["stages"] if s["present"] and s["name"].startswith("d_")]
+        b.report.check(made.status == 0 and done.status == 0 and len(compared) == len(g), f"trace.{form}: exit {done.status} {done.said} {compared}")
+        wrong = execute([b.program, "diff", "theirs.npz", "trace." + form, "-f", "json"], b.folder)
+        b.report.check(wrong.status == 1 and json.loads(wrong.out)["first"] == "d_scores", f"beside trace.{form}: exit {wrong.status} {wrong.said}")
+
+
 def tolerances(b):
     doc = document(dtype="float32")
     g = backward.gradients({**doc, "dtype": "float64"})
@@ -159,7 +185,7 @@ def main():
     report = Report(options.only)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(program_of(options), folder, report)
-        for part in (names, judgements, laws, tolerances):
+        for part in (names, judgements, laws, parts_and_pictures, tolerances):
             part(bench)
     return report.end()
 

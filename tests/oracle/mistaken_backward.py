@@ -84,7 +84,7 @@ class Mistaken(backward.Backward):
         if self.wrong == "dv_undropped":
             need("dropped_weights" in s and self.run.halves == 1)
             dv = self.gathered(np.einsum("bhij,bhid->bhjd", s[weights[-2]], d), of, kv)
-        if self.recomputed is not None:
+        if self.recomputed is not None and self.way // 2 % 2:  # else dV is made of what was saved
             dv = self.gathered(np.einsum("bhij,bhid->bhjd", self.recomputed, d), of, kv)
         return dq, dk, dv
 
@@ -192,7 +192,7 @@ class Mistaken(backward.Backward):
 
     def through_scaled_scores(self, d):
         scale = self.run.scale()
-        by = {"no_scale": 1.0, "scale_twice": scale * scale, "exp2_factor": scale / np.log(2.0)}.get(self.wrong, scale)
+        by = {"no_scale": 1.0, "scale_twice": scale * scale, "exp2_factor": scale / np.log(2.0) if self.way % 2 else scale}.get(self.wrong, scale)
         return d * by
 
     def through_biased_scores(self, d):
@@ -210,6 +210,8 @@ class Mistaken(backward.Backward):
         if self.wrong in ("no_scale", "scale_twice", "scale_dq_only", "exp2_factor"):
             need("scaled_scores" in self.s)
         dq, dk = super().through_scores(d)
+        if self.wrong == "exp2_factor" and not self.way % 2:
+            dq = dq / np.log(2.0)
         if self.wrong == "scale_dq_only":
             dk = dk / self.run.scale()
         if self.wrong == "dk_not_transposed":

@@ -320,6 +320,8 @@ const CodeSystem* code_system_of(NameMap map, const Layer& theirs, const Plan& p
     std::string_view name = found_in(maps, map);
     for (const NamedArray& a : theirs.arrays)
         if (name.empty()) name = system_of_name(a.array->name);
+    for (const NamedGradient& g : theirs.gradients)
+        if (name.empty()) name = system_of_name(g.array->name);
     for (const LeftOut& left : theirs.left_out)
         if (name.empty()) name = system_of_name(left.array->name);
     if (name.empty()) name = system_of_weights(plan);

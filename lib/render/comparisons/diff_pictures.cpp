@@ -35,8 +35,8 @@ void name_axes(Picture& p, const WholeStage& s) {
 template <class T>
 Picture picture_of_side(const WholeStage& s, const std::string& side, const std::vector<double>& values) {
     Picture p;
-    p.name = side + " " + std::string(info_of(s.stage).name);
-    p.weights = is_weights(s.stage) && side != "difference";
+    p.name = side + " " + std::string(s.name());
+    p.weights = s.gradient.empty() && is_weights(s.stage) && side != "difference";
     name_axes(p, s);
     const Index panels = s.shape[0] * s.shape[1], cells = s.shape[2] * s.shape[3];
     PictureFiller filler(p, sizeof(T) == sizeof(float) ? DType::float32 : DType::float64, panels, false);
@@ -191,9 +191,13 @@ class DiffPage {
 }  // namespace
 
 std::vector<Picture> diff_pictures(const DiffPart& part, const StageComparison& stage) {
-    if (!stage.stage || !stage.present || stage.missing || !stage.fits) return {};
-    const WholeStage* theirs = find(part.comparison.theirs, *stage.stage);
-    const WholeStage* ours = find(part.ours, *stage.stage);
+    const bool named = stage.stage || stage.is_gradient;
+    if (!named || !stage.present || stage.missing || !stage.fits) return {};
+    const WholeStage* theirs = stage.is_gradient ? find_gradient(part.comparison.their_gradients, stage.name)
+                                                 : find(part.comparison.theirs, *stage.stage);
+    const WholeStage* ours =
+        stage.is_gradient ? find_gradient(part.ours, stage.name) : find(part.ours, *stage.stage);
+    if (theirs && is_of_parameter(theirs->family())) return {};  // rows and columns are no tokens
     if (!theirs || !ours || theirs->shape != ours->shape || theirs->values.empty()) return {};
     std::vector<double> difference(theirs->values.size());
     for (std::size_t k = 0; k < difference.size(); ++k)
