@@ -186,7 +186,8 @@ void Backwards::map(const PlannedStage& by) {
     if (!have(d, x)) return;
     const FeatureMap kind = *plan_.state->feature_map;
     add_cell([=](const At& at) {
-        const std::string g = d->cell(at), v = x->cell(at), s = "(1/(1+EXP(MIN(700,-" + v + "))))";
+        std::string g = d->cell(at);
+        const std::string v = x->cell(at), s = "(1/(1+EXP(MIN(700,-" + v + "))))";
         switch (kind) {
             case FeatureMap::elu1:
                 return "IF(" + v + ">0," + g + "," + g + "*EXP(" + v + "))";
