@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <utility>
 
 #include "lib/gradient/cells.hpp"
+#include "lib/gradient/fused_back.hpp"
 #include "lib/gradient/states.hpp"
-#include "lib/kernels/kernels.hpp"
 
 namespace attn::gradient {
 namespace {
-
-/// Rows of xᵀ · dy that are summed in one product.
-constexpr Index product_rows = 256;
 
 std::array<Index, 4> four_of(const PlannedStage& stage) {
     const Shape& s = stage.shape;
@@ -29,41 +27,74 @@ std::array<Index, 4> four_of(const PlannedStage& stage) {
 
 }  // namespace
 
-Backward::Backward(Forward& forward, const Changes* changes)
+template <class T>
+Backward<T>::Backward(Forward<T>& forward, const Changes* changes)
     : forward_(forward),
       plan_(forward.plan()),
       changes_(changes),
+      given_(plan_.tensors.size()),
       tensors_(plan_.tensors.size()),
       sinks_(plan_.sinks.size()) {}
 
-Grads& Backward::at(Stage stage) {
-    std::unique_ptr<Grads>& g = stages_[idx(stage)];
-    if (!g) {
-        const PlannedStage& planned = *plan_.find(stage);
-        g = std::make_unique<Grads>(four_of(planned));
-    }
+template <class T>
+FusedBack<T>& Backward<T>::fused() {
+    if (!fused_) fused_ = std::make_shared<FusedBack<T>>(forward_.operands(), forward_.pool());
+    return *fused_;
+}
+
+template <class T>
+Grads<T>& Backward<T>::at(Stage stage) {
+    std::unique_ptr<Grads<T>>& g = stages_[idx(stage)];
+    if (!g) g = std::make_unique<Grads<T>>(four_of(*plan_.find(stage)));
     return *g;
 }
 
-std::vector<double>& Backward::of_tensor(std::size_t tensor) {
+/// What is given for the contexts is all that they get: it need not be copied, and nothing after them has a
+/// gradient.
+template <class T>
+bool Backward<T>::enters_at_contexts() const {
+    const PlannedGradient& g = *plan_.gradient;
+    return forward_.backward_needs().fused && g.context && !g.output && g.loss == Loss::none;
+}
+
+template <class T>
+View<T> Backward<T>::d_context() {
+    if (!enters_at_contexts()) return at(Stage::context).view();
+    const Index head = plan_.queries * plan_.value_dim;
+    return {forward_.tensors()[*plan_.gradient->context].data(), plan_.context_heads() * head, head,
+            plan_.value_dim};
+}
+
+template <class T>
+std::vector<double>& Backward<T>::of_tensor(std::size_t tensor) {
     std::vector<double>& g = tensors_[tensor];
     if (g.empty()) g.resize(idx(*element_count(plan_.tensors[tensor].shape)));
     return g;
 }
 
-double* Backward::of_input(std::size_t tensor) {
-    if (const auto stage = plan_.normed_input(tensor)) return at(*stage).values.data();
-    return of_tensor(tensor).data();
+template <class T>
+std::vector<T>& Backward<T>::of_given(std::size_t tensor) {
+    std::vector<T>& g = given_[tensor];
+    if (g.empty()) g.resize(idx(*element_count(plan_.tensors[tensor].shape)));
+    return g;
 }
 
-Grads& Backward::of_scored_queries() {
+template <class T>
+T* Backward<T>::of_input(std::size_t tensor) {
+    if (const auto stage = plan_.normed_input(tensor)) return at(*stage).values.data();
+    return of_given(tensor).data();
+}
+
+template <class T>
+Grads<T>& Backward<T>::of_scored_queries() {
     if (!plan_.projects(WeightRole::score)) return at(plan_.find(Stage::scores)->reads.front());
-    if (scored_.values.empty()) scored_ = Grads({plan_.batch, plan_.heads, plan_.queries, plan_.dim});
+    if (scored_.values.empty()) scored_ = Grads<T>({plan_.batch, plan_.heads, plan_.queries, plan_.dim});
     return scored_;
 }
 
 /// Stages after those that they read.
-std::vector<Stage> Backward::order() const {
+template <class T>
+std::vector<Stage> Backward<T>::order() const {
     std::vector<Stage> out;
     std::array<bool, stage_count> seen{};
     const auto visit = [&](const auto& self, const PlannedStage& s) -> void {
@@ -76,22 +107,37 @@ std::vector<Stage> Backward::order() const {
     return out;
 }
 
-void Backward::run() {
-    result();
+template <class T>
+void Backward<T>::run() {
+    const auto clear = [](auto& numbers) { std::fill(numbers.begin(), numbers.end(), 0); };
+    for (const std::unique_ptr<Grads<T>>& g : stages_)
+        if (g) clear(g->values);
+    for (std::vector<T>& g : given_) clear(g);
+    for (std::vector<double>& g : tensors_) clear(g);
+    clear(sinks_);
+    clear(scored_.values);
+    lambda_ = 0;
+    turned_of_ = nullptr;
+    const BackwardNeeds& needs = forward_.backward_needs();
+    if (!enters_at_contexts()) result();
     const std::vector<Stage> stages = order();
     const auto is_source = [](Stage s) { return info_of(s).phase == Phase::source; };
     for (auto s = stages.rbegin(); s != stages.rend(); ++s)
-        if (!is_source(*s)) {
+        if (!is_source(*s) && !enters_at_contexts()) {
             take_given(*s);
             node(*plan_.find(*s));
         }
-    if (plan_.state) {
-        through_states(*this);
-    } else if (changes_ && changes_->cells) {
-        changes_->cells(*this);
-    } else {
-        through_cells(*this);
+    if (needs.streamed || !needs.sums()) return;
+    if constexpr (std::is_same_v<T, double>) {
+        if (plan_.state)
+            through_states(*this);
+        else if (changes_ && changes_->cells)
+            changes_->cells(*this);
+        else if (!needs.fused)
+            through_cells(*this);
     }
+    if (needs.fused) through_fused(*this);
+    if (!needs.sources) return;
     lambda_vectors();
     score_weight();
     for (auto s = stages.rbegin(); s != stages.rend(); ++s)
@@ -101,61 +147,88 @@ void Backward::run() {
         }
 }
 
-void Backward::take_given(Stage stage) {
+template <class T>
+void Backward<T>::take_given(Stage stage) {
     const Phase phase = info_of(stage).phase;
     const bool held = phase != Phase::state && phase != Phase::cells && phase != Phase::paired;
     if (!held || !changes_ || !changes_->given[idx(stage)]) return;
-    at(stage).values = changes_->given[idx(stage)]->values;
+    const std::vector<double>& from = changes_->given[idx(stage)]->values;
+    std::transform(from.begin(), from.end(), at(stage).values.begin(),
+                   [](double d) { return static_cast<T>(d); });
 }
 
 /// What a projection reads is an input, and no latent.
-bool Backward::reads_input(WeightRole role) const {
+template <class T>
+bool Backward<T>::reads_input(WeightRole role) const {
     if (role == WeightRole::query) return !plan_.projects(WeightRole::query_latent);
     if (role == WeightRole::key || role == WeightRole::value) return !plan_.variant->is_latent();
     return role != WeightRole::output && role != WeightRole::score;
 }
 
-bool Backward::sends_to_input(WeightRole role) const {
+template <class T>
+bool Backward<T>::sends_to_input(WeightRole role) const {
     return !changes_ || !changes_->quirks.only_path || !reads_input(role) ||
            role == *changes_->quirks.only_path;
 }
 
-MatrixBack Backward::matrix_back(WeightRole role) const {
+template <class T>
+MatrixBack Backward<T>::matrix_back(WeightRole role) const {
     if (!changes_ || !has(changes_->quirks.matrices, role)) return MatrixBack::right;
     return changes_->quirks.matrix;
 }
 
-std::vector<double> Backward::numbers_of(const PlannedStage& gradient) {
-    if (gradient.of == StageOf::gradient) return at(gradient.stage).values;
-    if (gradient.tensors.empty())
-        return gradient.stage == Stage::weights ? sinks() : std::vector<double>{lambda()};
-    const Index each = *element_count(gradient.shape) / static_cast<Index>(gradient.tensors.size());
+template <class T>
+const T* Backward<T>::in_place(const PlannedStage& gradient) const {
+    const bool alone = gradient.of != StageOf::gradient && gradient.tensors.size() == 1;
+    if (!alone || given_[gradient.tensors.front()].empty()) return nullptr;
+    return given_[gradient.tensors.front()].data() + gradient.first;
+}
+
+template <class T>
+std::vector<double> Backward<T>::numbers_of(const PlannedStage& gradient) {
     std::vector<double> out;
-    for (const std::size_t k : gradient.tensors) {
-        const double* own = of_tensor(k).data() + gradient.first;
-        out.insert(out.end(), own, own + each);
+    const auto append = [&](const auto& from, Index first, Index count) {
+        out.insert(out.end(), from.begin() + first, from.begin() + first + count);
+    };
+    const Index all = *element_count(gradient.shape);
+    if (gradient.of == StageOf::gradient) {
+        append(at(gradient.stage).values, 0, all);
+    } else if (gradient.of == StageOf::input) {
+        append(of_given(gradient.tensors.front()), 0, all);
+    } else if (gradient.tensors.empty()) {
+        return gradient.stage == Stage::weights ? sinks() : std::vector<double>{lambda()};
+    } else {
+        const Index each = all / static_cast<Index>(gradient.tensors.size());
+        for (const std::size_t k : gradient.tensors)
+            if (given_[k].empty())
+                append(of_tensor(k), gradient.first, each);
+            else
+                append(given_[k], gradient.first, each);
     }
     return out;
 }
 
 /// Lambda = exp(q1 · k1) - exp(q2 · k2) + lambda_init (Ye et al. 2024, equation 2).
-void Backward::lambda_vectors() {
+template <class T>
+void Backward<T>::lambda_vectors() {
     if (!plan_.differential || plan_.differential->lambda) return;
     const PlannedDifferential& pairs = *plan_.differential;
     for (const std::size_t first : {std::size_t{0}, std::size_t{2}}) {
         const std::size_t at_q = pairs.vectors[first], at_k = pairs.vectors[first + 1];
-        const std::span<const double> q = forward_.tensors()[at_q], k = forward_.tensors()[at_k];
+        const std::span<const T> q = forward_.tensors()[at_q], k = forward_.tensors()[at_k];
         double sum = 0;
-        for (std::size_t c = 0; c < idx(pairs.width); ++c) sum += q[c] * k[c];
+        for (std::size_t c = 0; c < idx(pairs.width); ++c)
+            sum += static_cast<double>(q[c]) * static_cast<double>(k[c]);
         const double d = (first == 0 ? lambda_ : -lambda_) * std::exp(sum);
         for (std::size_t c = 0; c < idx(pairs.width); ++c) {
-            of_tensor(at_q)[c] += d * k[c];
-            of_tensor(at_k)[c] += d * q[c];
+            of_tensor(at_q)[c] += d * static_cast<double>(k[c]);
+            of_tensor(at_k)[c] += d * static_cast<double>(q[c]);
         }
     }
 }
 
-void Backward::node(const PlannedStage& stage) {
+template <class T>
+void Backward<T>::node(const PlannedStage& stage) {
     switch (stage.stage) {
         case Stage::output:
             return output(stage);
@@ -227,79 +300,17 @@ void Backward::node(const PlannedStage& stage) {
     }
 }
 
-void Backward::through_projection(WeightRole role, const double* x, Index rows, const double* dy,
-                                  double* dx) {
-    const Projection& p = plan_.projection(role);
-    const auto& kernel = kernels::table<double>();
-    const Index d_in = p.d_in, d_out = p.d_out;
-    Pool& pool = forward_.pool();
-    const MatrixBack back = matrix_back(role);
-    const auto send = [&](const std::vector<double>& w) {
-        std::vector<double> sent(idx(rows * d_in));
-        const Index jobs = (rows + product_rows - 1) / product_rows;
-        pool.run(jobs, [&](Index job, int) {
-            const Index from = job * product_rows, count = std::min(product_rows, rows - from);
-            kernel.dot_rows(dy + from * d_out, d_out, w.data(), d_out, sent.data() + from * d_in, d_in, count,
-                            d_in, d_out);
-        });
-        for (Index k = 0; k < rows * d_in; ++k) dx[k] += sent[idx(k)];
-    };
-    const bool sends = dx && sends_to_input(role);
-    if (sends && back != MatrixBack::in_place_of_weight)
-        send(LinearMap<double>(p, plan_, forward_.tensors()).copied(0, d_out));
-    const Index summed = back == MatrixBack::first_item ? rows / plan_.batch : rows;
-    // Columns of x are shared between workers; rows are summed in order.
-    constexpr Index columns_of_a_job = 64;
-    std::vector<double> dw(idx(d_in * d_out));
-    pool.run((d_in + columns_of_a_job - 1) / columns_of_a_job, [&](Index job, int) {
-        const Index first = job * columns_of_a_job, columns = std::min(columns_of_a_job, d_in - first);
-        std::vector<double> turned(idx(columns * product_rows)), part(idx(columns * d_out));
-        for (Index from = 0; from < summed; from += product_rows) {
-            const Index count = std::min(product_rows, summed - from);
-            for (Index i = 0; i < count; ++i)
-                for (Index c = 0; c < columns; ++c)
-                    turned[idx(c * count + i)] = x[(from + i) * d_in + first + c];
-            kernel.multiply(turned.data(), count, dy + from * d_out, d_out, part.data(), d_out, columns,
-                            d_out, count);
-            for (Index k = 0; k < columns * d_out; ++k) dw[idx(first * d_out + k)] += part[idx(k)];
-        }
-    });
-    if (sends && back == MatrixBack::in_place_of_weight) send(dw);
-    if (back == MatrixBack::mean_over_batch)
-        for (double& d : dw) d /= static_cast<double>(plan_.batch);
-    if (back == MatrixBack::transposed && d_in == d_out)
-        for (Index i = 0; i < d_in; ++i)
-            for (Index o = 0; o < i; ++o) std::swap(dw[idx(i * d_out + o)], dw[idx(o * d_out + i)]);
-    for (const WeightPiece& piece : p.weight) {
-        std::vector<double>& to = of_tensor(piece.tensor);
-        const Index stride = plan_.tensors[piece.tensor].shape.back();
-        for (Index i = 0; i < d_in; ++i)
-            for (Index o = 0; o < piece.outputs; ++o) {
-                const Index out = piece.source_begin + o;
-                to[idx(piece.base + (piece.out_in ? out * stride + i : i * stride + out))] +=
-                    dw[idx(i * d_out + piece.target_begin + o)];
-            }
-    }
-    for (const WeightPiece& piece : p.bias) {
-        std::vector<double>& to = of_tensor(piece.tensor);
-        for (Index o = 0; o < piece.outputs; ++o) {
-            double sum = 0;
-            for (Index i = 0; i < rows; ++i) sum += dy[i * d_out + piece.target_begin + o];
-            to[idx(piece.source_begin + o)] += sum;
-        }
-    }
-}
-
 /// y = x r w (factor) + b, e = dy w: dx = r (e - n mean(e n)), n = x r. l2 takes the sum in place of the
 /// mean, a layer norm x less its mean, and then less mean(e) as well (Zhang and Sennrich 2019, section 3; Ba
 /// et al. 2016).
-void Backward::through_norm(const PlannedNorm& norm, std::optional<double> limit, const NormRow& of,
-                            Index heads, Index dim) {
+template <class T>
+void Backward<T>::through_norm(const PlannedNorm& norm, std::optional<double> limit, const NormRow& of,
+                               Index heads, Index dim) {
     const Index group = norm.over_width ? heads : 1;
-    const std::span<const double> gain =
-        norm.weight ? forward_.tensors()[*norm.weight] : std::span<const double>{};
-    const std::span<const double> bias =
-        norm.bias ? forward_.tensors()[*norm.bias] : std::span<const double>{};
+    const auto numbers = [&](const std::optional<std::size_t>& tensor) {
+        return tensor ? forward_.tensors()[*tensor] : std::span<const T>{};
+    };
+    const std::span<const T> gain = numbers(norm.weight), bias = numbers(norm.bias);
     const NormBack how = changes_ ? changes_->quirks.norm : NormBack::right;
     std::vector<double> n, e;
     for (Index first = 0; first < heads; first += group) {
@@ -308,11 +319,11 @@ void Backward::through_norm(const PlannedNorm& norm, std::optional<double> limit
         double sum = 0, squares = 0;
         const auto count = static_cast<double>(group * dim);
         for (Index h = first; h < first + group; ++h)
-            for (Index k = 0; k < dim; ++k) sum += of.x[h * of.x_step + k];
+            for (Index k = 0; k < dim; ++k) sum += static_cast<double>(of.x[h * of.x_step + k]);
         const double mean = norm.type == NormType::layer ? sum / count : 0;
         for (Index h = first; h < first + group; ++h)
             for (Index k = 0; k < dim; ++k) {
-                const double v = of.x[h * of.x_step + k] - mean;
+                const double v = static_cast<double>(of.x[h * of.x_step + k]) - mean;
                 squares += v * v;
                 n.push_back(v);
             }
@@ -325,10 +336,13 @@ void Backward::through_norm(const PlannedNorm& norm, std::optional<double> limit
                 n[at] *= r;
                 const std::size_t place = idx(norm.gain_at(h, k, dim));
                 const bool weighed = !gain.empty() && how != NormBack::no_weight;
-                const double w = (!weighed ? 1 : gain[place] + (norm.plus_one ? 1 : 0)) * norm.factor;
-                double dy = of.dy[h * of.dy_step + k];
+                const double w =
+                    (!weighed ? 1 : static_cast<double>(gain[place]) + (norm.plus_one ? 1 : 0)) * norm.factor;
+                auto dy = static_cast<double>(of.dy[h * of.dy_step + k]);
                 // What is clamped passes a gradient where it is within the bound.
-                if (limit && !(std::abs(n[at] * w + (bias.empty() ? 0 : bias[place])) <= *limit)) dy = 0;
+                if (limit &&
+                    !(std::abs(n[at] * w + (bias.empty() ? 0 : static_cast<double>(bias[place]))) <= *limit))
+                    dy = 0;
                 if (norm.weight) of_tensor(*norm.weight)[place] += dy * n[at] * norm.factor;
                 if (norm.bias) of_tensor(*norm.bias)[place] += dy;
                 e.push_back(dy * w);
@@ -341,8 +355,39 @@ void Backward::through_norm(const PlannedNorm& norm, std::optional<double> limit
         at = 0;
         for (Index h = first; h < first + group; ++h)
             for (Index k = 0; k < dim; ++k, ++at)
-                of.dx[h * of.dx_step + k] += r * (e[at] - n[at] * along - all);
+                of.dx[h * of.dx_step + k] += static_cast<T>(r * (e[at] - n[at] * along - all));
     }
 }
+
+template Backward<float>::Backward(Forward<float>& forward, const Changes* changes);
+template std::vector<double> Backward<float>::numbers_of(const PlannedStage& gradient);
+template const float* Backward<float>::in_place(const PlannedStage& gradient) const;
+template MatrixBack Backward<float>::matrix_back(WeightRole role) const;
+template bool Backward<float>::sends_to_input(WeightRole role) const;
+template FusedBack<float>& Backward<float>::fused();
+template Grads<float>& Backward<float>::at(Stage stage);
+template View<float> Backward<float>::d_context();
+template std::vector<double>& Backward<float>::of_tensor(std::size_t tensor);
+template std::vector<float>& Backward<float>::of_given(std::size_t tensor);
+template float* Backward<float>::of_input(std::size_t tensor);
+template Grads<float>& Backward<float>::of_scored_queries();
+template void Backward<float>::run();
+template void Backward<float>::through_norm(const PlannedNorm& norm, std::optional<double> limit,
+                                            const NormRow& of, Index heads, Index dim);
+template Backward<double>::Backward(Forward<double>& forward, const Changes* changes);
+template std::vector<double> Backward<double>::numbers_of(const PlannedStage& gradient);
+template const double* Backward<double>::in_place(const PlannedStage& gradient) const;
+template MatrixBack Backward<double>::matrix_back(WeightRole role) const;
+template bool Backward<double>::sends_to_input(WeightRole role) const;
+template FusedBack<double>& Backward<double>::fused();
+template Grads<double>& Backward<double>::at(Stage stage);
+template View<double> Backward<double>::d_context();
+template std::vector<double>& Backward<double>::of_tensor(std::size_t tensor);
+template std::vector<double>& Backward<double>::of_given(std::size_t tensor);
+template double* Backward<double>::of_input(std::size_t tensor);
+template Grads<double>& Backward<double>::of_scored_queries();
+template void Backward<double>::run();
+template void Backward<double>::through_norm(const PlannedNorm& norm, std::optional<double> limit,
+                                             const NormRow& of, Index heads, Index dim);
 
 }  // namespace attn::gradient

@@ -1,5 +1,6 @@
 #pragma once
-// The backward pass, in double (docs/gradients.md has the formulas).
+// The backward pass (docs/gradients.md has the formulas), in the plan's type where it is fused, else in
+// double.
 //
 // How a stage's backward is added: a stage is one node, and its backward one function that reads its gradient
 // at(stage), which is complete then (whatever reads the stage has sent back), and adds to those of the stages
@@ -19,47 +20,62 @@
 namespace attn::gradient {
 
 /// Gradients of one stage.
-using Grads = Numbers4;
+template <class T>
+using Grads = Stored4<T>;
 
+template <class T>
+class FusedBack;
+
+template <class T>
 class Backward {
   public:
     /// `forward`, and `changes` where there are some, have to outlive it.
-    explicit Backward(Forward& forward, const Changes* changes = nullptr);
+    explicit Backward(Forward<T>& forward, const Changes* changes = nullptr);
 
-    /// Everything but the stages of queries x keys, which are computed where they are shown.
+    /// Everything that is shown or leads to it, but the stages of queries x keys, which are computed where
+    /// they are shown, and what the plan streams: those start from d_context(). May be called again.
     void run();
 
-    Forward& forward() const { return forward_; }
+    Forward<T>& forward() const { return forward_; }
     const Plan& plan() const { return plan_; }
     /// The gradient of a stage that is no stage of queries x keys: zeros before anything was sent back.
-    Grads& at(Stage stage);
+    Grads<T>& at(Stage stage);
+    /// The gradient of the contexts, [batch, head, query, dim], when it is complete.
+    View<T> d_context();
     /// The gradient of an embedding, or of the stage that is made of it where this is normed first.
-    double* of_input(std::size_t tensor);
-    /// The gradient of a tensor of the plan, in its layout.
+    T* of_input(std::size_t tensor);
+    /// The gradient of an input or of a matrix, in its layout.
+    std::vector<T>& of_given(std::size_t tensor);
+    /// That of another parameter, which is added up token by token.
     std::vector<double>& of_tensor(std::size_t tensor);
     /// The gradient of what the scores read: of queries, or of queries · W_score.
-    Grads& of_scored_queries();
+    Grads<T>& of_scored_queries();
     /// The numbers of a planned gradient of a parameter, an input or a stage that is not of queries x keys,
     /// in its axes.
     std::vector<double> numbers_of(const PlannedStage& gradient);
+    /// The same where they stand, if they are those of one tensor that is held in T; else null.
+    const T* in_place(const PlannedStage& gradient) const;
     /// Steps that are done otherwise; null: none.
     const BackwardQuirks* quirks() const { return changes_ ? &changes_->quirks : nullptr; }
+    /// What goes through weights that are not kept.
+    FusedBack<T>& fused();
     std::vector<double>& sinks() { return sinks_; }
     double& lambda() { return lambda_; }
 
     /// The gradient enters a projection y = x · W + b: adds dy · Wᵀ to dx (null: nobody asks), xᵀ · dy to the
     /// tensors of W, sums of dy to those of b. \param x [rows, d_in] \param dy [rows, d_out], both dense
-    void through_projection(WeightRole role, const double* x, Index rows, const double* dy, double* dx);
+    void through_projection(WeightRole role, const T* x, Index rows, const T* dy, T* dx);
     /// The gradient enters a norm. \param of one token: the first head's columns, heads so many numbers apart
     struct NormRow {
-        const double *x, *dy;
-        double* dx;
+        const T *x, *dy;
+        T* dx;
         Index x_step, dy_step, dx_step;
     };
     void through_norm(const PlannedNorm& norm, std::optional<double> limit, const NormRow& of, Index heads,
                       Index dim);
 
   private:
+    bool enters_at_contexts() const;
     std::vector<Stage> order() const;
     void node(const PlannedStage& stage);
     void take_given(Stage stage);
@@ -69,6 +85,12 @@ class Backward {
     double rope_sign() const { return changes_ && changes_->quirks.rope_not_inverted ? -1 : 1; }
 
     void lambda_vectors();
+    // matrices.cpp
+    void send(const typename LinearMap<T>::Stored& w, Index d_in, Index d_out, Index rows, const T* dy,
+              T* dx);
+    const T* turned(const T* x, Index width, Index rows);
+    T* product_over_rows(const T* x, Index d_in, const T* dy, Index d_out, Index rows);
+    void add_weights(const Projection& p, const T* dw);
 
     // outputs.cpp
     void result();
@@ -92,20 +114,25 @@ class Backward {
     void latent(const PlannedStage& stage);
     void rate(const PlannedStage& stage);
     void score_weight();
-    const double* input_numbers(std::size_t tensor) const;
-    std::vector<double> tokens_first(const Grads& x) const;
+    const T* input_numbers(std::size_t tensor) const;
+    std::vector<T> tokens_first(const Grads<T>& x) const;
 
-    Forward& forward_;
+    Forward<T>& forward_;
+    Arena scratch_, turns_;
+    const T* turned_of_ = nullptr;  ///< what turned_ was made of
+    T* turned_ = nullptr;
+    Index turned_rows_ = 0;
+    std::shared_ptr<FusedBack<T>> fused_;  ///< its type is not known here
     const Plan& plan_;
     const Changes* changes_;
-    std::array<std::unique_ptr<Grads>, stage_count> stages_;
+    std::array<std::unique_ptr<Grads<T>>, stage_count> stages_;
+    std::vector<std::vector<T>> given_;
     std::vector<std::vector<double>> tensors_;
     std::vector<double> sinks_;
     double lambda_ = 0;
-    Grads scored_;  ///< of q · W_score
-    std::vector<double>
-        gate_of_queries_;  ///< the gate's half of what W_query makes, [batch, query, head, dim]
-    std::optional<Grads> past_keys_, past_values_;  ///< made of a cached latent
+    Grads<T> scored_;                 ///< of q · W_score
+    std::vector<T> gate_of_queries_;  ///< the gate's half of what W_query makes, [batch, query, head, dim]
+    std::optional<Grads<T>> past_keys_, past_values_;  ///< made of a cached latent
 };
 
 }  // namespace attn::gradient

@@ -41,7 +41,8 @@ class TransposedProduct {
 
 }  // namespace
 
-Cells::Cells(Backward& backward) : backward_(backward), forward_(backward.forward()), plan_(backward.plan()) {
+Cells::Cells(Backward<double>& backward)
+    : backward_(backward), forward_(backward.forward()), plan_(backward.plan()) {
     if (plan_.empty_rows != EmptyRows::nan || !forward_.mask().adds()) return;
     without_numbers_ = std::make_unique<Plan>(plan_);
     std::erase_if(without_numbers_->masks, [](const MaskRule& m) { return m.kind == MaskKind::add; });
@@ -226,7 +227,7 @@ struct Shares {
 /// Blocks of one head of values of one batch item, one after another.
 class HeadWalk {
   public:
-    HeadWalk(Backward& backward, const Cells& cells)
+    HeadWalk(Backward<double>& backward, const Cells& cells)
         : backward_(backward),
           forward_(backward.forward()),
           plan_(backward.plan()),
@@ -305,11 +306,11 @@ class HeadWalk {
             }
     }
 
-    Backward& backward_;
-    Forward& forward_;
+    Backward<double>& backward_;
+    Forward<double>& forward_;
     const Plan& plan_;
     const Cells& cells_;
-    Grads &dq_, &dk_, &dv_;
+    Grads<double>&dq_, &dk_, &dv_;
     std::vector<double>* bias_;
     TransposedProduct product_;
     std::vector<double> scaled_;
@@ -317,8 +318,8 @@ class HeadWalk {
 
 }  // namespace
 
-void through_cells(Backward& backward) {
-    Forward& forward = backward.forward();
+void through_cells(Backward<double>& backward) {
+    Forward<double>& forward = backward.forward();
     const Plan& plan = backward.plan();
     const Cells cells(backward);
     backward.at(Stage::context);  // before workers ask for it

@@ -20,7 +20,7 @@ struct CellGrads {
 /// contexts is worse).
 class Cells {
   public:
-    explicit Cells(Backward& backward);
+    explicit Cells(Backward<double>& backward);
 
     /// Computes a block and the gradients of its cells. `dropout` and both spaces are the worker's own.
     void compute(const RowBlock& block, DropoutRows& dropout, TraceSpace<double>& space,
@@ -32,8 +32,8 @@ class Cells {
     void row(Stage stage, const RowBlock& block, Index i, const double* in, const double* d, double* to,
              TraceSpace<double>& space, CellGrads& grads) const;
 
-    Backward& backward_;
-    Forward& forward_;
+    Backward<double>& backward_;
+    Forward<double>& forward_;
     const Plan& plan_;
     /// Without the masks that are added, where a row that sees nothing lets NaN through these.
     std::unique_ptr<Plan> without_numbers_;
@@ -42,6 +42,6 @@ class Cells {
 
 /// From the contexts to queries, keys and values in use, position bias, sinks, lambda and v: everything that
 /// is a sum over rows or keys.
-void through_cells(Backward& backward);
+void through_cells(Backward<double>& backward);
 
 }  // namespace attn::gradient

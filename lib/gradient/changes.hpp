@@ -11,6 +11,7 @@
 
 namespace attn::gradient {
 
+template <class T>
 class Backward;
 
 /// What a norm sends back: without the part along its result, without its weight.
@@ -40,7 +41,7 @@ struct Changes {
     /// are no matter of this.
     std::array<std::shared_ptr<const Numbers4>, stage_count> given{};
     /// In the place of through_cells().
-    std::function<void(Backward&)> cells{};
+    std::function<void(Backward<double>&)> cells{};
 };
 
 }  // namespace attn::gradient

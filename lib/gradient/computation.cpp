@@ -1,11 +1,13 @@
 #include "lib/gradient/computation.hpp"
 
+#include <algorithm>
+
 #include "lib/gradient/gradients.hpp"
 #include "lib/run/executor.hpp"
 
 namespace attn {
 
-/// One of them is there: the one of the plan's type.
+/// One of the first two is there where forward stages are shown: the one of the plan's type.
 struct Computation::Executors {
     std::optional<Executor<float>> singles;
     std::optional<Executor<double>> doubles;
@@ -13,6 +15,9 @@ struct Computation::Executors {
 };
 
 Computation::Computation(const Plan& plan) : plan_(&plan), executors_(std::make_unique<Executors>()) {
+    const bool forward =
+        std::any_of(plan.stages.begin(), plan.stages.end(), [](const PlannedStage& s) { return s.shown; });
+    if (!forward && plan.shows_gradients()) return;  // the backward pass has a forward pass of its own
     if (plan.dtype == DType::float32) {
         executors_->singles.emplace(plan);
     } else {
@@ -27,9 +32,10 @@ Computation& Computation::operator=(Computation&&) noexcept = default;
 std::vector<std::string> Computation::run(Sink& sink) {
     sink.begin(*plan_);
     std::vector<std::string> warnings = plan_->warnings;
-    for (std::string& w :
-         executors_->singles ? executors_->singles->run(sink) : executors_->doubles->run(sink))
-        warnings.push_back(std::move(w));
+    std::vector<std::string> of_stages;
+    if (executors_->singles) of_stages = executors_->singles->run(sink);
+    if (executors_->doubles) of_stages = executors_->doubles->run(sink);
+    warnings.insert(warnings.end(), of_stages.begin(), of_stages.end());
     if (plan_->shows_gradients()) {
         if (!executors_->gradients) executors_->gradients.emplace(*plan_);
         const std::vector<std::string> of_gradients = executors_->gradients->run(sink);

@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <optional>
 #include <span>
+#include <type_traits>
+#include <utility>
 
 #include "lib/plan/blocking.hpp"
+#include "lib/run/fused.hpp"
 #include "lib/run/recurrence.hpp"
 
 namespace attn::gradient {
 namespace {
 
-View<double> view_of(const Contexts<double>& contexts, const Plan& plan, Index heads) {
+template <class T>
+View<T> view_of(const Contexts<T>& contexts, const Plan& plan, Index heads) {
     const Index row = heads * plan.value_dim;
     return {contexts.row(0, 0, 0), plan.queries * row, plan.value_dim, row};
 }
@@ -25,9 +29,14 @@ Needs all_of(const Plan& plan, bool cells_only) {
     return needs_of(plan, wanted);
 }
 
-/// All of the plan in double, by as many workers as it has; what is shown is shown elsewhere.
+/// All of the plan in T, by as many workers as it has; what is shown is shown elsewhere.
+template <class T>
 Plan plan_of_backward(const Plan& planned) {
-    Plan plan = in_double(planned);
+    Plan plan = planned;
+    if constexpr (std::is_same_v<T, double>)
+        plan = in_double(std::move(plan));
+    else
+        static_cast<Schedule&>(plan) = whole(plan);
     plan.threads = planned.threads;
     plan.row_block = blocking::backward_rows(plan.queries, plan.keys);
     for (PlannedStage& s : plan.stages) s.shown = false;
@@ -36,8 +45,10 @@ Plan plan_of_backward(const Plan& planned) {
 
 }  // namespace
 
-Forward::Forward(const Plan& planned)
-    : plan_(plan_of_backward(planned)),
+template <class T>
+Forward<T>::Forward(const Plan& planned, const BackwardNeeds& backward_needs)
+    : plan_(plan_of_backward<T>(planned)),
+      backward_needs_(backward_needs),
       pool_(plan_.threads),
       tensors_(plan_, pool_),
       mask_(plan_, tensors_),
@@ -51,17 +62,24 @@ Forward::Forward(const Plan& planned)
       operands_{plan_, mask_, biases_, {}, true, {}, {}, {}, {}} {
     if (plan_.additive) operands_.additive = tensors_[*plan_.additive];
     operands_.heads = counted(plan_.heads);
-    projections_.make(needs_, operands_);
-    if (plan_.differential)
-        lambda_ = plan_.differential->factor([&](std::size_t k, Index at) { return tensors_[k][idx(at)]; });
     for (const PlannedStage& s : plan_.stages)
         if (info_of(s.stage).phase == Phase::cells) cells_.push_back(&s);
-    if (!plan_.state)
-        traced_ = std::make_unique<Traced<double>>(operands_, needs_of_cells_, dropout_, arena_, pool_);
+}
+
+template <class T>
+void Forward<T>::compute() {
+    arena_.rewind();
+    projections_.make(needs_, operands_);
+    if (plan_.differential)
+        lambda_ = plan_.differential->factor(
+            [&](std::size_t k, Index at) { return static_cast<double>(tensors_[k][idx(at)]); });
+    if (!plan_.state && !backward_needs_.fused)
+        traced_ = std::make_unique<Traced<T>>(operands_, needs_of_cells_, dropout_, arena_, pool_);
     make_contexts();
 }
 
-void Forward::compute_cells(const RowBlock& block, DropoutRows& dropout, TraceSpace<double>& space) const {
+template <class T>
+void Forward<T>::compute_cells(const RowBlock& block, DropoutRows& dropout, TraceSpace<T>& space) const {
     if (plan_.dropout) {
         space.keep.resize(idx(block.rows * plan_.keys));
         for (Index i = 0; i < block.rows; ++i)
@@ -70,7 +88,8 @@ void Forward::compute_cells(const RowBlock& block, DropoutRows& dropout, TraceSp
     traced_->compute(block, needs_of_cells_, true, space);
 }
 
-std::vector<Index> Forward::readers_of(Index value_head) const {
+template <class T>
+std::vector<Index> Forward<T>::readers_of(Index value_head) const {
     std::vector<Index> out;
     for (Index h = 0; h < plan_.heads; ++h)
         if (plan_.value_head_of(plan_.kv_head_of(h)) == value_head) out.push_back(h);
@@ -78,19 +97,23 @@ std::vector<Index> Forward::readers_of(Index value_head) const {
 }
 
 /// Only where something is made of them.
-void Forward::make_contexts() {
+template <class T>
+void Forward<T>::make_contexts() {
     const bool read = plan_.context_norm || plan_.gate || plan_.concat_norm || plan_.has_output ||
                       (plan_.gradient && plan_.gradient->loss == Loss::mean_squared_error);
     if (!read) return;
     const Index heads = plan_.context_heads(), width = plan_.value_dim;
-    contexts_ = std::make_unique<Contexts<double>>(plan_, findings_, true, heads);
+    contexts_ = std::make_unique<Contexts<T>>(plan_, findings_, true, heads);
     contexts_->take(arena_);
-    std::fill_n(contexts_->row(0, 0, 0), plan_.batch * plan_.queries * heads * width, 0.0);
+    std::fill_n(contexts_->row(0, 0, 0), plan_.batch * plan_.queries * heads * width, T{0});
     if (plan_.state) {
         const std::optional<std::size_t>& past = plan_.state->past;
-        Recurrence<double>(operands_, projections_.of(Stage::decay), projections_.of(Stage::beta),
-                           past ? tensors_[*past] : std::span<const double>{}, arena_, pool_)
+        Recurrence<T>(operands_, projections_.of(Stage::decay), projections_.of(Stage::beta),
+                      past ? tensors_[*past] : std::span<const T>{}, arena_, pool_)
             .run(contexts_.get(), false);
+    } else if (backward_needs_.fused) {
+        LogSums<T> none;
+        Fused<T>(operands_, arena_, pool_).run(*contexts_, none);
     } else {
         weigh_values();
     }
@@ -100,15 +123,16 @@ void Forward::make_contexts() {
 }
 
 /// Contexts of weights, block by block.
-void Forward::weigh_values() {
+template <class T>
+void Forward<T>::weigh_values() {
     const Index heads = plan_.context_heads(), width = plan_.value_dim;
-    const auto& kernel = kernels::table<double>();
-    std::vector<std::vector<double>> parts(spaces().size());
+    const auto& kernel = kernels::table<T>();
+    std::vector<std::vector<T>> parts(spaces().size());
     pool_.run(plan_.batch * heads, [&](Index job, int worker) {
         const Index b = job / heads, head = job % heads;
         DropoutRows keep = dropout();
-        TraceSpace<double>& space = spaces()[idx(worker)];
-        std::vector<double>& part = parts[idx(worker)];
+        TraceSpace<T>& space = spaces()[idx(worker)];
+        std::vector<T>& part = parts[idx(worker)];
         part.resize(idx(plan_.row_block * width));
         for (Index h = 0; h < plan_.heads; ++h) {
             if (plan_.context_head_of(h) != head) continue;
@@ -121,16 +145,17 @@ void Forward::weigh_values() {
                                 width, block.rows, width, plan_.keys);
                 for (Index i = 0; i < block.rows; ++i)
                     for (Index k = 0; k < width; ++k)
-                        contexts_->row(b, block.first + i, head)[k] +=
-                            (second ? -lambda_ : 1.0) * part[idx(i * width + k)];
+                        contexts_->row(b, block.first + i, head)[k] += static_cast<T>(
+                            (second ? -lambda_ : 1.0) * static_cast<double>(part[idx(i * width + k)]));
             });
         }
     });
 }
 
-void Forward::take(const std::array<const Numbers4*, stage_count>& numbers) {
+template <class T>
+void Forward<T>::take(const std::array<const Stored4<T>*, stage_count>& numbers) {
     taken_ = numbers;
-    const auto view = [&](Stage s, View<double>& to) {
+    const auto view = [&](Stage s, View<T>& to) {
         if (taken_[idx(s)]) to = taken_[idx(s)]->view();
     };
     const std::vector<Stage>& of_context = plan_.find(Stage::context)->reads;
@@ -140,26 +165,31 @@ void Forward::take(const std::array<const Numbers4*, stage_count>& numbers) {
     view(of_context[plan_.state ? 2 : 1], operands_.values);
 }
 
-View<double> Forward::of(Stage stage) const {
+template <class T>
+View<T> Forward<T>::of(Stage stage) const {
     if (taken_[idx(stage)]) return taken_[idx(stage)]->view();
     const Index heads = plan_.context_heads();
-    if (stage == Stage::context) return view_of(*contexts_, plan_, heads);
+    if (stage == Stage::context) return view_of<T>(*contexts_, plan_, heads);
     if (stage == Stage::normed_context || stage == Stage::gated_context)
         return view_of(outputs_.of(stage), plan_, heads);
     return projections_.of(stage);
 }
 
-View<double> Forward::joined() const {
+template <class T>
+View<T> Forward<T>::joined() const {
     const Index heads = plan_.context_heads();
     const PlannedStage* normed = plan_.find(Stage::normed_concat);
     for (const Stage s : {Stage::normed_concat, Stage::concat})
         if (plan_.find(s) && taken_[idx(s)]) return taken_[idx(s)]->view();
-    View<double> out = normed               ? view_of(outputs_.normed_concats(), plan_, heads)
-                       : plan_.gate         ? of(Stage::gated_context)
-                       : plan_.context_norm ? of(Stage::normed_context)
-                                            : of(Stage::context);
+    View<T> out = normed               ? view_of(outputs_.normed_concats(), plan_, heads)
+                  : plan_.gate         ? of(Stage::gated_context)
+                  : plan_.context_norm ? of(Stage::normed_context)
+                                       : of(Stage::context);
     out.head = 0;
     return out;
 }
+
+template class Forward<float>;
+template class Forward<double>;
 
 }  // namespace attn::gradient

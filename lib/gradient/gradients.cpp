@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "lib/gradient/cells.hpp"
+#include "lib/gradient/fused_back.hpp"
 #include "lib/run/emitter.hpp"
 
 namespace attn::gradient {
@@ -17,18 +20,19 @@ bool are_cells(const PlannedStage& s) {
     return s.of == StageOf::gradient && (phase == Phase::cells || phase == Phase::paired);
 }
 
-/// Pushes gradients as numbers of the plan's type.
-template <class T>
+/// Pushes gradients that were computed in B as numbers of the plan's type.
+template <class T, class B>
 class Pusher {
   public:
-    Pusher(const Plan& plan, Backward& backward)
+    Pusher(const Plan& plan, Backward<B>& backward)
         : plan_(plan),
           backward_(backward),
-          cells_(backward),
           findings_(plan),
           emitter_(plan, findings_),
           grads_(backward.forward().spaces().size()) {
         for (std::size_t w = 0; w < grads_.size(); ++w) dropout_.push_back(backward.forward().dropout());
+        if constexpr (std::is_same_v<B, double>)
+            if (!grads_.empty()) cells_.emplace(backward);
     }
 
     std::vector<std::string> run(Sink& sink) {
@@ -53,28 +57,33 @@ class Pusher {
         std::copy_if(shown.begin(), shown.end(), std::back_inserter(cells),
                      [](const PlannedStage* s) { return are_cells(*s); });
         bool done = cells.empty();
+        if (backward_.forward().backward_needs().streamed) push_streamed(sink, shown);
         for (const PlannedStage* s : shown) {
             if (are_cells(*s)) {
                 if (!std::exchange(done, true)) push_cells(sink, cells);
+            } else if (is_streamed(*s)) {
+                continue;
+            } else if (s->stage == Stage::context && s->of == StageOf::gradient) {
+                push_rows(sink, *s, backward_.d_context().data);
             } else if (s->of == StageOf::gradient) {
                 push_rows(sink, *s, backward_.at(s->stage).values.data());
             } else if (is_of_parameter(s->family)) {
                 push_parameter(sink, *s);
             } else {
-                push_rows(sink, *s, backward_.of_tensor(s->tensors.front()).data());
+                push_rows(sink, *s, backward_.of_given(s->tensors.front()).data());
             }
         }
     }
 
     /// Numbers [batch, head, row, column], those that are shown.
-    void push_rows(Sink& sink, const PlannedStage& stage, const double* from) {
-        const std::vector<T>& numbers = converted(from, *element_count(stage.shape));
+    void push_rows(Sink& sink, const PlannedStage& stage, const B* from) {
+        const T* const numbers = converted(from, *element_count(stage.shape));
         const bool heads = has_heads(stage.family);
         const std::size_t first = heads ? 2 : 1;
         Index width = stage.shape.back(), rows = 1;
         for (std::size_t k = first; k + 1 < stage.shape.size(); ++k) rows *= stage.shape[k];
         const Index count = heads ? stage.shape[1] : 1;
-        const View<T> view{numbers.data(), count * rows * width, rows * width, width};
+        const View<T> view{numbers, count * rows * width, rows * width, width};
         if (row_kind(stage.family) != RowKind::whole || stage.family == StageShape::per_key)
             return emitter_.source(sink, stage, view, false);
         // States, of one token after another, and what stands before the first token: whole.
@@ -93,8 +102,14 @@ class Pusher {
 
     /// One tensor, or one for each head.
     void push_parameter(Sink& sink, const PlannedStage& stage) {
-        const std::vector<double> all = backward_.numbers_of(stage);
-        const std::vector<T>& numbers = converted(all.data(), static_cast<Index>(all.size()));
+        std::vector<double> all;
+        const T* numbers = nullptr;
+        if (const B* const there = backward_.in_place(stage)) {
+            numbers = converted(there, *element_count(stage.shape));
+        } else {
+            all = backward_.numbers_of(stage);
+            numbers = converted(all.data(), static_cast<Index>(all.size()));
+        }
         const Shape& shape = stage.shape;
         const Index width = shape.back(), rows = shape.size() > 1 ? shape[shape.size() - 2] : 1;
         const bool heads = has_heads(stage.family), items = has_batch(stage.family);
@@ -103,13 +118,66 @@ class Pusher {
         for (Index b = 0; b < batch; ++b)
             for (Index h = 0; h < count; ++h)
                 emitter_.push(sink, emitter_.rows_of(stage, b, h, 0, own),
-                              numbers.data() + (b * count + h) * own * width, width);
+                              numbers + (b * count + h) * own * width, width);
+    }
+
+    bool is_streamed(const PlannedStage& s) const {
+        return backward_.forward().backward_needs().streamed && s.of == StageOf::gradient &&
+               info_of(s.stage).phase == Phase::source;
+    }
+
+    /// Gradients of queries, keys and values, head by head as they are computed: only what is shown, though
+    /// sums are of all rows.
+    void push_streamed(Sink& sink, const Shown& shown) {
+        if constexpr (std::is_same_v<T, B>) {
+            const Plan& plan = backward_.plan();
+            Takers<T> takers;
+            for (const PlannedStage* s : shown) {
+                if (!is_streamed(*s)) continue;
+                const auto push_keys = [this, &sink, s](const KeyHead& head, const T* rows) {
+                    const Index width = s->shape.back();
+                    push_ranges(sink, *s, head.batch, head.head, 0, s->shape[2], rows, width);
+                };
+                if (s->stage == plan.find(Stage::scores)->reads[0]) {
+                    takers.queries = [this, &sink, s](const RowBlock& block, const T* rows) {
+                        push_ranges(sink, *s, block.batch, block.head, block.query, block.rows, rows,
+                                    plan_.dim);
+                    };
+                } else if (s->stage == plan.find(Stage::scores)->reads[1]) {
+                    takers.keys = push_keys;
+                } else {
+                    takers.values = push_keys;
+                }
+            }
+            if (!takers.queries && !takers.keys && !takers.values) return;
+            const bool sums = takers.keys || takers.values;
+            std::vector<KeyHead> heads;
+            for (const Index b : plan_.batch_shown.indices)
+                for (const Index k : plan_.kv_heads_shown.indices) heads.push_back({b, k});
+            backward_.fused().run(backward_.d_context(), sums ? plan : plan_, heads,
+                                  sums ? counted(plan.heads) : plan_.heads_shown.indices, takers);
+        }
+    }
+
+    /// Those of some rows of a head that are shown.
+    void push_ranges(Sink& sink, const PlannedStage& stage, Index batch, Index head, Index first, Index count,
+                     const T* rows, Index width) {
+        const std::vector<Index>& heads = plan_.heads_of(stage.family).indices;
+        if (!std::binary_search(heads.begin(), heads.end(), head)) return;
+        const std::vector<Index>& shown = plan_.rows_of(stage.family).indices;
+        const auto from = std::lower_bound(shown.begin(), shown.end(), first),
+                   to = std::lower_bound(from, shown.end(), first + count);
+        for_ranges({from, to}, [&](Index k, Index end) {
+            const Index at = *(from + k);
+            emitter_.push(sink, emitter_.rows_of(stage, batch, head, at, end - k),
+                          rows + (at - first) * width, width);
+        });
     }
 
     /// Stages of queries x keys of the shown rows, a few blocks at a time by all workers.
     void push_cells(Sink& sink, const Shown& shown) {
-        Forward& forward = backward_.forward();
-        std::vector<TraceSpace<double>>& spaces = forward.spaces();
+        Forward<B>& forward = backward_.forward();
+        std::vector<TraceSpace<B>>& spaces = forward.spaces();
         std::vector<RowBlock> blocks;
         for (const Index b : plan_.batch_shown.indices)
             for (const Index h : heads_to_walk(shown))
@@ -120,7 +188,8 @@ class Pusher {
         for (std::size_t from = 0; from < blocks.size(); from += spaces.size()) {
             const std::size_t count = std::min(spaces.size(), blocks.size() - from);
             forward.pool().run(static_cast<Index>(count), [&](Index k, int) {
-                cells_.compute(blocks[from + idx(k)], dropout_[idx(k)], spaces[idx(k)], grads_[idx(k)]);
+                if constexpr (std::is_same_v<B, double>)
+                    cells_->compute(blocks[from + idx(k)], dropout_[idx(k)], spaces[idx(k)], grads_[idx(k)]);
             });
             for (std::size_t k = 0; k < count; ++k)
                 for (const PlannedStage* s : shown)
@@ -128,8 +197,8 @@ class Pusher {
         }
     }
 
-    void push_block(Sink& sink, const PlannedStage& stage, const RowBlock& block,
-                    const TraceSpace<double>& space, const CellGrads& grads) {
+    void push_block(Sink& sink, const PlannedStage& stage, const RowBlock& block, const TraceSpace<B>& space,
+                    const CellGrads& grads) {
         const Plan& plan = plan_;
         const bool paired = has_paired_heads(stage.family);
         Index head = block.head;
@@ -140,9 +209,9 @@ class Pusher {
         }
         const std::vector<Index>& shown = plan.heads_of(stage.family).indices;
         if (!std::binary_search(shown.begin(), shown.end(), head)) return;
-        const std::vector<T>& numbers = converted(grads.of[idx(stage.stage)].data(), block.rows * plan.keys);
-        emitter_.push(sink, emitter_.rows_of(stage, block.batch, head, block.query, block.rows),
-                      numbers.data(), plan.keys,
+        const T* const numbers = converted(grads.of[idx(stage.stage)].data(), block.rows * plan.keys);
+        emitter_.push(sink, emitter_.rows_of(stage, block.batch, head, block.query, block.rows), numbers,
+                      plan.keys,
                       plan.masked && !paired && !space.hidden.empty() ? space.hidden.data() : nullptr);
     }
 
@@ -159,16 +228,22 @@ class Pusher {
         return out;
     }
 
-    const std::vector<T>& converted(const double* from, Index count) {
-        numbers_.resize(idx(count));
-        std::transform(from, from + count, numbers_.begin(),
-                       [](double v) { return static_cast<T>(v) + T{0}; });  // what is rounded to 0 is +0
-        return numbers_;
+    /// Where they are, if they are of that type.
+    template <class F>
+    const T* converted(const F* from, Index count) {
+        if constexpr (std::is_same_v<F, T>) {
+            return from;
+        } else {
+            numbers_.resize(idx(count));
+            std::transform(from, from + count, numbers_.begin(),
+                           [](F v) { return static_cast<T>(v) + T{0}; });  // what is rounded to 0 is +0
+            return numbers_.data();
+        }
     }
 
     const Plan& plan_;
-    Backward& backward_;
-    const Cells cells_;
+    Backward<B>& backward_;
+    std::optional<Cells> cells_;  ///< where there are any
     Findings findings_;
     Emitter<T> emitter_;
     std::vector<DropoutRows> dropout_;  ///< by worker
@@ -180,23 +255,42 @@ class Pusher {
 }  // namespace
 
 struct Gradients::State {
-    explicit State(const Plan& planned) : plan(planned), forward(planned), backward(forward) {}
-
-    const Plan& plan;
-    Forward forward;
-    Backward backward;
-    bool computed = false;
+    virtual ~State() = default;
+    virtual std::vector<std::string> run(Sink& sink) = 0;
 };
 
-Gradients::Gradients(const Plan& plan) : state_(std::make_unique<State>(plan)) {}
+namespace {
+
+/// A plan of numbers of type T, computed in B.
+template <class T, class B>
+struct StateOf : Gradients::State {
+    explicit StateOf(const Plan& planned)
+        : plan(planned), forward(planned, backward_needs(planned)), backward(forward) {}
+    std::vector<std::string> run(Sink& sink) override {
+        forward.compute();
+        backward.run();
+        return Pusher<T, B>(plan, backward).run(sink);
+    }
+
+    const Plan& plan;
+    Forward<B> forward;
+    Backward<B> backward;
+};
+
+}  // namespace
+
+Gradients::Gradients(const Plan& plan) {
+    if (plan.dtype == DType::float64)
+        state_ = std::make_unique<StateOf<double, double>>(plan);
+    else if (backward_needs(plan).fused)
+        state_ = std::make_unique<StateOf<float, float>>(plan);
+    else
+        state_ = std::make_unique<StateOf<float, double>>(plan);
+}
 Gradients::~Gradients() = default;
 Gradients::Gradients(Gradients&&) noexcept = default;
 Gradients& Gradients::operator=(Gradients&&) noexcept = default;
 
-std::vector<std::string> Gradients::run(Sink& sink) {
-    if (!std::exchange(state_->computed, true)) state_->backward.run();
-    if (state_->plan.dtype == DType::float32) return Pusher<float>(state_->plan, state_->backward).run(sink);
-    return Pusher<double>(state_->plan, state_->backward).run(sink);
-}
+std::vector<std::string> Gradients::run(Sink& sink) { return state_->run(sink); }
 
 }  // namespace attn::gradient

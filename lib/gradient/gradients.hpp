@@ -7,9 +7,9 @@
 
 namespace attn::gradient {
 
-/// The backward pass of a plan, pushed into a sink behind the forward stages. Computed in double, once; its
-/// stages of queries x keys again where they are shown, row block by row block: nothing that is held grows
-/// with queries x keys.
+/// The backward pass of a plan, pushed into a sink behind the forward stages; its stages of queries x keys
+/// are computed again where they are shown, row block by row block: nothing that is held grows with queries x
+/// keys. In the plan's type where backward_needs() says fused, else in double.
 class Gradients {
   public:
     /// `plan` has to outlive it, and has a gradient.
@@ -18,11 +18,12 @@ class Gradients {
     Gradients(Gradients&&) noexcept;
     Gradients& operator=(Gradients&&) noexcept;
 
-    /// Pushes the gradients that the plan shows, in its order. Returns the warnings.
+    /// Computes and pushes the gradients that the plan shows, in its order. Returns the warnings.
     std::vector<std::string> run(Sink& sink);
 
-  private:
     struct State;
+
+  private:
     std::unique_ptr<State> state_;
 };
 

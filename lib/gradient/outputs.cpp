@@ -25,58 +25,62 @@ double slope_of_opening(GateActivation activation, double z) {
 }  // namespace
 
 /// What enters: given, or of a loss.
-void Backward::result() {
+template <class T>
+void Backward<T>::result() {
     const PlannedGradient& g = *plan_.gradient;
     const double times = changes_ ? changes_->quirks.entering_times : 1;
     const auto add = [&](const std::optional<std::size_t>& tensor, Stage stage) {
         if (!tensor) return;
-        Grads& to = at(stage);
-        const std::span<const double> from = forward_.tensors()[*tensor];
+        Grads<T>& to = at(stage);
+        const std::span<const T> from = forward_.tensors()[*tensor];
         // [batch, query, width] is the context of one head as well.
-        for (std::size_t k = 0; k < from.size(); ++k) to.values[k] += times * from[k];
+        for (std::size_t k = 0; k < from.size(); ++k) to.values[k] += static_cast<T>(times) * from[k];
     };
     add(g.output, g.result);
     add(g.context, Stage::context);
     add(g.state, Stage::state);
     if (g.loss == Loss::sum)
-        for (double& d : at(g.result).values) d += times;
+        for (T& d : at(g.result).values) d += static_cast<T>(times);
     if (g.loss != Loss::mean_squared_error) return;
-    const std::span<const double> target = forward_.tensors()[*g.target];
-    Grads& to = at(g.result);
+    const std::span<const T> target = forward_.tensors()[*g.target];
+    Grads<T>& to = at(g.result);
     const auto count = static_cast<double>(to.values.size());
-    const View<double> joined = forward_.joined();
+    const View<T> joined = forward_.joined();
     const Index rows = plan_.batch * plan_.queries, width = plan_.context_heads() * plan_.value_dim;
-    const double* y = joined.row(0, 0, 0);
-    std::vector<double> made;
+    const T* y = joined.row(0, 0, 0);
+    std::vector<T> made;
     if (plan_.has_output) {
         made.resize(idx(rows * plan_.output_dim));
-        const LinearMap<double> map(plan_.projection(WeightRole::output), plan_, forward_.tensors());
+        const LinearMap<T> map(plan_.projection(WeightRole::output), plan_, forward_.tensors());
         Arena arena;
-        Linear<double>(map, 0, plan_.output_dim, rows, arena)
-            .apply(y, width, rows, made.data(), plan_.output_dim);
+        Linear<T>(map, 0, plan_.output_dim, rows, arena).apply(y, width, rows, made.data(), plan_.output_dim);
         y = made.data();
     }
-    for (std::size_t k = 0; k < to.values.size(); ++k) to.values[k] += times * 2 * (y[k] - target[k]) / count;
+    for (std::size_t k = 0; k < to.values.size(); ++k)
+        to.values[k] +=
+            static_cast<T>(times * 2 * (static_cast<double>(y[k]) - static_cast<double>(target[k])) / count);
 }
 
-void Backward::output(const PlannedStage& stage) {
-    const Grads& dy = at(Stage::output);
+template <class T>
+void Backward<T>::output(const PlannedStage& stage) {
+    const Grads<T>& dy = at(Stage::output);
     const Index rows = plan_.batch * plan_.queries;
     // The joined heads are one row of numbers, and so is a single head's context.
     through_projection(WeightRole::output, forward_.joined().row(0, 0, 0), rows, dy.values.data(),
                        at(stage.reads.front()).values.data());
 }
 
-void Backward::normed_concat(const PlannedStage& stage) {
-    const Grads& dy = at(Stage::normed_concat);
+template <class T>
+void Backward<T>::normed_concat(const PlannedStage& stage) {
+    const Grads<T>& dy = at(Stage::normed_concat);
     const Index width = dy.shape[3];
     const Stage read = stage.reads.front();
     // Of the heads side by side, whatever they have gone through.
-    const View<double> x = forward_.is_taken(read) ? forward_.of(read)
-                           : plan_.gate            ? forward_.of(Stage::gated_context)
-                           : plan_.context_norm    ? forward_.of(Stage::normed_context)
-                                                   : forward_.of(Stage::context);
-    Grads& dx = at(read);
+    const View<T> x = forward_.is_taken(read) ? forward_.of(read)
+                      : plan_.gate            ? forward_.of(Stage::gated_context)
+                      : plan_.context_norm    ? forward_.of(Stage::normed_context)
+                                              : forward_.of(Stage::context);
+    Grads<T>& dx = at(read);
     for (Index r = 0; r < plan_.batch * plan_.queries; ++r)
         through_norm(
             *plan_.concat_norm, {},
@@ -84,37 +88,43 @@ void Backward::normed_concat(const PlannedStage& stage) {
             1, width);
 }
 
-void Backward::concat(const PlannedStage& stage) {
-    const Grads& dy = at(Stage::concat);
-    Grads& dx = at(stage.reads.front());
+template <class T>
+void Backward<T>::concat(const PlannedStage& stage) {
+    const Grads<T>& dy = at(Stage::concat);
+    Grads<T>& dx = at(stage.reads.front());
     const Index width = plan_.value_dim;
     if (changes_ && changes_->quirks.heads_not_transposed) {
         for (std::size_t k = 0; k < dx.values.size(); ++k) dx.values[k] += dy.values[k];
         return;
     }
-    for (Index b = 0; b < plan_.batch; ++b)
-        for (Index h = 0; h < plan_.context_heads(); ++h)
-            for (Index i = 0; i < plan_.queries; ++i)
-                for (Index k = 0; k < width; ++k) dx.row(b, h, i)[k] += dy.row(b, 0, i)[h * width + k];
+    const Index heads = plan_.context_heads();
+    forward_.pool().run(plan_.batch * heads, [&](Index job, int) {
+        const Index b = job / heads, h = job % heads;
+        for (Index i = 0; i < plan_.queries; ++i)
+            for (Index k = 0; k < width; ++k) dx.row(b, h, i)[k] += dy.row(b, 0, i)[h * width + k];
+    });
 }
 
-void Backward::gated_context(const PlannedStage& stage) {
-    const Grads& dy = at(Stage::gated_context);
+template <class T>
+void Backward<T>::gated_context(const PlannedStage& stage) {
+    const Grads<T>& dy = at(Stage::gated_context);
     const Stage read = stage.reads.front();
-    const View<double> c = forward_.of(read), z = forward_.projections().gate();
-    Grads& dx = at(read);
+    const View<T> c = forward_.of(read), z = forward_.projections().gate();
+    Grads<T>& dx = at(read);
     const Index heads = plan_.context_heads(), width = plan_.value_dim;
     const Index gates = plan_.gate_by_head ? 1 : width;
-    std::vector<double> dz(idx(plan_.batch * plan_.queries * heads * gates));
+    std::vector<T> dz(idx(plan_.batch * plan_.queries * heads * gates));
     for (Index b = 0; b < plan_.batch; ++b)
         for (Index h = 0; h < heads; ++h)
             for (Index i = 0; i < plan_.queries; ++i) {
-                double* to = dz.data() + ((b * plan_.queries + i) * heads + h) * gates;
+                T* to = dz.data() + ((b * plan_.queries + i) * heads + h) * gates;
                 for (Index k = 0; k < width; ++k) {
                     const Index g = plan_.gate_by_head ? 0 : k;
-                    const double own = z.row(b, h, i)[g], d = dy.row(b, h, i)[k];
-                    dx.row(b, h, i)[k] += d * ops::opening(plan_.gate->activation, own);
-                    to[g] += d * c.row(b, h, i)[k] * slope_of_opening(plan_.gate->activation, own);
+                    const auto own = static_cast<double>(z.row(b, h, i)[g]),
+                               d = static_cast<double>(dy.row(b, h, i)[k]);
+                    dx.row(b, h, i)[k] += static_cast<T>(d * ops::opening(plan_.gate->activation, own));
+                    to[g] += static_cast<T>(d * static_cast<double>(c.row(b, h, i)[k]) *
+                                            slope_of_opening(plan_.gate->activation, own));
                 }
             }
     if (plan_.gate->from_queries) {
@@ -125,11 +135,12 @@ void Backward::gated_context(const PlannedStage& stage) {
                        dz.data(), of_input(*plan_.query_input));
 }
 
-void Backward::normed_context(const PlannedStage& stage) {
-    const Grads& dy = at(Stage::normed_context);
+template <class T>
+void Backward<T>::normed_context(const PlannedStage& stage) {
+    const Grads<T>& dy = at(Stage::normed_context);
     const Stage read = stage.reads.front();
-    const View<double> x = forward_.of(read);
-    Grads& dx = at(read);
+    const View<T> x = forward_.of(read);
+    Grads<T>& dx = at(read);
     const Index step = plan_.queries * plan_.value_dim;
     for (Index b = 0; b < plan_.batch; ++b)
         for (Index i = 0; i < plan_.queries; ++i)
@@ -137,5 +148,18 @@ void Backward::normed_context(const PlannedStage& stage) {
                          {x.row(b, 0, i), dy.row(b, 0, i), dx.row(b, 0, i), x.head, step, step},
                          plan_.context_heads(), plan_.value_dim);
 }
+
+template void Backward<float>::result();
+template void Backward<float>::output(const PlannedStage& stage);
+template void Backward<float>::normed_concat(const PlannedStage& stage);
+template void Backward<float>::concat(const PlannedStage& stage);
+template void Backward<float>::gated_context(const PlannedStage& stage);
+template void Backward<float>::normed_context(const PlannedStage& stage);
+template void Backward<double>::result();
+template void Backward<double>::output(const PlannedStage& stage);
+template void Backward<double>::normed_concat(const PlannedStage& stage);
+template void Backward<double>::concat(const PlannedStage& stage);
+template void Backward<double>::gated_context(const PlannedStage& stage);
+template void Backward<double>::normed_context(const PlannedStage& stage);
 
 }  // namespace attn::gradient

@@ -12,7 +12,7 @@ namespace {
 /// up in their order.
 class StatesBack {
   public:
-    explicit StatesBack(Backward& backward)
+    explicit StatesBack(Backward<double>& backward)
         : plan_(backward.plan()),
           rule_(*plan_.state),
           forward_(backward.forward()),
@@ -26,7 +26,7 @@ class StatesBack {
           d_state_(backward.at(Stage::state)),
           d_states_(plan_.find_gradient(Stage::states)->shown ? &backward.at(Stage::states) : nullptr),
           quirks_(backward.quirks() ? &backward.quirks()->state : nullptr),
-          d_past_(rule_.past ? backward.of_tensor(*rule_.past).data() : nullptr) {}
+          d_past_(rule_.past ? backward.of_given(*rule_.past).data() : nullptr) {}
 
     /// \param key_head of the head axis of keys
     void run(Index batch, Index key_head) {
@@ -35,7 +35,7 @@ class StatesBack {
 
   private:
     /// The gradient of what the contexts read: queries, keys, values.
-    static Grads& of_read(Backward& backward, std::size_t k) {
+    static Grads<double>& of_read(Backward<double>& backward, std::size_t k) {
         return backward.at(backward.plan().find(Stage::context)->reads[k]);
     }
     /// The tokens after which a query reads the state: 0 is the past.
@@ -62,7 +62,7 @@ class StatesBack {
         const auto rows = [&](const View<double>& x, Index h) {
             return RowsOf<const double>{x.row(batch, h, 0), x.token};
         };
-        const auto rows_back = [&](Grads* x, Index h) {
+        const auto rows_back = [&](Grads<double>* x, Index h) {
             return x ? RowsOf<double>{x->row(batch, h, 0), x->shape[3]} : RowsOf<double>{};
         };
         StateInputs in;
@@ -98,19 +98,19 @@ class StatesBack {
 
     const Plan& plan_;
     const PlannedState& rule_;
-    const Forward& forward_;
+    const Forward<double>& forward_;
     const Operands<double>& operands_;
-    Grads &d_queries_, &d_keys_, &d_values_;
-    Grads *d_decay_, *d_beta_;
-    Grads &d_context_, &d_state_;
-    Grads* d_states_;
+    Grads<double>&d_queries_, &d_keys_, &d_values_;
+    Grads<double>*d_decay_, *d_beta_;
+    Grads<double>&d_context_, &d_state_;
+    Grads<double>* d_states_;
     const StateQuirks* quirks_;
     double* d_past_;
 };
 
 }  // namespace
 
-void through_states(Backward& backward) {
+void through_states(Backward<double>& backward) {
     const Plan& plan = backward.plan();
     StatesBack back(backward);
     const Index heads = plan.kv_heads / plan.head_group;

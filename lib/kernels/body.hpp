@@ -1,4 +1,5 @@
 #pragma once
+#include "lib/kernels/backward.hpp"
 #include "lib/kernels/draws.hpp"
 #include "lib/kernels/rows.hpp"
 #include "lib/kernels/streams.hpp"
@@ -10,6 +11,7 @@ template <class T, class Arch>
 struct Body {
     using P = Streams<T, Arch>;
     using R = RowKernels<T, Arch>;
+    using B = BackwardKernels<T, Arch>;
 
     static constexpr Table<T> make(const char* name) {
         return {name,
@@ -34,6 +36,8 @@ struct Body {
                 &R::exponentials,
                 &R::weigh,
                 &R::rounding,
+                &B::dot_exactly,
+                &B::send_back,
                 DrawKernels<Arch>::table};
     }
 };

@@ -50,6 +50,21 @@ struct DrawTable {
     void (*normal)(float* values, Index blocks, float mean, float deviation);
 };
 
+/// What a row's powers and the gradients of its weights are made into: see Table::send_back. Each number in
+/// two parts, so that nothing is lost.
+template <class T>
+struct SentBack {
+    T share, share_rest;    ///< of a power in the row's sum
+    T shared, shared_rest;  ///< D, what all of the row's scores lose
+
+    SentBack() = default;
+    SentBack(double share_of_power, double d)
+        : share(static_cast<T>(share_of_power)),
+          share_rest(static_cast<T>(share_of_power - static_cast<double>(share))),
+          shared(static_cast<T>(d)),
+          shared_rest(static_cast<T>(d - static_cast<double>(shared))) {}
+};
+
 /// The kernels of one instruction set. Matrices are row-major with a stride (elements from row to row). Every
 /// result depends on its own row and column only, never on how many rows are asked for at once.
 template <class T>
@@ -122,6 +137,13 @@ struct Table {
     /// What takes max * factor to the next whole number, so that exponents are subtracted and sums rescaled
     /// without a rounding; 0 where the product is so large that weigh subtracts maxima instead, and for -inf.
     double (*rounding)(T max, double factor);
+
+    /// Sum of a · b, in double.
+    double (*dot_exactly)(const T* a, const T* b, Index n);
+    /// Backwards through a softmax: weights p = power * share, d = p * (d - shared), in place; both as
+    /// pack_columns makes them of [m, n] too (`d` null: weights alone). Rows are filled up to whole vectors.
+    void (*send_back)(const T* powers, T* d, Index stride, Index m, Index n, const SentBack<T>* rows,
+                      T* packed_weights, T* packed_d);
 
     DrawTable draw;
 };

@@ -140,11 +140,38 @@ struct Products : Vectors<T, Arch> {
             const Index first = panels.begin(p) * width, columns = panels.size(p) * width,
                         real = least(columns, n - first);
             const T* from = b + first * ldb;
-            for (Index k = 0; k < depth; ++k)
+            Index k = 0;
+            for (; k + 4 <= depth; k += 4) {
+                T* to = packed + k * columns;
+                Index j = 0;
+                for (; j + 4 <= real; j += 4) turn_four(from + j * ldb + k, ldb, to + j, columns);
+                for (Index r = 0; r < 4; ++r)
+                    for (Index c = j; c < columns; ++c)
+                        to[r * columns + c] = c < real ? from[c * ldb + k + r] : T{0};
+            }
+            for (; k < depth; ++k)
                 for (Index j = 0; j < columns; ++j)
                     packed[k * columns + j] = j < real ? from[j * ldb + k] : T{0};
             packed += columns * depth;
         }
+    }
+
+    /// Four rows of four numbers as columns.
+    static void turn_four(const T* from, Index from_stride, T* to, Index to_stride) {
+        using Four [[gnu::vector_size(4 * sizeof(T)), gnu::aligned(sizeof(T)), gnu::may_alias]] = T;
+        // (No function takes or returns such a vector: how depends on the instruction set.)
+        const Four a = *reinterpret_cast<const Four*>(from),
+                   b = *reinterpret_cast<const Four*>(from + from_stride),
+                   c = *reinterpret_cast<const Four*>(from + 2 * from_stride),
+                   d = *reinterpret_cast<const Four*>(from + 3 * from_stride);
+        const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+                   cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+                   ef = __builtin_shufflevector(a, b, 2, 6, 3, 7),
+                   gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        *reinterpret_cast<Four*>(to) = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+        *reinterpret_cast<Four*>(to + to_stride) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+        *reinterpret_cast<Four*>(to + 2 * to_stride) = __builtin_shufflevector(ef, gh, 0, 1, 4, 5);
+        *reinterpret_cast<Four*>(to + 3 * to_stride) = __builtin_shufflevector(ef, gh, 2, 3, 6, 7);
     }
 
     /// What becomes of a tile: it is c, or is added to it (and what that loses to a rest, where there is

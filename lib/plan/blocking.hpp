@@ -46,6 +46,19 @@ constexpr Index backward_rows(Index queries, Index keys) {
     return std::min(std::clamp(rows, Index{4}, Index{64}), std::max(Index{1}, queries));
 }
 
+/// Query rows of a block of the fused backward pass, whole tiles of 6: its powers of 2 and gradients of
+/// weights are read again while they are in a cache, and more rows share what is added to keys and values.
+constexpr Index fused_back_rows(Index queries, Index keys, Index element) {
+    constexpr Index bytes = Index{3} << 20, least = 48, most = 96;
+    const Index rows = std::clamp(bytes / (2 * element * std::max(Index{1}, keys)), least, most) / 6 * 6;
+    return std::min(rows, std::max(Index{1}, queries));
+}
+/// Runs of rows of a head of keys that are summed apart, so that few heads are work for several threads.
+constexpr Index backward_runs(Index heads) {
+    constexpr Index enough = 8;
+    return heads >= enough ? 1 : (enough + heads - 1) / std::max(Index{1}, heads);
+}
+
 /// Tokens from one state that is kept on the way forwards to the next: about the root of their number.
 constexpr Index tokens_between_states(Index tokens) {
     Index n = 1;
@@ -59,6 +72,13 @@ constexpr Index filled(Index n) { return parts(n, widest) * widest; }
 /// Numbers of one head's packed keys and values.
 constexpr Index packed_head(Index keys, Index dim, Index value_dim) {
     return parts(keys, block) * block * (dim + filled(value_dim));
+}
+/// Numbers of a worker of the fused backward pass, of whose queries `own` rows are under way.
+constexpr double fused_back_numbers(Index rows, Index keys, Index dim, Index value_dim, Index own) {
+    const Index padded = parts(keys, block) * block;
+    const Index packs = padded * (dim + filled(dim) + value_dim), sums = 2 * padded * (dim + value_dim);
+    return static_cast<double>(packs + sums + 2 * rows * (padded + block + dim) + rows * (dim + value_dim) +
+                               own * dim);
 }
 /// Heads, of `all`, that are packed at once.
 constexpr Index packed_heads(Index all, Index numbers_of_head, Index element) {

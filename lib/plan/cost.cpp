@@ -2,6 +2,7 @@
 #include <array>
 
 #include "lib/option_words.hpp"
+#include "lib/plan/backward_cost.hpp"
 #include "lib/plan/blocking.hpp"
 #include "lib/plan/builder.hpp"
 #include "lib/plan/needs.hpp"
@@ -73,43 +74,6 @@ void each_projection(const Plan& plan, const Needs& needs, F&& f) {
         const auto role = static_cast<WeightRole>(r);
         if (needs.applies(role)) f(role, tokens_of(plan, role));
     }
-}
-
-/// Bytes of the backward pass, all of it in double: lib/gradient.
-double memory_of_gradients(const Plan& plan) {
-    if (!plan.shows_gradients()) return 0;
-    const auto d = [](Index n) { return static_cast<double>(n); };
-    double numbers = 0, cells = 0, widest = 0;
-    for (const TensorSource& t : plan.tensors) numbers += 2 * d(*element_count(t.shape));
-    for (const PlannedStage& s : plan.stages) {
-        const Phase phase = info_of(s.stage).phase;
-        const double all = s.on_request ? 0 : d(*element_count(s.shape));
-        if (phase == Phase::cells || phase == Phase::paired) {
-            cells += 2;
-        } else if (has_key_columns(s.family) == (s.family == StageShape::per_key)) {
-            numbers += 2 * all;
-            widest = std::max(widest, all);
-        }
-    }
-    for (const Projection& p : plan.projections) widest = std::max(widest, 2 * d(p.d_in) * d(p.d_out));
-    if (plan.state)  // of each worker: kept states, and those between two of them
-        numbers += d(plan.threads) * d(2 * blocking::tokens_between_states(plan.keys) + 4) * d(plan.dim) *
-                   d(plan.value_dim + 1);
-    return 8 * (numbers + 3 * widest +
-                cells * d(plan.threads) * d(blocking::backward_rows(plan.queries, plan.keys)) * d(plan.keys));
-}
-
-/// Operations of the backward pass, which is of the whole run: scores and weights once more, then a product
-/// for each side of each product.
-double flops_of_gradients(const Plan& plan) {
-    if (!plan.shows_gradients()) return 0;
-    const auto d = [](Index n) { return static_cast<double>(n); };
-    double out = 2 * d(plan.batch) * d(plan.heads) * d(plan.queries) * d(plan.keys) *
-                 (3 * d(plan.dim) + (plan.has_output ? 3 : 2) * d(plan.value_dim));
-    for (const Projection& p : plan.projections)
-        if (!p.weight.empty())
-            out += 6 * d(plan.batch) * d(std::max(plan.queries, plan.new_keys)) * d(p.d_in) * d(p.d_out);
-    return out;
 }
 
 /// Bytes of numbers at the fullest moment: what lib/run allocates.

@@ -55,7 +55,7 @@ GradientCells::GradientCells(const Replay& replay, const CellQuirks& quirks, con
             plan_.differential->factor([&](std::size_t k, Index at) { return replay.tensor(k)[idx(at)]; });
 }
 
-void GradientCells::run(gradient::Backward& backward, bool keep) {
+void GradientCells::run(gradient::Backward<double>& backward, bool keep) {
     backward_ = &backward;
     keep_ = keep;
     summing_ = quirks_.shared == SharedLoss::of_all_heads;

@@ -21,7 +21,7 @@ class GradientCells {
     GradientCells(const Replay& replay, const CellQuirks& quirks, const Plan& masked, const HeldStages& read,
                   const HeldStages& forward, const Given& given);
 
-    void run(gradient::Backward& backward, bool keep);
+    void run(gradient::Backward<double>& backward, bool keep);
     /// What run() has kept; null: nothing.
     Held made(Stage stage) const { return made_[idx(stage)]; }
 
@@ -49,7 +49,7 @@ class GradientCells {
     const CellQuirks& quirks_;
     const HeldStages &read_, &forward_;
     const Given& given_;
-    gradient::Backward* backward_ = nullptr;
+    gradient::Backward<double>* backward_ = nullptr;
     std::vector<Stage> stages_;  ///< of queries x keys but for the pairs, in their order
     Stage last_ = Stage::weights;
     double lambda_ = 0;

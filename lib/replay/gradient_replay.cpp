@@ -5,7 +5,10 @@
 
 namespace attn {
 
-GradientReplay::GradientReplay(const Replay& replay) : replay_(replay), forward_(replay.plan()) {}
+GradientReplay::GradientReplay(const Replay& replay)
+    : replay_(replay), forward_(replay.plan(), BackwardNeeds::whole()) {
+    forward_.compute();
+}
 
 HeldStages GradientReplay::forward(const HeldStages& given) const {
     HeldStages from = given;
@@ -50,8 +53,9 @@ HeldGradients GradientReplay::run(const BackwardDeviation& deviation, const Held
     }
     GradientCells of_cells(replay_, deviation.cells, deviation.recomputed ? deviation.recomputed->plan : p,
                            *read, forward, changes.given);
-    if (!p.state) changes.cells = [&](gradient::Backward& backward) { of_cells.run(backward, cells); };
-    gradient::Backward backward(forward_, &changes);
+    if (!p.state)
+        changes.cells = [&](gradient::Backward<double>& backward) { of_cells.run(backward, cells); };
+    gradient::Backward<double> backward(forward_, &changes);
     backward.run();
     for (std::size_t k = 0; k < out.size(); ++k) {
         const PlannedStage& s = p.gradients[k];

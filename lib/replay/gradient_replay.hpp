@@ -93,7 +93,7 @@ class GradientReplay {
 
   private:
     const Replay& replay_;
-    mutable gradient::Forward forward_;
+    mutable gradient::Forward<double> forward_;
 };
 
 }  // namespace attn

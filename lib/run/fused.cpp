@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "lib/run/ops.hpp"
+#include "lib/run/seen_keys.hpp"
 
 namespace attn {
 namespace {
@@ -16,9 +17,6 @@ constexpr Index block_keys = blocking::block, job_rows = blocking::fused_rows;
 
 /// A row of Space::context is the context under way, and what its roundings have lost.
 constexpr Index parts_of_a_row = 2;
-
-/// What a row sees of a block of keys is rounded outward to so many keys.
-constexpr Index grain = 16;
 
 }  // namespace
 
@@ -110,32 +108,12 @@ void Fused<T>::compute(const Job& job, Space& w, Contexts<T>& contexts, LogSums<
     finish(job, w, contexts);
 }
 
-/// One step of the running softmax over keys k0 ... k1 - 1. Rows that see the same of them go together; which
-/// keys a row is computed with depends on that row alone.
+/// One step of the running softmax over keys k0 ... k1 - 1.
 template <class T>
 void Fused<T>::key_block(const Job& job, Space& w, Index k0, Index k1) const {
-    const auto seen = [&](Index i) {
-        const Visible& v = w.visible[idx(i)];
-        const bool appended = k1 > plan_.given_keys();
-        if (v.from >= k1 || v.to <= k0) {
-            if (!appended) return Visible{0, 0};
-            return Visible{std::max(plan_.given_keys(), k0) / grain * grain, k1};
-        }
-        const Index from = std::max(v.from, k0) / grain * grain, to = appended ? k1 : std::min(v.to, k1);
-        return Visible{from, std::min(blocking::parts(to, grain) * grain, k1)};
-    };
-    if (w.visible.back().from <= k0 && w.visible.front().to >= k1)
-        return step(job, w, 0, job.block.rows, {k0, k1});
-    for (Index i = 0; i < job.block.rows;) {
-        const Visible keys = seen(i);
-        Index end = i + 1;
-        for (; end < job.block.rows; ++end) {
-            const Visible other = seen(end);
-            if (other.from != keys.from || other.to != keys.to) break;
-        }
-        if (keys.from < keys.to) step(job, w, i, end - i, keys);
-        i = end;
-    }
+    for_rows_alike(w.visible, k0, k1, plan_.given_keys(), [&](Index first, Index rows, Visible keys) {
+        if (keys.from < keys.to) step(job, w, first, rows, keys);
+    });
 }
 
 /// Rows first ... first + rows - 1 with all of `keys`.

@@ -18,23 +18,25 @@ struct View {
     const T* row(Index b, Index h, Index t) const { return data + b * batch + h * head + t * token; }
 };
 
-/// Numbers of one stage in double, row-major [batch, head, row, column]; zeros at first.
-struct Numbers4 {
+/// Numbers of one stage, row-major [batch, head, row, column]; zeros at first.
+template <class T>
+struct Stored4 {
     std::array<Index, 4> shape{};
-    std::vector<double> values;
+    std::vector<T> values;
 
-    Numbers4() = default;
-    explicit Numbers4(const std::array<Index, 4>& s) : shape(s), values(idx(s[0] * s[1] * s[2] * s[3])) {}
-    double* row(Index b, Index h, Index t) {
+    Stored4() = default;
+    explicit Stored4(const std::array<Index, 4>& s) : shape(s), values(idx(s[0] * s[1] * s[2] * s[3])) {}
+    T* row(Index b, Index h, Index t) {
         return values.data() + ((b * shape[1] + h) * shape[2] + t) * shape[3];
     }
-    const double* row(Index b, Index h, Index t) const {
+    const T* row(Index b, Index h, Index t) const {
         return values.data() + ((b * shape[1] + h) * shape[2] + t) * shape[3];
     }
-    View<double> view() const {
+    View<T> view() const {
         return {values.data(), shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3]};
     }
 };
+using Numbers4 = Stored4<double>;
 
 /// Some consecutive query rows of one head of one batch item, with all their keys: the unit of work.
 struct RowBlock {

@@ -17,7 +17,7 @@ Packs<T>::Packs(const Operands<T>& operands, Arena& arena, bool one_head)
     : operands_(operands),
       plan_(operands.plan),
       kernel_(kernels::table<T>()),
-      unit_size_(blocking::unit * plan_.dim),
+      units_{plan_.keys, plan_.dim},
       block_size_(blocking::block * blocking::filled(plan_.value_dim)),
       blocks_(blocking::parts(plan_.keys, blocking::block)),
       capacity_(one_head
@@ -25,7 +25,7 @@ Packs<T>::Packs(const Operands<T>& operands, Arena& arena, bool one_head)
                     : blocking::packed_heads(plan_.batch * plan_.kv_heads,
                                              blocking::packed_head(plan_.keys, plan_.dim, plan_.value_dim),
                                              static_cast<Index>(sizeof(T)))),
-      keys_(arena.take<T>(capacity_ * blocks_ * 2 * unit_size_)),
+      keys_(arena.take<T>(capacity_ * blocks_ * blocking::block * plan_.dim)),
       values_(arena.take<T>(capacity_ * blocks_ * block_size_)) {}
 
 template <class T>
@@ -49,11 +49,9 @@ void Packs<T>::hold(const KeyHead& head) {
 template <class T>
 void Packs<T>::pack(const KeyHead& head, Index slot, Index first_block, Index end_block, bool with_values) {
     for (Index b = first_block; b < end_block; ++b) {
-        for (Index k0 = b * blocking::block; k0 < std::min((b + 1) * blocking::block, plan_.keys);
-             k0 += blocking::unit)
-            kernel_.pack_rows(operands_.keys.row(head.batch, head.head, k0), operands_.keys.token,
-                              keys_of_unit(k0), plan_.dim,
-                              keys_ + (slot * blocks_ * 2 + k0 / blocking::unit) * unit_size_);
+        units_.pack(operands_.keys.row(head.batch, head.head, 0), operands_.keys.token, b * blocking::block,
+                    std::min((b + 1) * blocking::block, plan_.keys),
+                    keys_ + slot * blocks_ * blocking::block * plan_.dim);
         if (!with_values) continue;
         const Index k0 = b * blocking::block, n = std::min(blocking::block, plan_.keys - k0);
         kernel_.pack_columns(operands_.values.row(head.batch, plan_.value_head_of(head.head), k0),
@@ -63,16 +61,28 @@ void Packs<T>::pack(const KeyHead& head, Index slot, Index first_block, Index en
 }
 
 template <class T>
-void Packs<T>::scores(Index slot, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m) const {
+void KeyUnits<T>::pack(const T* x, Index stride, Index k0, Index k1, T* packed) const {
+    const auto& kernel = kernels::table<T>();
+    for (; k0 < k1; k0 += blocking::unit)
+        kernel.pack_rows(x + k0 * stride, stride, of_unit(k0), dim, packed + k0 * dim);
+}
+
+template <class T>
+void KeyUnits<T>::multiply(const T* packed, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc,
+                           Index m) const {
+    const auto& kernel = kernels::table<T>();
     for (Index u0 = k0 / blocking::unit * blocking::unit; u0 < k1; u0 += blocking::unit) {
-        const T* packed = keys_ + (slot * blocks_ * 2 + u0 / blocking::unit) * unit_size_;
         const Index begin = std::max(k0, u0), end = std::min(k1, u0 + blocking::unit);
-        for (Index from = 0; from < plan_.dim; from += longest_sum)
-            kernel_.multiply_packed(a + from, lda, packed, c + (begin - k0), ldc, m,
-                                    {keys_of_unit(u0), plan_.dim, from,
-                                     std::min(from + longest_sum, plan_.dim), begin - u0, end - u0},
-                                    from > 0);
+        for (Index from = 0; from < dim; from += longest_sum)
+            kernel.multiply_packed(
+                a + from, lda, packed + u0 * dim, c + (begin - k0), ldc, m,
+                {of_unit(u0), dim, from, std::min(from + longest_sum, dim), begin - u0, end - u0}, from > 0);
     }
+}
+
+template <class T>
+void Packs<T>::scores(Index slot, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m) const {
+    units_.multiply(keys_ + slot * blocks_ * blocking::block * plan_.dim, k0, k1, a, lda, c, ldc, m);
 }
 
 template <class T>
@@ -84,6 +94,8 @@ void Packs<T>::add_values(Index slot, Index k0, Index k1, const T* weights, Inde
         kernels::Part::of_depth(plan_.value_dim, depth, k0 - b * blocking::block, k1 - b * blocking::block));
 }
 
+template struct KeyUnits<float>;
+template struct KeyUnits<double>;
 template class Packs<float>;
 template class Packs<double>;
 

@@ -16,6 +16,21 @@ struct KeyHead {
     bool operator==(const KeyHead&) const = default;
 };
 
+/// Rows of `dim` numbers, one a key, packed as columns in units: what scores are made of.
+template <class T>
+struct KeyUnits {
+    Index keys, dim;
+
+    /// Packs keys k0 ... k1 - 1, k0 a multiple of 64, to where they belong among all of them. \param x rows
+    /// of all keys, `stride` apart
+    void pack(const T* x, Index stride, Index k0, Index k1, T* packed) const;
+    /// c[m, k1 - k0] = a[m, dim] · keysᵀ of keys k0 ... k1 - 1, k0 a multiple of 16.
+    void multiply(const T* packed, Index k0, Index k1, const T* a, Index lda, T* c, Index ldc, Index m) const;
+
+  private:
+    Index of_unit(Index k0) const { return k0 + blocking::unit <= keys ? blocking::unit : keys - k0; }
+};
+
 /// Keys and values of some heads as the kernels read them: keys as columns, in units; values in blocks of
 /// keys (lib/plan/blocking.hpp).
 template <class T>
@@ -41,14 +56,11 @@ class Packs {
 
   private:
     void pack(const KeyHead& head, Index slot, Index first_block, Index end_block, bool with_values);
-    Index keys_of_unit(Index k0) const {
-        return k0 + blocking::unit <= plan_.keys ? blocking::unit : plan_.keys - k0;
-    }
-
     const Operands<T>& operands_;
     const Plan& plan_;
     const kernels::Table<T>& kernel_;
-    Index unit_size_, block_size_, blocks_, capacity_;
+    KeyUnits<T> units_;
+    Index block_size_, blocks_, capacity_;
     T *keys_, *values_;
     std::vector<KeyHead> held_;
     bool holds_values_ = false;

@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/gradient/computation.hpp"
@@ -50,6 +51,7 @@ Problem whole(const Sizes& s) {
     p.variant = "multi_head";
     const Index width = s.heads * s.dim;
     p.embeddings = drawn({s.batch, s.queries, width}, 1);
+    p.embeddings->pointer = "/embeddings";
     p.num_heads = s.heads;
     p.has_weights = true;
     WeightsInit init;
@@ -69,19 +71,43 @@ double useful_flops(const Sizes& s, bool with_projections) {
     return attention + (with_projections ? 8 * d(s.batch) * d(s.queries) * width * width : 0);
 }
 
-enum class What { context, module, trace };
+enum class What { context, module, trace, gradient, module_gradient };
+
+bool has_projections(What what) { return what != What::context && what != What::gradient; }
+
+/// Two products of scores and contexts, and five on the way back, one for each side of each and scores once
+/// more; of projections three where they go forwards and back.
+double useful_flops_of_gradients(const Sizes& s, bool with_projections) {
+    const double attention = useful_flops(s, false);
+    return 3.5 * attention + 3 * (with_projections ? useful_flops(s, true) - attention : 0);
+}
 
 void measure(benchmark::State& state, What what, const Sizes& s, int threads) {
     Request request;
     request.threads = threads;
     if (what == What::context) request.stages = {"context"};
     if (what == What::module) request.stages = {"output"};
-    const Plan plan = make_plan(what == What::context ? given(s) : whole(s), request);
+    Problem problem = has_projections(what) ? whole(s) : given(s);
+    const bool backward = what == What::gradient || what == What::module_gradient;
+    if (backward) {
+        GradientInput& enters = problem.gradient.emplace();
+        if (what == What::gradient) {
+            enters.context = drawn({s.batch, s.heads, s.queries, s.dim}, 4);
+            request.stages = {"d_queries", "d_keys", "d_values"};
+        } else {
+            enters.output = drawn({s.batch, s.queries, s.heads * s.dim}, 4);
+            request.stages = {"d_embeddings", "d_W_query.weight", "d_W_key.weight", "d_W_value.weight",
+                              "d_out_proj.weight"};
+        }
+    }
+    const Plan plan = make_plan(std::move(problem), request);
     Computation computation(plan);
     KeptTrace kept;
     computation.run(kept);  // the first run touches its memory for the first time
     for (auto _ : state) computation.run(kept);
-    rate(state, "GFLOPS", useful_flops(s, what != What::context) / 1e9);
+    const double flops = backward ? useful_flops_of_gradients(s, what == What::module_gradient)
+                                  : useful_flops(s, what != What::context);
+    rate(state, "GFLOPS", flops / 1e9);
     if (s.queries == 1) {
         const double bytes = 2.0 * static_cast<double>(s.batch * s.kv_heads * s.keys * s.dim) * 4;
         rate(state, "GBs", bytes / 1e9);
@@ -103,6 +129,8 @@ void add_shapes() {
             if (!s.module) continue;
             add(std::string("module/") + s.name, threads, &measure, What::module, s);
             add(std::string("trace/") + s.name, threads, &measure, What::trace, s);
+            add(std::string("gradient/") + s.name, threads, &measure, What::gradient, s);
+            add(std::string("module_gradient/") + s.name, threads, &measure, What::module_gradient, s);
         }
         // The same work per row at every length, and at every width of a head.
         for (const Index n : {128, 256, 512, 1024, 2048, 4096, 8192, 16384})

@@ -307,4 +307,65 @@ TEST_CASE_TEMPLATE("kernels: a sum of many is exact to its own rounding, and inf
         }
 }
 
+TEST_CASE_TEMPLATE("kernels: weights backwards, in rows and packed as pack_columns packs them", T, float,
+                   double) {
+    Numbers<T> numbers;
+    for (const auto* t : tables<T>())
+        for (const Index n : {1, 5, 16, 37, 48, 64, 100, 128})
+            for (const Index m : {1, 3, 8}) {
+                constexpr Index stride = 128;
+                const auto size = static_cast<std::size_t>(m * stride);
+                const auto powers = numbers.of(m * stride), given = numbers.of(m * stride);
+                std::vector<kernels::SentBack<T>> rows;
+                std::vector<double> shares, shared;
+                for (Index i = 0; i < m; ++i) {
+                    shares.push_back(0.3 + 0.1 * static_cast<double>(i));
+                    shared.push_back(1.0 / 3 - static_cast<double>(i));
+                    rows.emplace_back(shares.back(), shared.back());
+                }
+                const auto packed = static_cast<std::size_t>(t->packed_size(n, m));
+                std::vector<T> d = given, weights(packed), alone(packed), scores(packed), wanted(packed);
+                t->send_back(powers.data(), d.data(), stride, m, n, rows.data(), weights.data(),
+                             scores.data());
+                t->send_back(powers.data(), nullptr, stride, m, n, rows.data(), alone.data(), nullptr);
+                std::vector<T> plain(size);
+                bool right = true;
+                for (Index i = 0; i < m; ++i)
+                    for (Index j = 0; j < n; ++j) {
+                        const auto at = static_cast<std::size_t>(i * stride + j);
+                        const auto row = static_cast<std::size_t>(i);
+                        const double p = static_cast<double>(powers[at]) * shares[row];
+                        const double s = p * (static_cast<double>(given[at]) - shared[row]);
+                        plain[at] = static_cast<T>(p);
+                        right = right &&
+                                std::abs(static_cast<double>(d[at]) - s) <=
+                                    tolerance<T>(std::abs(p) * (std::abs(static_cast<double>(given[at])) +
+                                                                std::abs(shared[row])),
+                                                 1);
+                    }
+                CHECK_MESSAGE(right, name(*t, "send_back", m, n, 0));
+                const auto near = [&](const std::vector<T>& found, const std::vector<T>& from) {
+                    t->pack_columns(from.data(), stride, n, m, wanted.data());
+                    // Columns beyond the last are of no account.
+                    for (std::size_t k = 0; k < packed; ++k)
+                        if (wanted[k] != 0 && std::abs(static_cast<double>(found[k] - wanted[k])) >
+                                                  tolerance<T>(static_cast<double>(std::abs(wanted[k])), 1))
+                            return false;
+                    return true;
+                };
+                CHECK(near(weights, plain));
+                CHECK(near(alone, plain));
+                CHECK(near(scores, d));
+                double sum = 0, magnitude = 0;
+                for (Index j = 0; j < n; ++j) {
+                    const auto at = static_cast<std::size_t>(j);
+                    const double product = static_cast<double>(powers[at]) * static_cast<double>(given[at]);
+                    sum += product;
+                    magnitude += std::abs(product);
+                }
+                CHECK(std::abs(t->dot_exactly(powers.data(), given.data(), n) - sum) <=
+                      tolerance<double>(magnitude, n));
+            }
+}
+
 }  // namespace attn::test

@@ -63,6 +63,10 @@ CASES = [  # name, document, arguments, bytes at most
             "W_query": drawn([256, 768], 4), "W_DKV": drawn([256, 64], 5), "W_UK": drawn([64, 512], 6),
             "W_UV": drawn([64, 512], 7), "W_KR": drawn([256, 32], 8)}}, ["--stages", "context"], None),
     ("a module", module(2048, 768, 12), ["--stages", "output"], None),
+    ("gradients of 16384 tokens, 12 heads", given(16384, 12, causal=True, gradient={"context": drawn([1, 12, 16384, 64], 4)}),
+     ["--stages", "d_queries,d_keys,d_values", "--threads", "2"], 300e6),
+    ("gradients of a module", module(2048, 768, 12) | {"gradient": {"output": drawn([1, 2048, 768], 3)}}, ["--stages", "d_embeddings,d_W_key.weight"],
+     None),
     ("weights of a module", module(4096, 512, 8), ["--stages", "weights", "--rows", "0:64"], None),
 ]
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "lib/option_words.hpp"
+#include "lib/plan/backward_cost.hpp"
 #include "lib/plan/inputs.hpp"
 #include "lib/render/bytes.hpp"
 #include "lib/render/plans/plan_json.hpp"
@@ -126,9 +127,11 @@ void write_json(const Plan& plan, Bytes& bytes, const RenderOptions& options) {
     members.emplace_back("stages", "[" + stages + (indent == 0 ? "]" : "\n  ]"));
     if (const auto pictures = mask_pictures(plan, largest_picture); !pictures.empty())
         members.emplace_back("masks", pictures_json(pictures));
-    members.emplace_back("cost", json_object({{"path", json_string(name_of(plan.path))},
-                                              {"flops", json_number(plan.flops)},
-                                              {"peak_bytes", std::to_string(plan.peak_bytes)}}));
+    JsonMembers cost{{"path", json_string(name_of(plan.path))}};
+    if (plan.shows_gradients()) cost.emplace_back("backward_path", json_string(name_of(backward_path(plan))));
+    cost.emplace_back("flops", json_number(plan.flops));
+    cost.emplace_back("peak_bytes", std::to_string(plan.peak_bytes));
+    members.emplace_back("cost", json_object(cost));
     members.emplace_back("warnings", json_strings(warnings_of(plan)));
     bytes.text = json_object(members, options.compact ? 0 : 2) + "\n";
     bytes.flush();
@@ -161,9 +164,12 @@ std::vector<std::string> write_plan(Format format, const Plan& plan, Output& out
     pictures_text(plan, options, bytes.text);
     std::vector<std::string> cost{short_number(plan.flops) + " floating-point operations",
                                   "about " + bytes_text(static_cast<double>(plan.peak_bytes)) + " of memory"};
-    if (plan.path != Path::none)
-        cost.push_back("path: " + std::string(name_of(plan.path)) + " (" +
-                       std::string(meaning_of(plan.path)) + ")");
+    const auto add_path = [&](const char* which, Path path) {
+        if (path == Path::none) return;
+        cost.push_back(which + std::string(name_of(path)) + " (" + std::string(meaning_of(path)) + ")");
+    };
+    add_path("path: ", plan.path);
+    add_path("path of the backward pass: ", backward_path(plan));
     bytes.text += "\n" + joined_lines(cost, options.width, 2, options);
     bytes.flush();
     return warnings_of(plan);
