@@ -148,6 +148,9 @@ void FusedBack<T>::run(const View<T>& d_context, const Plan& rows, std::span<con
             hold(job.head, w);
             each_sum(w.sums, clear);
             w.queries.clear();
+            Index rows_of_job = 0;
+            for (const RowBlock& block : job.blocks) rows_of_job += block.rows;
+            if (for_queries_) w.queries.reserve(idx(rows_of_job * plan_.dim));
             for (const RowBlock& block : job.blocks) compute(block, w);
             if (!apart) finish(w.sums, w.block);
             turns.take(k, [&] {
