@@ -50,15 +50,14 @@ BackwardNeeds backward_needs(const Plan& plan) {
               &of_context = plan.find(Stage::context)->reads;
         for (const PlannedStage& s : plan.gradients) {
             if (!s.shown) continue;
-            if (s.of != StageOf::gradient) {
-                needs.sources = true;
-            } else if (s.stage == of_scores[0] && !plan.projects(WeightRole::score)) {
+            const bool of_stage = s.of == StageOf::gradient;
+            if (of_stage && s.stage == of_scores[0] && !plan.projects(WeightRole::score)) {
                 needs.queries = true;
-            } else if (s.stage == of_scores[1]) {
+            } else if (of_stage && s.stage == of_scores[1]) {
                 needs.keys = true;
-            } else if (s.stage == of_context[1]) {
+            } else if (of_stage && s.stage == of_context[1]) {
                 needs.values = true;
-            } else if (info_of(s.stage).phase == Phase::source) {
+            } else if (!of_stage || info_of(s.stage).phase == Phase::source) {
                 needs.sources = true;
             }
         }
