@@ -309,7 +309,8 @@ Expr convolution_back(Writer& w, Stage made, Index batch, Index head, Index toke
     const Scope scope(w, batch, head,
                       made == Stage::convolved_queries ? w.query_label(place) : w.key_label(place));
     const Cell own{made, batch, head, token, column};
-    const std::string n = column_label(column) + " of " + w.plan.find(made)->name;
+    const PlannedStage& read = *w.plan.find(w.plan.find(made)->reads.front());  // a shorter name
+    const std::string n = column_label(column) + " of " + read.name;
     return w.between_once(own, "dz " + n, [&] {
         const Expr z = w.between_once(own, "z " + n, [&] { return convolution(w, own, column); });
         return product({std::move(d), slope_of_silu(z)});
