@@ -130,7 +130,7 @@ void add_to_scores(Writer& w, const Cell& to, Sent& sent) {
     if (plan.normalize == Normalize::sigmoid)
         return sent.add(product({std::move(d), p, difference(constant(1), p)}));
     const bool hidden = w.at(to.stage, to.batch, to.head, to.row, to.column).value == -HUGE_VAL;
-    if (hidden) {
+    if (hidden && !std::isnan(w.values.at(to))) {  // a row's NaN makes 0 times NaN
         sent.add(constant(0));
         sent.note = "hidden: its weight is 0 whatever the score";
         return;
