@@ -49,17 +49,9 @@ Grads<T>& Backward<T>::at(Stage stage) {
     return *g;
 }
 
-/// What is given for the contexts is all that they get: it need not be copied, and nothing after them has a
-/// gradient.
-template <class T>
-bool Backward<T>::enters_at_contexts() const {
-    const PlannedGradient& g = *plan_.gradient;
-    return forward_.backward_needs().fused && g.context && !g.output && g.loss == Loss::none;
-}
-
 template <class T>
 View<T> Backward<T>::d_context() {
-    if (!enters_at_contexts()) return at(Stage::context).view();
+    if (!forward_.backward_needs().at_contexts) return at(Stage::context).view();
     const Index head = plan_.queries * plan_.value_dim;
     return {forward_.tensors()[*plan_.gradient->context].data(), plan_.context_heads() * head, head,
             plan_.value_dim};
@@ -119,11 +111,12 @@ void Backward<T>::run() {
     lambda_ = 0;
     turned_of_ = nullptr;
     const BackwardNeeds& needs = forward_.backward_needs();
-    if (!enters_at_contexts()) result();
+    // Where they are given for the contexts they need not be copied, and nothing after these has a gradient.
+    if (!needs.at_contexts) result();
     const std::vector<Stage> stages = order();
     const auto is_source = [](Stage s) { return info_of(s).phase == Phase::source; };
     for (auto s = stages.rbegin(); s != stages.rend(); ++s)
-        if (!is_source(*s) && !enters_at_contexts()) {
+        if (!is_source(*s) && !needs.at_contexts) {
             take_given(*s);
             node(*plan_.find(*s));
         }
@@ -359,35 +352,24 @@ void Backward<T>::through_norm(const PlannedNorm& norm, std::optional<double> li
     }
 }
 
-template Backward<float>::Backward(Forward<float>& forward, const Changes* changes);
-template std::vector<double> Backward<float>::numbers_of(const PlannedStage& gradient);
-template const float* Backward<float>::in_place(const PlannedStage& gradient) const;
-template MatrixBack Backward<float>::matrix_back(WeightRole role) const;
-template bool Backward<float>::sends_to_input(WeightRole role) const;
-template FusedBack<float>& Backward<float>::fused();
-template Grads<float>& Backward<float>::at(Stage stage);
-template View<float> Backward<float>::d_context();
-template std::vector<double>& Backward<float>::of_tensor(std::size_t tensor);
-template std::vector<float>& Backward<float>::of_given(std::size_t tensor);
-template float* Backward<float>::of_input(std::size_t tensor);
-template Grads<float>& Backward<float>::of_scored_queries();
-template void Backward<float>::run();
-template void Backward<float>::through_norm(const PlannedNorm& norm, std::optional<double> limit,
-                                            const NormRow& of, Index heads, Index dim);
-template Backward<double>::Backward(Forward<double>& forward, const Changes* changes);
-template std::vector<double> Backward<double>::numbers_of(const PlannedStage& gradient);
-template const double* Backward<double>::in_place(const PlannedStage& gradient) const;
-template MatrixBack Backward<double>::matrix_back(WeightRole role) const;
-template bool Backward<double>::sends_to_input(WeightRole role) const;
-template FusedBack<double>& Backward<double>::fused();
-template Grads<double>& Backward<double>::at(Stage stage);
-template View<double> Backward<double>::d_context();
-template std::vector<double>& Backward<double>::of_tensor(std::size_t tensor);
-template std::vector<double>& Backward<double>::of_given(std::size_t tensor);
-template double* Backward<double>::of_input(std::size_t tensor);
-template Grads<double>& Backward<double>::of_scored_queries();
-template void Backward<double>::run();
-template void Backward<double>::through_norm(const PlannedNorm& norm, std::optional<double> limit,
-                                             const NormRow& of, Index heads, Index dim);
+#define ATTN_BACKWARD(T)                                                                               \
+    template Backward<T>::Backward(Forward<T>&, const Changes*);                                       \
+    template std::vector<double> Backward<T>::numbers_of(const PlannedStage&);                         \
+    template const T* Backward<T>::in_place(const PlannedStage&) const;                                \
+    template MatrixBack Backward<T>::matrix_back(WeightRole) const;                                    \
+    template bool Backward<T>::sends_to_input(WeightRole) const;                                       \
+    template FusedBack<T>& Backward<T>::fused();                                                       \
+    template Grads<T>& Backward<T>::at(Stage);                                                         \
+    template View<T> Backward<T>::d_context();                                                         \
+    template std::vector<double>& Backward<T>::of_tensor(std::size_t);                                 \
+    template std::vector<T>& Backward<T>::of_given(std::size_t);                                       \
+    template T* Backward<T>::of_input(std::size_t);                                                    \
+    template Grads<T>& Backward<T>::of_scored_queries();                                               \
+    template void Backward<T>::run();                                                                  \
+    template void Backward<T>::through_norm(const PlannedNorm&, std::optional<double>, const NormRow&, \
+                                            Index, Index);
+ATTN_BACKWARD(float)
+ATTN_BACKWARD(double)
+#undef ATTN_BACKWARD
 
 }  // namespace attn::gradient

@@ -75,7 +75,6 @@ class Backward {
                       Index dim);
 
   private:
-    bool enters_at_contexts() const;
     std::vector<Stage> order() const;
     void node(const PlannedStage& stage);
     void take_given(Stage stage);

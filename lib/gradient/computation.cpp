@@ -1,8 +1,7 @@
 #include "lib/gradient/computation.hpp"
 
-#include <algorithm>
-
 #include "lib/gradient/gradients.hpp"
+#include "lib/plan/backward_cost.hpp"
 #include "lib/run/executor.hpp"
 
 namespace attn {
@@ -15,9 +14,8 @@ struct Computation::Executors {
 };
 
 Computation::Computation(const Plan& plan) : plan_(&plan), executors_(std::make_unique<Executors>()) {
-    const bool forward =
-        std::any_of(plan.stages.begin(), plan.stages.end(), [](const PlannedStage& s) { return s.shown; });
-    if (!forward && plan.shows_gradients()) return;  // the backward pass has a forward pass of its own
+    if (!shows_forward(plan) && plan.shows_gradients())
+        return;  // the backward pass has a forward pass of its own
     if (plan.dtype == DType::float32) {
         executors_->singles.emplace(plan);
     } else {

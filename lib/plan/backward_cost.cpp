@@ -29,21 +29,17 @@ bool is_fused(const Plan& plan) {
     });
 }
 
-/// What is given for the contexts is all that they get.
-bool enters_at_contexts(const Plan& plan) {
-    const PlannedGradient& g = *plan.gradient;
-    return g.context && !g.output && g.loss == Loss::none;
-}
+}  // namespace
 
 bool shows_forward(const Plan& plan) {
     return std::any_of(plan.stages.begin(), plan.stages.end(), [](const PlannedStage& s) { return s.shown; });
 }
 
-}  // namespace
-
 BackwardNeeds backward_needs(const Plan& plan) {
     BackwardNeeds needs;
+    const PlannedGradient& gradient = *plan.gradient;
     needs.fused = is_fused(plan);
+    needs.at_contexts = needs.fused && gradient.context && !gradient.output && gradient.loss == Loss::none;
     needs.sources = plan.state.has_value();
     if (!plan.state) {
         const std::vector<Stage>&of_scores = plan.find(Stage::scores)->reads,
@@ -88,7 +84,7 @@ double memory_of_gradients(const Plan& plan) {
             cells += 2;
         } else if (has_key_columns(s.family) == (s.family == StageShape::per_key)) {
             // Given queries, keys and values stand where they are given, and so may what enters.
-            if (needs.streamed && (phase == Phase::source || enters_at_contexts(plan))) continue;
+            if (needs.streamed && (phase == Phase::source || needs.at_contexts)) continue;
             numbers += 2 * all;
             widest = std::max(widest, all);
         }

@@ -2,17 +2,14 @@
 // number of threads and any choice of rows.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
 
-#include "lib/gradient/computation.hpp"
 #include "lib/kernels/dispatch.hpp"
 #include "lib/random/torch.hpp"
-#include "lib/trace/kept.hpp"
 #include "tests/drawn.hpp"
 #include "tests/support.hpp"
 
@@ -262,34 +259,6 @@ TEST_CASE("paths: the same bits for any number of threads, any choice of rows an
                     expected.insert(expected.end(), at, at + width);
                 }
             CHECK_MESSAGE(some.context == expected, c.name);
-        }
-    }
-}
-
-TEST_CASE("paths: a trace that is kept has the bits of one that is pushed, past the caches, too") {
-    for (const Index n : {Index{70}, Index{2100}}) {
-        if (ATTN_SANITIZED && n > 70) continue;  // 70 MB of one path
-        const auto problem = [&] {
-            Problem p{};
-            p.variant.emplace("scaled_dot_product");
-            for (auto* t : {&p.queries, &p.keys, &p.values})
-                *t = drawn({1, 1, n, 8}, static_cast<std::uint64_t>(n));
-            p.causal = Causal{Causal::Kind::top_left, {}, false};
-            return p;
-        };
-        Request request;
-        request.threads = 2;
-        const Plan plan = make_plan(problem(), request);
-        Recorder pushed;
-        run(plan, pushed);
-        KeptTrace kept;
-        Computation(plan).run(kept);
-        for (const PlannedStage* s : plan.shown_stages()) {
-            const std::vector<double>& values = pushed.stages().find(s->name)->second.values;
-            const auto* const found = static_cast<const float*>(kept.data(s->stage));
-            CHECK_MESSAGE(std::equal(values.begin(), values.end(), found,
-                                     [](double x, float y) { return x == static_cast<double>(y); }),
-                          s->name);
         }
     }
 }
