@@ -18,6 +18,7 @@
 #include "lib/input/file_references.hpp"
 #include "lib/input/foreign.hpp"
 #include "lib/input/problem.hpp"
+#include "lib/plan/half.hpp"
 #include "lib/plan/machine.hpp"
 #include "lib/theirs/names.hpp"
 
@@ -178,6 +179,7 @@ Plan plan_document(const Source& source, Document document, const Options& optio
         use_weights(document.root, options, files);
         Plan plan = make_plan(read_problem(document.root), request);
         if (options.model) plan.source = {options.model->folder, options.model->layer};
+        if (options.command == Command::explain) refuse_half(plan, "attn-calc explain");
         // The other commands look at the forward pass.
         if (options.command != Command::run && options.command != Command::check &&
             options.command != Command::view && options.command != Command::diff &&

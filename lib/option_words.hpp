@@ -27,7 +27,8 @@ inline constexpr OptionWord stages{"--stages"}, batch{"--batch"}, heads{"--heads
     cols{"--cols"}, cell{"--cell"}, tokens{"--tokens"}, level{"--level"}, digits{"--digits"}, map{"--map"},
     layout{"--layout"}, ignore_unknown{"--ignore-unknown"}, max_memory{"--max-memory"}, top{"--top"},
     nonfinite{"--nonfinite"}, width{"--width"}, format{"-f"}, output{"-o"}, precision{"-p"}, root{"--root"},
-    model{"--model"}, layer{"--layer"}, stack{"--stack"}, as_type{"--as"}, embeddings{"--embeddings"};
+    model{"--model"}, layer{"--layer"}, stack{"--stack"}, as_type{"--as"}, embeddings{"--embeddings"},
+    dtype{"--dtype"};
 }  // namespace option
 
 }  // namespace attn

@@ -34,9 +34,23 @@ Shape four_axes(const Shape& shape);
 /// from, from + 1, ...: `n` of them.
 std::vector<Index> counted(Index n, Index from = 0);
 
-enum class DType { float32, float64 };
+/// Types of the numbers of stages. Those of half precision are computed in float32, and each stage is
+/// rounded.
+enum class DType { float32, float64, bfloat16, float16 };
 
-constexpr const char* name_of(DType t) { return t == DType::float32 ? "float32" : "float64"; }
-constexpr Index size_of(DType t) { return t == DType::float32 ? 4 : 8; }
+constexpr const char* name_of(DType t) {
+    constexpr const char* names[] = {"float32", "float64", "bfloat16", "float16"};
+    return names[idx(t)];
+}
+/// Held as double while a run is under way, else as float.
+constexpr bool is_wide(DType t) { return t == DType::float64; }
+constexpr bool is_half(DType t) { return t == DType::bfloat16 || t == DType::float16; }
+/// Bytes of a number while a run is under way.
+constexpr Index size_of(DType t) { return is_wide(t) ? 8 : 4; }
+/// The largest number of the type.
+constexpr double largest_of(DType t) {
+    constexpr double largest[] = {0x1.fffffep127, 0x1.fffffffffffffp1023, 0x1.fep127, 65504};
+    return largest[idx(t)];
+}
 
 }  // namespace attn

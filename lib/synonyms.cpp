@@ -116,7 +116,9 @@ constexpr std::array synonyms{
     Synonym{"torch.float64", "float64", {}},
     Synonym{"fp16", "float16", {}},
     Synonym{"half", "float16", {}},
+    Synonym{"torch.float16", "float16", {}},
     Synonym{"bf16", "bfloat16", {}},
+    Synonym{"torch.bfloat16", "bfloat16", {}},
     // Weights of two axes; those of three are called W_Q. Where both may stand, the first name that fits.
     Synonym{"wq", "W_query", {}},
     Synonym{"wk", "W_key", {}},

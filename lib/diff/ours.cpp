@@ -30,7 +30,7 @@ Ours computed(const Plan& plan, std::vector<std::string>& warnings) {
     warnings = run(plan, recorder);
     Ours ours;
     ours.order = order_of(plan);
-    ours.type = plan.dtype == DType::float32 ? Element::float32 : Element::float64;
+    ours.type = element_of(plan.dtype);
     ours.heads = plan.heads_shown.all ? plan.heads : static_cast<Index>(plan.heads_shown.indices.size());
     auto all = recorder.take_stages();
     for (const PlannedStage& s : plan.gradients) {

@@ -9,7 +9,7 @@ namespace attn::explain {
 /// One of them is there: that of the plan's type.
 struct Values::Inputs {
     explicit Inputs(const Plan& plan) : pool(1) {
-        if (plan.dtype == DType::float32)
+        if (!is_wide(plan.dtype))
             singles = std::make_unique<Tensors<float>>(plan, pool);
         else
             doubles = std::make_unique<Tensors<double>>(plan, pool);

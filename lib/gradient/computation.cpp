@@ -6,7 +6,8 @@
 
 namespace attn {
 
-/// One of the first two is there where forward stages are shown: the one of the plan's type.
+/// One of the first two is there where forward stages are shown: the one in which the plan's type is
+/// computed.
 struct Computation::Executors {
     std::optional<Executor<float>> singles;
     std::optional<Executor<double>> doubles;
@@ -16,10 +17,10 @@ struct Computation::Executors {
 Computation::Computation(const Plan& plan) : plan_(&plan), executors_(std::make_unique<Executors>()) {
     if (!shows_forward(plan) && plan.shows_gradients())
         return;  // the backward pass has a forward pass of its own
-    if (plan.dtype == DType::float32) {
-        executors_->singles.emplace(plan);
-    } else {
+    if (is_wide(plan.dtype)) {
         executors_->doubles.emplace(plan);
+    } else {
+        executors_->singles.emplace(plan);
     }
 }
 

@@ -280,7 +280,7 @@ struct StateOf : Gradients::State {
 }  // namespace
 
 Gradients::Gradients(const Plan& plan) {
-    if (plan.dtype == DType::float64)
+    if (is_wide(plan.dtype))
         state_ = std::make_unique<StateOf<double, double>>(plan);
     else if (backward_needs(plan).fused)
         state_ = std::make_unique<StateOf<float, float>>(plan);

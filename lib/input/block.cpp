@@ -186,7 +186,7 @@ Outcome read_as(const BlockRequest& request, Scalars& out, const char*& at) {
 
 bool read_block(const BlockRequest& request, Scalars& out, const char*& at) {
     Outcome outcome = Outcome::above_float32;
-    if (request.dtype == DType::float32) outcome = read_as<float>(request, out, at);
+    if (!is_wide(request.dtype)) outcome = read_as<float>(request, out, at);
     if (outcome == Outcome::above_float32) outcome = read_as<double>(request, out, at);
     if (outcome == Outcome::done)
         out.text = {request.begin, static_cast<std::size_t>(at + 1 - request.begin)};

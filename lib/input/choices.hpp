@@ -119,8 +119,10 @@ struct Choices<Pairing> {
 };
 template <>
 struct Choices<DType> {
-    static constexpr std::array<Choice<DType>, 2> table{
-        {{DType::float32, name_of(DType::float32)}, {DType::float64, name_of(DType::float64)}}};
+    static constexpr std::array<Choice<DType>, 4> table{{{DType::float32, name_of(DType::float32)},
+                                                         {DType::float64, name_of(DType::float64)},
+                                                         {DType::bfloat16, name_of(DType::bfloat16)},
+                                                         {DType::float16, name_of(DType::float16)}}};
 };
 
 template <class E>

@@ -91,6 +91,11 @@ bool is_floating(Element e) {
     return e == Element::float64 || e == Element::float32 || e == Element::float16 || e == Element::bfloat16;
 }
 
+Element element_of(DType t) {
+    constexpr std::array types{Element::float32, Element::float64, Element::bfloat16, Element::float16};
+    return types[idx(t)];
+}
+
 Numbers::Numbers(std::vector<double> values)
     : count_(static_cast<Index>(values.size())), element_(Element::float64) {
     std::tie(keeper_, data_) = kept(std::move(values));

@@ -31,6 +31,8 @@ enum class Element : std::uint8_t {
 std::string_view name_of(Element e);
 Index size_of(Element e);
 bool is_floating(Element e);
+/// How numbers of a type of arithmetic are stored.
+Element element_of(DType t);
 
 /// The numbers of a tensor, row-major, where they are held: in memory of this process, or mapped from a file.
 /// Copies share them; they never change.

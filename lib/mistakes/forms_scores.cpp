@@ -115,17 +115,17 @@ Forms nothing(const Replay& /*r*/) { return {}; }
 /// Scores or weights in 16 bits.
 Forms rounded(const Replay& /*r*/) {
     Forms out;
-    for (const Rounding rounding : {Rounding::bf16, Rounding::f16}) {
+    for (const DType type : {DType::bfloat16, DType::float16}) {
         const auto form = [&](std::string detail, Stage first, std::array<bool, 4> which) {
             out.push_back({std::move(detail), first, false,
-                           [rounding, which](Deviation& d) {
-                               d.quirks.round = rounding;
+                           [type, which](Deviation& d) {
+                               d.quirks.round = Rounding(type);
                                d.quirks.round_products = which[0];
                                d.quirks.round_scores = which[1];
                                d.quirks.round_weights = which[2];
                                d.quirks.round_all = which[3];
                            },
-                           rounding == Rounding::bf16 ? ":bf16" : ":f16"});
+                           type == DType::bfloat16 ? ":bf16" : ":f16"});
         };
         form("the scores", Stage::scores, {true, false, false, false});
         form("the scores up to the softmax", Stage::scores, {true, true, false, false});

@@ -37,7 +37,7 @@ void choose_path(Plan& plan, const Needs& needs) {
     plan.packed = plan.keys >= blocking::unit;
     if (!needs.any(Phase::cells) && !needs.any(Phase::context) && !needs.any(Phase::state)) return;
     plan.path = plan.state ? Path::recurrent : Path::traced;
-    if (plan.state || plan.additive) return;
+    if (plan.state || plan.additive || plan.rounding.changes()) return;
     const double factor = plan.factor();
     const bool plain_softmax = plan.normalize == Normalize::softmax && !plan.dropout &&
                                !(plan.masked && plan.mask_at == MaskAt::weights) && factor > 1e-30 &&
@@ -84,8 +84,8 @@ double memory_of(const Plan& plan, const Needs& needs) {
     const bool contexts_wanted = needs.has(Stage::context);
     double bytes = 0, widened = 0;
     const auto is_copied = [&](const TensorSource& t) {
-        return !(plan.dtype == DType::float32 ? t.numbers.in_place<float>() != nullptr
-                                              : t.numbers.in_place<double>() != nullptr);
+        return !(is_wide(plan.dtype) ? t.numbers.in_place<double>() != nullptr
+                                     : t.numbers.in_place<float>() != nullptr);
     };
     std::vector<bool> is_weight(plan.tensors.size());
     for (const Projection& p : plan.projections)
@@ -103,7 +103,7 @@ double memory_of(const Plan& plan, const Needs& needs) {
         if (t.kind == TensorSource::Kind::embedding) bytes += 4 * d(t.num_embeddings) * d(t.shape.back());
         // Drawn one after another, in a type that may be another one. What manual_seed draws is kept until
         // its place is known.
-        if (t.kind != TensorSource::Kind::literal && t.doubles != (plan.dtype == DType::float64))
+        if (t.kind != TensorSource::Kind::literal && t.doubles != is_wide(plan.dtype))
             widened = std::max(widened, (t.doubles ? 8 : 4) * n);
         if (t.shared) widened += n * element;
     }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "lib/plan/builder.hpp"
+#include "lib/plan/half.hpp"
 #include "lib/plan/needs.hpp"
 #include "lib/text.hpp"
 
@@ -14,31 +15,54 @@ namespace {
 /// Numbers of a text in the precision of the arithmetic.
 void choose_precision(Plan& plan) {
     for (TensorSource& t : plan.tensors) {
-        if (t.as_float64 && plan.dtype == DType::float64) t.numbers = t.as_float64();
+        if (t.as_float64 && is_wide(plan.dtype)) t.numbers = t.as_float64();
         t.as_float64 = nullptr;
     }
 }
 
-/// The numbers that are read are what each tensor may hold; in float32 a number above its largest is refused,
-/// not turned into an infinity.
+/// The numbers that are read are what each tensor may hold; a number above the largest of the arithmetic's
+/// type is refused, not turned into an infinity.
 void check_numbers(Plan& plan) {
     const Needs needs = needs_of(plan);
+    const Rounding rounding = plan.rounding;
     for (std::size_t k = 0; k < plan.tensors.size(); ++k) {
         TensorSource& t = plan.tensors[k];
-        const bool narrows = plan.dtype == DType::float32 && t.numbers.element() == Element::float64;
+        const Element stored = t.numbers.element();
+        const bool narrows = (!is_wide(plan.dtype) && stored == Element::float64) ||
+                             (is_half(plan.dtype) && stored == Element::float32);
         if (t.kind != TensorSource::Kind::literal || (!t.check && !narrows)) continue;
         for (const NumberRange& r : numbers_read(plan, needs, k)) {
             if (t.check) t.check(r.first, r.count);
             for (Index at = r.first; narrows && at < r.first + r.count; ++at) {
                 const double v = t.numbers[at];
-                if (!std::isfinite(v) || std::isfinite(static_cast<float>(v))) continue;
-                fail(t.pointer, "holds " + significant(v, 9) + ", above the largest float32 (3.4028235e+38)",
-                     "use \"dtype\": \"float64\"");
+                if (!std::isfinite(v) || std::isfinite(rounding(static_cast<float>(v)))) continue;
+                fail(t.pointer,
+                     "holds " + significant(v, 9) + ", above the largest " + name_of(plan.dtype) + " (" +
+                         significant(largest_of(plan.dtype), 8) + ")",
+                     is_half(plan.dtype) ? "write the type's own largest number; -Infinity hides a key"
+                                         : "use \"dtype\": \"float64\"");
             }
         }
         t.check = nullptr;
         t.numbers.let_go();
     }
+}
+
+/// What enters arithmetic of half precision is rounded once; masks of 0 and 1 and what is stored in the type
+/// stay as they are.
+void round_inputs(Plan& plan) {
+    const Rounding rounding = plan.rounding;
+    if (!rounding.changes()) return;
+    for (TensorSource& t : plan.tensors) {
+        if (t.kind != TensorSource::Kind::literal || !is_floating(t.numbers.element()) ||
+            t.numbers.element() == element_of(plan.dtype))
+            continue;
+        std::vector<float> numbers(idx(t.numbers.size()));
+        t.numbers.copy(std::span<float>(numbers));
+        rounding(numbers.data(), t.numbers.size());
+        t.numbers = Numbers(std::move(numbers));
+    }
+    for (double& sink : plan.sinks) sink = rounding(sink);
 }
 
 }  // namespace
@@ -205,9 +229,11 @@ Schedule whole(const Rules& rules) {
 Plan make_plan(Problem problem, const Request& request) {
     Builder b{std::move(problem), request, {}, {}, {}, {}, {}};
     b.plan.dtype = request.dtype ? *request.dtype : b.problem.dtype.value_or(DType::float32);
+    b.plan.rounding = Rounding(b.plan.dtype);
     b.plan.weights_from = b.problem.weights_from;
     choose_variant(b);
     refuse_foreign_options(b);
+    refuse_in_half(b);
     if (b.plan.variant->keeps_state()) b.plan.state.emplace();
     if (b.plan.variant->differential)
         b.plan.differential.emplace().pairing = b.problem.pairing.value_or(Pairing::interleaved);
@@ -228,6 +254,7 @@ Plan make_plan(Problem problem, const Request& request) {
     resolve_gradients(b);
     resolve_selection(b);
     check_numbers(b.plan);
+    round_inputs(b.plan);
     resolve_cost(b);
     return std::move(b.plan);
 }

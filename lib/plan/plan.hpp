@@ -11,8 +11,10 @@
 #include "lib/option_words.hpp"
 #include "lib/plan/differential.hpp"
 #include "lib/plan/planned_gradient.hpp"
+#include "lib/plan/planned_rope.hpp"
 #include "lib/plan/recurrent.hpp"
 #include "lib/plan/stage.hpp"
+#include "lib/rounding.hpp"
 #include "lib/shape.hpp"
 
 namespace attn {
@@ -175,6 +177,9 @@ struct PlannedNorm {
     bool by_head = false;                     ///< they have numbers for each head; else the same for all
     double factor = 1;                        ///< of all of it
 
+    /// In half precision: before the weight as well (nn.RMSNorm, Llama), or after it alone (nn.LayerNorm,
+    /// Gemma).
+    bool rounds_before_weight() const { return type == NormType::rms && !plus_one; }
     /// The place of a column of a head in them.
     Index gain_at(Index head, Index column, Index dim) const { return (by_head ? head * dim : 0) + column; }
 };
@@ -189,37 +194,6 @@ struct PlannedQueryScale {
     }
     double at(Index item, Index head, Index query) const { return numbers[idx(place(item, head, query))]; }
 };
-
-/// A rotary embedding with everything decided.
-struct PlannedRope {
-    Index first_query = 0;  ///< the first column of a query that turns
-    Index dims = 0;
-    double base = 10000;
-    bool interleaved = false;
-    bool reverse = false;                   ///< turns by minus the angle
-    Places query_positions, key_positions;  ///< of queries, of new keys; empty where tables are given
-    RopeScalingType scaling = RopeScalingType::none;
-    std::vector<double> frequency_factors;  ///< of each pair, on base^(-2n/dims); empty: 1
-    double amplitude = 1;                   ///< a factor of cosines and sines
-    std::string factor_not_read;  ///< why the scaling's "factor" was not; empty: it was, or is not there
-    std::optional<std::size_t> cos, sin;  ///< tensors
-    bool by_column = false;               ///< they are as wide as what turns: each column has its own
-
-    Index pairs() const { return dims / 2; }
-    /// The two columns of a pair, counted from the first that turns.
-    Index first_of(Index pair) const { return interleaved ? 2 * pair : pair; }
-    Index second_of(Index pair) const { return first_of(pair) + (interleaved ? 1 : pairs()); }
-    Index pair_of(Index column) const { return interleaved ? column / 2 : column % pairs(); }
-    Index table_width() const { return by_column ? dims : pairs(); }
-    const Places& positions(bool of_queries) const { return of_queries ? query_positions : key_positions; }
-    /// Radians a pair turns from one position to the next.
-    double frequency(Index pair) const;
-};
-
-/// Writes base, factors of the frequencies and amplitude of a scaled rotary embedding, whose dims and base
-/// are there. \param longest the largest position + 1. \throws Error: exit 3 for what a type of scaling
-/// needs.
-void scale_rope(const RopeScaling& scaling, PlannedRope& rope, double longest);
 
 /// The layer of a model that a plan is of.
 struct PlannedSource {
@@ -238,6 +212,7 @@ struct Rules {
     const Variant* variant = nullptr;
     std::string inferred_because;  ///< empty: the document names its variant
     DType dtype = DType::float32;
+    Rounding rounding;  ///< of what is written in each stage, and of the steps of rounded_steps()
     Index batch = 1, heads = 1, kv_heads = 1, queries = 0, keys = 0;
     Index head_group =
         1;          ///< heads of values that read one head of queries and keys: above 1 with a state alone

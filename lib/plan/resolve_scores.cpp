@@ -60,7 +60,7 @@ void choose_scale(Builder& b) {
     if (b.problem.scale) {
         plan.scale = *b.problem.scale;
         plan.scale_text = significant(plan.scale, 9);
-        if (plan.dtype == DType::float32 && !std::isfinite(static_cast<float>(plan.scale)))
+        if (!is_wide(plan.dtype) && !std::isfinite(static_cast<float>(plan.scale)))
             fail("/scale", "is " + plan.scale_text + ", above the largest float32",
                  "use \"dtype\": \"float64\"");
     } else {

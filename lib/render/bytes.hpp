@@ -82,7 +82,7 @@ template <class F>
 void with_row(const Rows& rows, Index i, F&& f) {
     const auto n = static_cast<std::size_t>(rows.column_count());
     const auto from = static_cast<std::size_t>(i) * n;
-    if (rows.dtype == DType::float32) {
+    if (!is_wide(rows.dtype)) {
         f(rows.values<float>().subspan(from, n));
     } else {
         f(rows.values<double>().subspan(from, n));

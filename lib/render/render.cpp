@@ -2,6 +2,7 @@
 
 #include "lib/error.hpp"
 #include "lib/option_words.hpp"
+#include "lib/plan/half.hpp"
 #include "lib/render/pictures/page.hpp"
 #include "lib/render/pictures/svg.hpp"
 #include "lib/render/sheet/sheet.hpp"
@@ -117,7 +118,8 @@ constexpr std::array<FormatRow, 13> format_rows{{
      bounded,
      one,
      obeys_precision,
-     make_page},
+     make_page,
+     [](const Plan& plan) { refuse_half(plan, "a page"); }},
 }};
 
 constexpr bool formats_are_in_order() {

@@ -23,17 +23,6 @@ Plan plain(Plan plan) {
 
 }  // namespace
 
-double rounded(double x, Rounding r) {
-    if (r == Rounding::none || !std::isfinite(x) || x == 0) return x;
-    int exponent = 0;
-    std::frexp(x, &exponent);
-    // Significands of 8 and 11 bits; a binary16 has no exponent below -14.
-    const int digits = r == Rounding::bf16 ? 8 : 11, least = r == Rounding::bf16 ? -125 : -13;
-    const int unit = std::max(exponent, least) - digits;
-    const double out = std::ldexp(std::nearbyint(std::ldexp(x, -unit)), unit);
-    return r == Rounding::f16 && std::abs(out) >= 65520 ? std::copysign(INFINITY, x) : out;
-}
-
 Replay::Replay(const Plan& plan) : plan_(plain(plan)), pool_(1), tensors_(plan_, pool_) {}
 
 std::array<Index, 4> Replay::shape_of(const PlannedStage& stage) const {
@@ -258,7 +247,8 @@ void Replay::context(Work& w, const Numbers4& weights) const {
                             w.v->shape[3], out->row(b, h, 0), plan.value_dim, rows, plan.value_dim,
                             plan.keys);
         }
-    w[Stage::context] = w.quirks.round_all ? w.rounded_copy(*out) : Held(out);
+    w.rounding_of(Stage::context)(out->values.data(), static_cast<Index>(out->values.size()));
+    w[Stage::context] = out;
 }
 
 }  // namespace attn

@@ -23,7 +23,6 @@ enum class Along { keys, queries, heads };
 enum class Normal { planned, none, base_two };
 /// What stands in the place of values.
 enum class ValuesAre { values, keys, keys_in_use, embeddings };
-enum class Rounding { none, bf16, f16 };
 /// What the positions of a rotary embedding are counted along.
 enum class RopeAlong { tokens, heads, items };
 
@@ -109,7 +108,7 @@ struct Quirks {
     std::optional<double> dropout_factor;  ///< of what dropout keeps
     double weights_times = 1;
     bool weights_transposed = false;
-    Rounding round = Rounding::none;
+    Rounding round;  ///< where the plan itself does not round
     /// Scores and scaled scores; all stages of scores; weights; every stage.
     bool round_products = false, round_scores = false, round_weights = false, round_all = false;
 };
@@ -219,8 +218,5 @@ class Replay {
     mutable std::map<std::pair<Stage, Index>, Held> normed_inputs_;
     mutable std::array<Held, 2> output_maps_;
 };
-
-/// x as a number of 16 bits, ties to even.
-double rounded(double x, Rounding r);
 
 }  // namespace attn

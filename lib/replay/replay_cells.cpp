@@ -13,14 +13,10 @@ namespace {
 constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
 constexpr std::uint64_t bit(Stage s) { return std::uint64_t{1} << static_cast<unsigned>(s); }
 
-void cap(double* row, Index keys, double limit, const Quirks& quirks) {
+void cap(double* row, Index keys, const Plan& plan, const Quirks& quirks) {
     for (Index j = 0; j < keys; ++j) row[j] *= quirks.cap_inside;
-    ops::cap(row, row, keys, limit);
+    ops::cap(row, row, keys, *plan.softcap, plan.rounding);
     for (Index j = 0; j < keys; ++j) row[j] *= quirks.cap_outside;
-}
-
-void round_row(double* row, Index n, Rounding r) {
-    std::transform(row, row + n, row, [r](double x) { return rounded(x, r); });
 }
 
 }  // namespace
@@ -91,10 +87,7 @@ void Replay::attend(Work& w, std::uint64_t kept) const {
                 for (Index h = 0; h < plan.heads; ++h)
                     for (Index i = 0; i < rows; ++i) row_stage(w, s.stage, b, h, i, cells->row(b, h, i));
         }
-        const bool is_product = s.stage == Stage::scores || s.stage == Stage::scaled_scores;
-        if (is_weights(s.stage) ? w.quirks.round_weights
-                                : w.quirks.round_scores || (is_product && w.quirks.round_products))
-            round_row(cells->values.data(), static_cast<Index>(cells->values.size()), w.quirks.round);
+        w.rounding_of(s.stage)(cells->values.data(), static_cast<Index>(cells->values.size()));
         if (kept & bit(s.stage)) w[s.stage] = std::make_shared<Numbers4>(*cells);
         if (!goes_on(w)) return;
         if (s.stage == last_scores) take_lse(*cells);
@@ -146,12 +139,12 @@ void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index line, doubl
     const std::uint8_t* hidden = w.hidden_row(b, h, line);
     switch (stage) {
         case Stage::scaled_scores:
-            if (quirks.cap_before_scale && plan.softcap) cap(row, keys, *plan.softcap, quirks);
+            if (quirks.cap_before_scale && plan.softcap) cap(row, keys, plan, quirks);
             for (Index j = 0; j < keys && plan.scaled; ++j) row[j] *= plan.scale;
             return;
         case Stage::capped_scores:
             if (plan.softcap && !quirks.cap_after_mask && !quirks.cap_before_scale)
-                cap(row, keys, *plan.softcap, quirks);
+                cap(row, keys, plan, quirks);
             return;
         case Stage::biased_scores:
             if (quirks.bias_times != 1 || quirks.bias_transposed || plan.alibi != plan_.alibi)
@@ -161,7 +154,7 @@ void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index line, doubl
             return;
         case Stage::masked_scores:
             if (plan.masked) mask_row(w, b, h, query, hidden, row);
-            if (quirks.cap_after_mask && plan.softcap) cap(row, keys, *plan.softcap, quirks);
+            if (quirks.cap_after_mask && plan.softcap) cap(row, keys, plan, quirks);
             return;
         case Stage::masked_weights:
             if (hidden) ops::mask_weights(row, row, keys, hidden);
@@ -171,7 +164,7 @@ void Replay::row_stage(Work& w, Stage stage, Index b, Index h, Index line, doubl
             if (std::all_of(hidden, hidden + keys, [](std::uint8_t c) { return c != 0; })) {
                 ops::fill_empty(row, keys, plan.empty_rows);
             } else {
-                ops::renormalize(row, row, keys);
+                ops::renormalize(row, row, keys, plan.rounding);
             }
             return;
         // These look at more than one row (attend), and the others are no cells.

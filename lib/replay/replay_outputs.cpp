@@ -76,7 +76,7 @@ void Replay::finish(Work& w) const {
         w.take(Stage::normed_context, [&] {
             if (w.quirks.no_context_norm) return context;
             auto normed = std::make_shared<Numbers4>(*context);
-            const Norming<double> norming(*plan.context_norm, tensors_);
+            const Norming<double> norming(*plan.context_norm, plan, tensors_);
             const Index step = rows * plan.value_dim;
             for (Index b = 0; b < plan.batch; ++b)
                 for (Index i = 0; i < rows; ++i)
@@ -145,7 +145,7 @@ void Replay::finish(Work& w) const {
     if (plan.concat_norm)
         w.take(Stage::normed_concat, [&] {
             auto out = std::make_shared<Numbers4>(*w[Stage::concat]);
-            const Norming<double> norming(*plan.concat_norm, tensors_);
+            const Norming<double> norming(*plan.concat_norm, plan, tensors_);
             for (Index r = 0; r < plan.batch * merged; ++r)
                 norming(w[Stage::concat]->values.data() + r * width, 0, out->values.data() + r * width, 0, 1,
                         width);

@@ -102,7 +102,7 @@ void Replay::weigh_row(const Work& w, Index b, Index h, Index line, double* row)
     } else if (w.quirks.blocks) {
         softmax_of_blocks(row, keys, *w.quirks.blocks);
     } else if (plan.normalize == Normalize::sum) {
-        ops::divide_by_sum(row, row, keys);
+        ops::divide_by_sum(row, row, keys, plan.rounding);
     } else if (plan.normalize == Normalize::sigmoid) {
         ops::sigmoid(row, row, keys);
     } else if (plan.sinks.empty()) {

@@ -34,16 +34,22 @@ struct Replay::Work {
     Biases<double> biases;   ///< as planned: a mistake of the mask's diagonal moves no distances of ALiBi
 
     Held& operator[](Stage s) { return made[s]; }
-    Held rounded_copy(const Numbers4& x) const {
-        auto copy = std::make_shared<Numbers4>(x);
-        for (double& number : copy->values) number = rounded(number, quirks.round);
-        return copy;
+    /// What becomes of a stage's numbers where they are written.
+    Rounding rounding_of(Stage s) const {
+        const bool product = s == Stage::scores || s == Stage::scaled_scores;
+        const bool also = info_of(s).phase != Phase::cells ? quirks.round_all
+                          : is_weights(s)                  ? quirks.round_weights
+                                          : quirks.round_scores || (product && quirks.round_products);
+        return also ? quirks.round : plan.rounding;
     }
     /// The stage as it is given, or as `make` makes it.
     template <class F>
     void take(Stage s, F&& make) {
         made[s] = given[s] ? given[s] : make();
-        if (quirks.round_all && !given[s]) made[s] = rounded_copy(*made[s]);
+        if (given[s] || !rounding_of(s).changes()) return;
+        auto copy = std::make_shared<Numbers4>(*made[s]);
+        rounding_of(s)(copy->values.data(), static_cast<Index>(copy->values.size()));
+        made[s] = copy;
     }
     /// What a deviation says of a head, or `own`: another one may have changed the number of heads.
     Index chosen(const std::vector<Index>& of, Index head, Index own) const {

@@ -19,6 +19,7 @@ Biases<T>::Biases(const Plan& plan, const Tensors<T>& tensors) : plan_(plan) {
 template <class T>
 void Biases<T>::add(Index batch, Index head, Index query, Index k0, Index k1, T* scores) const {
     const Index given = plan_.given_keys(), end = std::min(k1, given);
+    const Rounding rounding = plan_.rounding;
     const Index diagonal = query + plan_.offsets[idx(batch)];
     const double slope = plan_.alibi.empty() ? 0 : plan_.alibi[idx(head)];
     const bool by_bucket = !bucket_numbers_.empty();
@@ -29,7 +30,7 @@ void Biases<T>::add(Index batch, Index head, Index query, Index k0, Index k1, T*
         if (row) sum += static_cast<double>(row[j]);
         if (by_bucket)
             sum += static_cast<double>(table_[idx(bucket_numbers_[idx(j - diagonal - nearest_)] + head)]);
-        scores[j - k0] = static_cast<T>(static_cast<double>(scores[j - k0]) + sum);
+        scores[j - k0] = static_cast<T>(static_cast<double>(scores[j - k0]) + rounding(sum));
     }
 }
 

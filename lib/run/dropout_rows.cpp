@@ -44,7 +44,8 @@ void DropoutRows::row(Index batch, Index head, Index query, std::uint8_t* keep) 
 
 template <class T>
 T DropoutRows::kept_factor() const {
-    return plan_.dropout->p == 1 ? T{0} : T{1} / static_cast<T>(1 - plan_.dropout->p);
+    const T factor = plan_.dropout->p == 1 ? T{0} : T{1} / static_cast<T>(1 - plan_.dropout->p);
+    return plan_.rounding(factor);
 }
 
 template DropoutRows::DropoutRows(const Plan&, const Tensors<float>&);

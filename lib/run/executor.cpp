@@ -365,6 +365,7 @@ void Executor<T>::add_weights(Sink& sink, const PlannedStage& stage, Index batch
                             [&](const HeadShare& s) { return s.head == h.head; });
     };
     const auto has_part = [&](const KeyHead& h) { return share_of(h) != shares.end(); };
+    const Rounding rounding = plan_.rounding;
     std::vector<double> sums;
     std::vector<T> out;
     for_blocks(
@@ -390,7 +391,7 @@ void Executor<T>::add_weights(Sink& sink, const PlannedStage& stage, Index batch
             }
             out.resize(sums.size());
             std::transform(sums.begin(), sums.end(), out.begin(),
-                           [&](double sum) { return static_cast<T>(sum / divisor); });
+                           [&](double sum) { return rounding(static_cast<T>(sum / divisor)); });
             emitter_.push(sink, emitter_.rows_of(stage, batch, head, all.query, all.rows), out.data(), keys);
         });
 }

@@ -70,7 +70,7 @@ void Findings::look_at(const Rows& rows) {
                         rows.stage->family};
         if (!first_nonfinite_ || spot.at < first_nonfinite_->at) first_nonfinite_ = spot;
     };
-    if (rows.dtype == DType::float32) {
+    if (!is_wide(rows.dtype)) {
         look(rows.values<float>());
     } else {
         look(rows.values<double>());

@@ -46,12 +46,14 @@ void multiply_block(const T* x, Index ldx, const T* packed, Index columns, Index
             from > depth_begin);
 }
 
+/// The bias is added to the sum before it is rounded, as PyTorch's kernels do.
 template <class T>
 void add_bias(const LinearMap<T>& map, Index begin, Index columns, Index rows, T* y, Index ldy) {
     const std::vector<T>& bias = map.bias();
-    if (bias.empty()) return;
-    for (Index i = 0; i < rows; ++i)
+    const Rounding rounding = map.rounding();
+    for (Index i = 0; i < rows && !bias.empty(); ++i)
         for (Index j = 0; j < columns; ++j) y[i * ldy + j] += bias[idx(begin + j)];
+    for (Index i = 0; i < rows && rounding.changes(); ++i) rounding(y + i * ldy, columns);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 namespace attn {
 
 /// y = x · W + b for some columns of a map, W packed once where the work is worth it, else read where it is.
+/// In a plan of half precision y is rounded once, after the bias.
 template <class T>
 class Linear {
   public:
@@ -21,7 +22,7 @@ class Linear {
     /// y[rows, end - begin] = x[rows, :] · W + b
     void apply(const T* x, Index ldx, Index rows, T* y, Index ldy) const;
     /// y[rows, end - begin] = x[rows, depth_end - depth_begin] · W[depth_begin ... depth_end - 1, :], without
-    /// the bias.
+    /// the bias, not rounded.
     void multiply(const T* x, Index ldx, Index rows, T* y, Index ldy, Index depth_begin,
                   Index depth_end) const;
 

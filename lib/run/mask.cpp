@@ -94,6 +94,7 @@ void Mask<T>::add(Index batch, Index head, Index query, T* added) const {
         const auto step = static_cast<Index>(a.strides()[3]);
         for (Index j = 0; j < plan_.given_keys(); ++j) added[j] += cells[j * step];
     }
+    plan_.rounding(added, plan_.keys);
 }
 
 template <class T>

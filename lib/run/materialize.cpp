@@ -118,7 +118,7 @@ std::vector<std::vector<T>> draw_weights(const Plan& plan, torch::Generator& gen
 Plan in_double(Plan plan) {
     for (TensorSource& t : plan.tensors) {
         const Element e = t.numbers.element();
-        if (plan.dtype != DType::float32 || t.numbers.empty() || e == Element::float32 ||
+        if (is_wide(plan.dtype) || t.numbers.empty() || e == Element::float32 ||
             size_of(e) < size_of(Element::float32))
             continue;
         std::vector<float> singles(idx(t.numbers.size()));
@@ -208,6 +208,9 @@ Tensors<T>::Tensors(const Plan& plan, Pool& pool, const Needs* needs) {
         torch::Generator own(plan.tensors[k].seed);
         draw(plan.tensors[k], own, places[k]);
     });
+    for (std::size_t k = 0; k < places.size(); ++k)
+        if (plan.tensors[k].kind != TensorSource::Kind::literal)
+            plan.rounding(places[k].data(), static_cast<Index>(places[k].size()));
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 #include "lib/plan/needs.hpp"
 #include "lib/plan/plan.hpp"
 #include "lib/random/torch.hpp"
+#include "lib/rounding.hpp"
 #include "lib/run/arena.hpp"
 #include "lib/run/pool.hpp"
 
@@ -50,6 +51,8 @@ class LinearMap {
 
     Index d_in() const { return projection_.d_in; }
     Index d_out() const { return projection_.d_out; }
+    /// What becomes of its outputs.
+    Rounding rounding() const { return plan_.rounding; }
     const std::vector<T>& bias() const { return bias_; }  ///< empty: none; absent pieces are zero
 
     /// Some columns as one tensor holds them: element (i, j) at data[i * stride + j], or at data[j * stride +

@@ -70,8 +70,9 @@ void softmax_within(const T* in, T* out, Index keys, Index from, Index to) {
 }
 
 template <class T>
-void cap(const T* in, T* out, Index keys, double c) {
-    for (Index j = 0; j < keys; ++j) out[j] = static_cast<T>(c * std::tanh(static_cast<double>(in[j]) / c));
+void cap(const T* in, T* out, Index keys, double c, Rounding rounding) {
+    for (Index j = 0; j < keys; ++j)
+        out[j] = static_cast<T>(c * rounding(std::tanh(rounding(static_cast<double>(in[j]) / c))));
 }
 
 template <class T>
@@ -88,9 +89,9 @@ void softmax_with_sink(const T* in, T* out, Index keys, double sink) {
 }
 
 template <class T>
-void divide_by_sum(const T* in, T* out, Index keys) {
+void divide_by_sum(const T* in, T* out, Index keys, Rounding rounding) {
     for (Index j = 0; j < keys; ++j) out[j] = in[j] == minus_infinity<T> ? T{0} : in[j];
-    renormalize(out, out, keys);
+    renormalize(out, out, keys, rounding);
     // A sum of 0 leaves hidden keys what they are.
     for (Index j = 0; j < keys; ++j)
         if (in[j] == minus_infinity<T>) out[j] = T{0};
@@ -147,8 +148,8 @@ void mask_weights(const T* in, T* out, Index keys, const std::uint8_t* hidden) {
 }
 
 template <class T>
-void renormalize(const T* in, T* out, Index keys) {
-    const double sum = sum_of(in, keys);
+void renormalize(const T* in, T* out, Index keys, Rounding rounding) {
+    const double sum = rounding(sum_of(in, keys));
     for (Index j = 0; j < keys; ++j) out[j] = static_cast<T>(static_cast<double>(in[j]) / sum);
 }
 
@@ -158,7 +159,7 @@ void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_fact
 }
 
 #define ATTN_OPS(T)                                                                \
-    template void cap(const T*, T*, Index, double);                                \
+    template void cap(const T*, T*, Index, double, Rounding);                      \
     template void sigmoid(const T*, T*, Index);                                    \
     template void softmax_with_sink(const T*, T*, Index, double);                  \
     template void keep_range(const T*, T*, Index, Visible, Index, T);              \
@@ -166,11 +167,11 @@ void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_fact
     template bool sees_a_key(const T*, Index);                                     \
     template void softmax(const T*, T*, Index);                                    \
     template void softmax_within(const T*, T*, Index, Index, Index);               \
-    template void divide_by_sum(const T*, T*, Index);                              \
+    template void divide_by_sum(const T*, T*, Index, Rounding);                    \
     template void fill_empty(T*, Index, EmptyRows);                                \
     template T log_of_sum(const T*, Index, double);                                \
     template void mask_weights(const T*, T*, Index, const std::uint8_t*);          \
-    template void renormalize(const T*, T*, Index);                                \
+    template void renormalize(const T*, T*, Index, Rounding);                      \
     template void drop(const T*, T*, Index, const std::uint8_t*, T);
 ATTN_OPS(float)
 ATTN_OPS(double)

@@ -15,9 +15,9 @@ namespace attn::ops {
 template <class T>
 void keep_range(const T* in, T* out, Index keys, Visible seen, Index always, T elsewhere);
 
-/// out = c · tanh(in / c), in double
+/// out = c · tanh(in / c), in double; quotient and tanh are rounded
 template <class T>
-void cap(const T* in, T* out, Index keys, double c);
+void cap(const T* in, T* out, Index keys, double c, Rounding rounding = {});
 
 /// out = 1 / (1 + exp(-in)), in double; 0 for -inf
 template <class T>
@@ -43,9 +43,9 @@ void softmax(const T* in, T* out, Index keys);
 template <class T>
 void softmax_within(const T* in, T* out, Index keys, Index from, Index to);
 
-/// out = in / sum, over the cells that are not -inf; those get 0.
+/// out = in / sum, which is rounded, over the cells that are not -inf; those get 0.
 template <class T>
-void divide_by_sum(const T* in, T* out, Index keys);
+void divide_by_sum(const T* in, T* out, Index keys, Rounding rounding);
 
 /// A row whose keys are all masked: zeros, NaN, or 1 / keys.
 template <class T>
@@ -65,9 +65,9 @@ T log_of_sum(const T* scores, Index keys, double sink);
 template <class T>
 void mask_weights(const T* in, T* out, Index keys, const std::uint8_t* hidden);
 
-/// out = in / sum of in
+/// out = in / sum of in, which is rounded
 template <class T>
-void renormalize(const T* in, T* out, Index keys);
+void renormalize(const T* in, T* out, Index keys, Rounding rounding);
 
 /// out = in * (keep / (1 - p)): the noise is rounded first, as PyTorch does.
 template <class T>

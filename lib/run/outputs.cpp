@@ -43,7 +43,7 @@ void Outputs<T>::apply_gate(const Needs& needs, const Contexts<T>& contexts, con
     const Index width = plan_.value_dim;
     const bool norms = needs.has(Stage::normed_context);
     if (norms) {
-        const Norming<T> norming(*plan_.context_norm, tensors_);
+        const Norming<T> norming(*plan_.context_norm, plan_, tensors_);
         const bool together = plan_.context_norm->over_width;
         for (const Index b : plan_.batch_shown.indices)
             for (Index k = 0; k < count; ++k) {
@@ -57,6 +57,7 @@ void Outputs<T>::apply_gate(const Needs& needs, const Contexts<T>& contexts, con
     }
     if (!needs.has(Stage::gated_context)) return;
     const Contexts<T>& from = norms ? *normed_contexts_ : contexts;
+    const Rounding rounding = plan_.rounding;
     for (const Index b : plan_.batch_shown.indices)
         for (const Index h : needs.context_heads)
             for (Index k = 0; k < count; ++k) {
@@ -64,8 +65,8 @@ void Outputs<T>::apply_gate(const Needs& needs, const Contexts<T>& contexts, con
                 T* out = gated_contexts_->row(b, k, h);
                 for (Index j = 0; j < width; ++j) {
                     const auto own = static_cast<double>(g[plan_.gate_by_head ? 0 : j]);
-                    out[j] =
-                        static_cast<T>(static_cast<double>(x[j]) * ops::opening(plan_.gate->activation, own));
+                    const double opening = rounding(ops::opening(plan_.gate->activation, own));
+                    out[j] = rounding(static_cast<T>(static_cast<double>(x[j]) * opening));
                 }
             }
 }
@@ -73,7 +74,7 @@ void Outputs<T>::apply_gate(const Needs& needs, const Contexts<T>& contexts, con
 template <class T>
 void Outputs<T>::norm_concat(const Contexts<T>& contexts) {
     const Contexts<T>& from = joined(contexts);
-    const Norming<T> norming(*plan_.concat_norm, tensors_);
+    const Norming<T> norming(*plan_.concat_norm, plan_, tensors_);
     const auto count = static_cast<Index>(plan_.queries_shown.indices.size());
     constexpr Index rows = Linear<T>::rows_of_a_job;
     const Index jobs = blocking::parts(count, rows);
@@ -127,6 +128,7 @@ void Outputs<T>::merged(Sink& sink, const PlannedStage& stage, Index batch, cons
             each_block([&](const RowBlock& r) {
                 multiply(r, h, [&](const T* x, Index n, T* y) {
                     output_->multiply(x + h * dim, width, n, y, out, h * dim, (h + 1) * dim);
+                    plan_.rounding(y, n * out);
                 });
             });
         return;

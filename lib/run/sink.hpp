@@ -18,7 +18,8 @@ struct Rows {
     Index row_begin = 0, row_end = 0;  ///< original numbers of query or key rows, unbroken
     std::span<const Index> columns;    ///< original numbers of the columns shown
     DType dtype = DType::float32;
-    const void* data = nullptr;  ///< (row_end - row_begin) x columns.size(), dense, of dtype
+    const void* data = nullptr;  ///< (row_end - row_begin) x columns.size(), dense: doubles where
+                                 ///< is_wide(dtype), else floats
     const std::uint8_t* hidden =
         nullptr;  ///< query x key stages under a mask: 1 where the mask hides the cell; else null
 
@@ -30,7 +31,7 @@ struct Rows {
     }
     double at(Index row, Index column) const {
         const auto k = static_cast<std::size_t>(row * column_count() + column);
-        return dtype == DType::float32 ? static_cast<double>(values<float>()[k]) : values<double>()[k];
+        return is_wide(dtype) ? values<double>()[k] : static_cast<double>(values<float>()[k]);
     }
 };
 

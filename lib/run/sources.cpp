@@ -37,11 +37,13 @@ double spread(const T* x, Index n, double mean) {
 }  // namespace
 
 template <class T>
-Norming<T>::Norming(const PlannedNorm& norm, const Tensors<T>& tensors, std::optional<double> limit)
+Norming<T>::Norming(const PlannedNorm& norm, const Plan& plan, const Tensors<T>& tensors,
+                    std::optional<double> limit)
     : norm_(norm),
+      rounding_(plan.rounding),
       gain_(norm.weight ? tensors[*norm.weight] : std::span<const T>{}),
       bias_(norm.bias ? tensors[*norm.bias] : std::span<const T>{}),
-      limit_(limit) {}
+      limit_(limit ? std::optional(rounding_(*limit)) : limit) {}
 
 template <class T>
 void Norming<T>::operator()(const T* x, Index x_step, T* out, Index out_step, Index begin, Index end,
@@ -62,18 +64,19 @@ void Norming<T>::operator()(const T* x, Index x_step, T* out, Index out_step, In
             for (Index k = 0; k < dim; ++k) {
                 const std::size_t at = idx(norm_.gain_at(h, k, dim));
                 double v = (static_cast<double>(x[h * x_step + k]) - mean) * by;
+                if (norm_.rounds_before_weight()) v = rounding_(v);
                 if (!gain_.empty()) v *= static_cast<double>(gain_[at]) + (norm_.plus_one ? 1 : 0);
                 v *= norm_.factor;
                 if (!bias_.empty()) v += static_cast<double>(bias_[at]);
                 if (limit_) v = std::clamp(v, -*limit_, *limit_);
-                out[h * out_step + k] = static_cast<T>(v);
+                out[h * out_step + k] = rounding_(static_cast<T>(v));
             }
     }
 }
 
 template <class T>
 Turning<T>::Turning(const Plan& plan, const Tensors<T>& tensors)
-    : plan_(plan), tensors_(tensors), cos_(idx(plan.rope->dims)), sin_(cos_) {
+    : plan_(plan), tensors_(tensors), cos_(idx(plan.rope->dims)), sin_(cos_), rounding_(plan.rounding) {
     if (!plan.rope->cos)
         for (Index n = 0; n < plan.rope->pairs(); ++n) frequency_.push_back(plan.rope->frequency(n));
 }
@@ -96,8 +99,8 @@ void Turning<T>::to(Index item, Index token, const Places& positions) {
             continue;
         }
         const double angle = positions.at(item, token) * frequency_[idx(n)];
-        cos_[idx(a)] = cos_[idx(b)] = rope.amplitude * std::cos(angle);
-        sin_[idx(a)] = sin_[idx(b)] = sense * rope.amplitude * std::sin(angle);
+        cos_[idx(a)] = cos_[idx(b)] = rounding_(rope.amplitude * std::cos(angle));
+        sin_[idx(a)] = sin_[idx(b)] = rounding_(sense * rope.amplitude * std::sin(angle));
     }
 }
 
@@ -111,7 +114,7 @@ template <class T>
 View<T> Sources<T>::normed(const View<T>& x, const HeadsOf& heads, Index tokens, Index dim,
                            Stage stage) const {
     const PlannedNorm& norm = plan_.norm_of(stage);
-    const Norming<T> norming(norm, tensors_, plan_.limit_of(stage));
+    const Norming<T> norming(norm, plan_, tensors_, plan_.limit_of(stage));
     T* data = nullptr;
     const View<T> out = take(heads.count(), tokens, dim, data);
     const auto some = [&](Index begin, Index end) {
@@ -155,7 +158,7 @@ View<T> Sources<T>::changed(const View<T>& x, const HeadsOf& heads, Index tokens
 template <class T>
 View<T> Sources<T>::clamped(const View<T>& x, const HeadsOf& heads, Index tokens, Index dim,
                             double limit) const {
-    const T most = static_cast<T>(limit);
+    const T most = rounding_(static_cast<T>(limit));
     return changed(x, heads, tokens, dim,
                    [most](T v, Index, Index, Index) { return std::clamp(v, -most, most); });
 }
@@ -163,10 +166,10 @@ View<T> Sources<T>::clamped(const View<T>& x, const HeadsOf& heads, Index tokens
 template <class T>
 View<T> Sources<T>::tempered(const View<T>& x, const HeadsOf& heads, const std::vector<Index>& rows) const {
     const PlannedQueryScale& scale = *plan_.query_scale;
-    return changed(x, heads, static_cast<Index>(rows.size()), plan_.query_dim,
-                   [&](T v, Index b, Index h, Index t) {
-                       return static_cast<T>(static_cast<double>(v) * scale.at(b, h, rows[idx(t)]));
-                   });
+    return changed(
+        x, heads, static_cast<Index>(rows.size()), plan_.query_dim, [&](T v, Index b, Index h, Index t) {
+            return rounding_(static_cast<T>(static_cast<double>(v) * scale.at(b, h, rows[idx(t)])));
+        });
 }
 
 template <class T>
@@ -212,8 +215,10 @@ View<T> Sources<T>::rotated(const View<T>& x, const HeadsOf& heads, Index dim, I
                     const Index i = rope.first_of(n), j = rope.second_of(n);
                     const auto u = static_cast<double>(from[first + i]),
                                v = static_cast<double>(from[first + j]);
-                    to[first + i] = static_cast<T>(u * cos[idx(i)] - v * sin[idx(i)]);
-                    to[first + j] = static_cast<T>(u * sin[idx(j)] + v * cos[idx(j)]);
+                    to[first + i] =
+                        rounding_(static_cast<T>(rounding_(u * cos[idx(i)]) - rounding_(v * sin[idx(i)])));
+                    to[first + j] =
+                        rounding_(static_cast<T>(rounding_(u * sin[idx(j)]) + rounding_(v * cos[idx(j)])));
                 }
             }
         }

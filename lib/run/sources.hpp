@@ -28,7 +28,8 @@ class HeadsOf {
 };
 
 /// What is done to queries, keys and values between the projections and the scores. Each result is a tensor
-/// of its own [batch, head, token, dim], dense; arithmetic is in double, each number rounded once.
+/// of its own [batch, head, token, dim], dense; arithmetic is in double, each number rounded once, in half
+/// precision also where rounded_steps() says (lib/plan/half.hpp).
 template <class T>
 class Sources {
   public:
@@ -37,7 +38,7 @@ class Sources {
         : Sources(plan, tensors, arena, counted(plan.batch)) {}
     /// \param items the batch items that are wanted; the others are not computed
     Sources(const Plan& plan, const Tensors<T>& tensors, Arena& arena, std::vector<Index> items)
-        : plan_(plan), tensors_(tensors), arena_(arena), items_(std::move(items)) {}
+        : plan_(plan), tensors_(tensors), arena_(arena), items_(std::move(items)), rounding_(plan.rounding) {}
 
     /// x / norm(x) · weight, over each head or over all heads together, then clamped where the plan says so
     /// (Henry et al. 2020; Zhang and Sennrich 2019).
@@ -76,6 +77,7 @@ class Sources {
     const Tensors<T>& tensors_;
     Arena& arena_;
     std::vector<Index> items_;
+    Rounding rounding_;
 };
 
 /// By how much a token's columns turn: cosine and sine of every column of a rotary embedding.
@@ -92,6 +94,7 @@ class Turning {
     const Plan& plan_;
     const Tensors<T>& tensors_;
     std::vector<double> cos_, sin_, frequency_;
+    Rounding rounding_;
 };
 
 /// One token of one batch item, normed: each head by itself, or all of them together (Ba et al. 2016; Zhang
@@ -100,7 +103,8 @@ class Turning {
 template <class T>
 class Norming {
   public:
-    Norming(const PlannedNorm& norm, const Tensors<T>& tensors, std::optional<double> limit = {});
+    Norming(const PlannedNorm& norm, const Plan& plan, const Tensors<T>& tensors,
+            std::optional<double> limit = {});
     /// `x`, `out`: the first head's columns; the next ones stand so many elements further.
     void operator()(const T* x, Index x_step, T* out, Index out_step, Index heads, Index dim) const {
         (*this)(x, x_step, out, out_step, 0, heads, dim);
@@ -111,6 +115,7 @@ class Norming {
 
   private:
     const PlannedNorm& norm_;
+    Rounding rounding_;
     std::span<const T> gain_, bias_;
     std::optional<double> limit_;
 };

@@ -1,6 +1,7 @@
 #include "lib/run/traced.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "lib/run/ops.hpp"
@@ -19,6 +20,7 @@ Traced<T>::Traced(const Operands<T>& operands, const Needs& needs, const Dropout
       plan_(operands.plan),
       dropout_(dropout),
       pool_(pool),
+      rounding_(operands.plan.rounding),
       kernel_(kernels::table<T>()) {
     if (plan_.packed) packs_.emplace(operands, arena, false);
     spaces_.resize(static_cast<std::size_t>(pool.workers()));
@@ -72,6 +74,7 @@ void Traced<T>::compute(const RowBlock& block, const Needs& needs, bool marks, T
             operands_.mask.hide(block.batch, block.head, block.query + i, w.hidden.data() + i * keys);
     }
     scores(block, w.at[idx(Stage::scores)]);
+    rounding_(w.at[idx(Stage::scores)], block.rows * keys);
     // The stages after the scores, as the plan orders them: each reads the one before it.
     std::vector<const PlannedStage*> rest;
     for (const PlannedStage& s : plan_.stages)
@@ -82,6 +85,7 @@ void Traced<T>::compute(const RowBlock& block, const Needs& needs, bool marks, T
         for (const PlannedStage* s : rest) {
             T* out = w.at[idx(s->stage)] + i * keys;
             row(*s, block, i, in, out, w);
+            rounding_(out, keys);
             in = out;
         }
     }
@@ -89,10 +93,23 @@ void Traced<T>::compute(const RowBlock& block, const Needs& needs, bool marks, T
         const T* in = w.at[idx(plan_.find(Stage::lse)->reads.front())];
         const double sink =
             plan_.sinks.empty() ? -std::numeric_limits<double>::infinity() : plan_.sinks[idx(block.head)];
-        for (Index i = 0; i < block.rows; ++i) w.log_sums[i] = ops::log_of_sum(in + i * keys, keys, sink);
+        for (Index i = 0; i < block.rows; ++i)
+            w.log_sums[i] = rounding_(ops::log_of_sum(in + i * keys, keys, sink));
     }
     if (needs.has(Stage::context))
         context(block, w.at[idx(rest.back()->stage)], w.at[idx(Stage::context)], w);
+    if (needs.has(Stage::context)) rounding_(w.at[idx(Stage::context)], block.rows * plan_.value_dim);
+}
+
+/// v · tanh(q + k); in half precision sum and tanh are rounded first.
+template <class T>
+T Traced<T>::additive(const T* query, const T* key, const T* v) const {
+    if (!rounding_.changes()) return kernel_.dot_tanh(query, key, v, plan_.dim);
+    double sum = 0;
+    for (Index k = 0; k < plan_.dim; ++k)
+        sum += static_cast<double>(rounding_(std::tanh(rounding_(query[k] + key[k])))) *
+               static_cast<double>(v[k]);
+    return static_cast<T>(sum);
 }
 
 template <class T>
@@ -105,9 +122,9 @@ void Traced<T>::scores(const RowBlock& block, T* out) const {
             v.data() + (static_cast<Index>(v.size()) > plan_.dim ? block.head * plan_.dim : Index{0});
         for (Index i = 0; i < block.rows; ++i)
             for (Index j = 0; j < plan_.keys; ++j)
-                out[i * plan_.keys + j] = kernel_.dot_tanh(
-                    queries + i * stride, operands_.keys.row(block.batch, plan_.kv_head_of(block.head), j),
-                    own, plan_.dim);
+                out[i * plan_.keys + j] =
+                    additive(queries + i * stride,
+                             operands_.keys.row(block.batch, plan_.kv_head_of(block.head), j), own);
         return;
     }
     if (packs_) {
@@ -161,7 +178,7 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
             kernel_.scale(in, out, keys, static_cast<T>(plan_.scale));
             break;
         case Stage::capped_scores:
-            ops::cap(in, out, keys, *plan_.softcap);
+            ops::cap(in, out, keys, *plan_.softcap, rounding_);
             break;
         case Stage::biased_scores:
             std::copy_n(in, keys, out);
@@ -184,7 +201,7 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
             const Visible seen = hides ? operands_.mask.visible(block.batch, query) : Visible{0, keys};
             if (hides && fill_if_empty(!ops::sees_a_key(in + seen.from, seen.to - seen.from))) break;
             if (plan_.normalize == Normalize::sum) {
-                ops::divide_by_sum(in, out, keys);
+                ops::divide_by_sum(in, out, keys, rounding_);
             } else if (plan_.normalize == Normalize::sigmoid) {
                 ops::sigmoid(in, out, keys);
             } else if (plan_.sinks.empty()) {
@@ -199,7 +216,7 @@ void Traced<T>::row(const PlannedStage& stage, const RowBlock& block, Index i, c
             break;
         case Stage::renormalized_weights:
             if (!fill_if_empty(std::all_of(hidden, hidden + keys, [](std::uint8_t c) { return c != 0; })))
-                ops::renormalize(in, out, keys);
+                ops::renormalize(in, out, keys, rounding_);
             break;
         case Stage::dropped_weights:
             ops::drop(in, out, keys, w.keep.data() + i * keys, dropout_.kept_factor<T>());

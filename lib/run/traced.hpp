@@ -46,6 +46,7 @@ class Traced {
 
   private:
     void scores(const RowBlock& block, T* out) const;
+    T additive(const T* query, const T* key, const T* v) const;
     void context(const RowBlock& block, const T* weights, T* out, const TraceSpace<T>& w) const;
     void row(const PlannedStage& stage, const RowBlock& block, Index i, const T* in, T* out,
              TraceSpace<T>& w) const;
@@ -55,6 +56,7 @@ class Traced {
     const Plan& plan_;
     const DropoutRows& dropout_;
     Pool& pool_;
+    Rounding rounding_;
     const kernels::Table<T>& kernel_;
     std::optional<Packs<T>> packs_;
     std::vector<KeyHead> held_;

@@ -106,7 +106,7 @@ TEST_CASE("formats by name and by suffix") {
     CHECK(parse({"-o", "a.npz", "x.json"}).targets[0].format == Format::npz);
     CHECK(parse({"-o", "a.b:safetensors", "x.json"}).targets[0].format == Format::safetensors);
     CHECK(parse({"convert", "--dtype", "bfloat16", "x.json", "-o", "a.npy"}).element == Element::bfloat16);
-    CHECK(refusal({"--dtype", "float16", "x.json"}).code == Exit::usage);
+    CHECK(refusal({"--dtype", "float8", "x.json"}).code == Exit::usage);
     CHECK(refusal({"convert", "x.json", "-o", "a.npz", "-o", "b.npz"}).code == Exit::usage);
     CHECK(refusal({"-f", "bmp", "x.json"}).message == "unknown format \"bmp\"");
     CHECK(refusal({"-f", "latex", "x.json"}).hint == "did you mean \"tex\"?");

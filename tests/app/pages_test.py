@@ -82,7 +82,7 @@ class Tests(Program):
         check("bash: values after =", ask("run", "--color", "=", "n"), ["never"])
         check("bash: all values after =", ask("run", "--color", "="), ["always", "auto", "never"])
         check("bash: an option after --option=value", set(ask("--color", "=", "never", "probe", "--kv")), {"--kv-heads"})
-        check("bash: values by command", (ask("run", "--dtype", ""), ask("convert", "--dtype", "")), (["float32", "float64"], ["bfloat16", "float16", "float32", "float64"]))
+        check("bash: values by command", (ask("run", "--dtype", ""), ask("convert", "--dtype", "")), (["bfloat16", "float16", "float32", "float64"], ["bfloat16", "float16", "float32", "float64"]))
         check("bash: formats", ask("probe", "-f", ""), ["json", "npz", "safetensors"])
         check("bash: lists", ask("run", "--stages", "scores,masked_s"), ["scores,masked_scores"])
         check("bash: files of options", ask("run", "--weights", "tra"), ["trace.json"])

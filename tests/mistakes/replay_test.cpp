@@ -164,15 +164,16 @@ TEST_CASE("replay: no run depends on those before it") {
 }
 
 TEST_CASE("replay: numbers of 16 bits") {
-    CHECK(rounded(1.00390625, Rounding::bf16) == 1.0);  // a tie goes to even
-    CHECK(rounded(1.01171875, Rounding::bf16) == 1.015625);
-    CHECK(rounded(3.14159265, Rounding::bf16) == 3.140625);
-    CHECK(rounded(3.14159265, Rounding::f16) == 3.140625);
-    CHECK(rounded(0.1, Rounding::f16) == 0.0999755859375);
-    CHECK(rounded(5.9604644775390625e-8, Rounding::f16) == 5.9604644775390625e-8);
-    CHECK(rounded(2e-8, Rounding::f16) == 0.0);
-    CHECK(std::isinf(rounded(65520, Rounding::f16)));
-    CHECK(rounded(65519, Rounding::f16) == 65504);
+    const Rounding bf16(DType::bfloat16), f16(DType::float16);
+    CHECK(bf16(1.00390625) == 1.0);  // a tie goes to even
+    CHECK(bf16(1.01171875) == 1.015625);
+    CHECK(bf16(3.14159265) == 3.140625);
+    CHECK(f16(3.14159265) == 3.140625);
+    CHECK(f16(0.1) == 0.0999755859375);
+    CHECK(f16(5.9604644775390625e-8) == 5.9604644775390625e-8);
+    CHECK(f16(2e-8) == 0.0);
+    CHECK(std::isinf(f16(65520.0)));
+    CHECK(f16(65519.0) == 65504);
 }
 
 }  // namespace attn::test

@@ -115,7 +115,7 @@ TEST_CASE("verdicts: what a hand does to a number is told") {
 TEST_CASE("verdicts: many numbers held in 16 bits are rounding, of both signs only") {
     const Numbers n("");
     WholeStage s = n.stage(Stage::context);
-    for (double& x : s.values) x = rounded(x, Rounding::bf16);
+    for (double& x : s.values) x = Rounding(DType::bfloat16)(x);
     // The contexts themselves rounded: no known mistake, but told.
     const CauseReport r = n.ask({s});
     CAPTURE(all_of(r));

@@ -5,7 +5,7 @@ Source: DeepSeek-V2 (2024), section 2.1, equations 9 to 19; section 3 of the con
 import numpy as np
 
 from rotary import norm_rows, rotate, split_heads, tables
-from tensors import four_axes, tensor
+from tensors import four_axes, step, tensor
 
 
 def _latent_tokens(value):
@@ -34,8 +34,8 @@ def project(document, weights, x, y, heads, put):
              "values": split_heads(weights.project(latent, "UV"), heads)}
     past = _latent_tokens(document.get("past_latent"))
     if past is not None:
-        parts["past_keys"] = split_heads(weights.project(past, "UK"), heads)
-        parts["past_values"] = split_heads(weights.project(past, "UV"), heads)
+        parts["past_keys"] = split_heads(step(weights.project(past, "UK")), heads)
+        parts["past_values"] = split_heads(step(weights.project(past, "UV")), heads)
     return parts
 
 
@@ -55,7 +55,7 @@ def rotary_part(document, weights, y, parts, put):
     cos, sin, _ = tables(rope, counts, past, width, "query")
     turned[..., -width:] = rotate(queries[..., -width:], cos, sin, pairs, width)
     cos, sin, _ = tables(rope, counts, past, width, "key")
-    shared = put("rope_keys", rotate(weights.project(y, "KR")[:, None], cos, sin, pairs, width))
+    shared = put("rope_keys", rotate(step(weights.project(y, "KR"))[:, None], cos, sin, pairs, width))
 
     def widen(k, r):
         return np.concatenate([k, np.broadcast_to(r, k.shape[:3] + (width,))], axis=3)

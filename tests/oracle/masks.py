@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tensors import tensor
+from tensors import step, tensor
 
 
 def offsets(document, causal, batch, queries, past, given):
@@ -89,7 +89,7 @@ def added(document, shape, given):
     for mask in mask_list(document):
         if "add" in mask:
             total[..., :given] += np.broadcast_to(tensor(mask["add"]), (batch, heads, queries, given))
-    return total
+    return step(total)
 
 
 def alibi_bias(slope, shape, given, offset):

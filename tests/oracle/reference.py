@@ -16,7 +16,7 @@ import latent as mla
 import masks
 import recurrent
 import rotary
-from tensors import batched, four_axes, tensor, without_comments
+from tensors import batched, four_axes, step, tensor, without_comments
 from weights import Weights
 
 UNSCALED = ("simplified", "additive", "multiplicative")
@@ -126,7 +126,7 @@ class Run:
         if isinstance(gate, dict) and gate.get("from") == "queries":
             both = rotary.split_heads(q, self.heads)
             half = both.shape[3] // 2
-            queries, self.gate = both[..., :half], both[..., half:]
+            queries, self.gate = both[..., :half], step(both[..., half:])
         else:
             queries = rotary.split_heads(q, self.heads)
         return queries, rotary.split_heads(k, self.kv_heads), rotary.split_heads(v, self.value_heads)
@@ -139,7 +139,7 @@ class Run:
         acts = option["max"] is not None and (what == "values" or after == (what == "normed"))
 
         def clamp(x):
-            return np.clip(x, -option["max"], option["max"]) if acts else x
+            return np.clip(x, -step(option["max"]), step(option["max"])) if acts else x
         clamp.after_norm = after
         return clamp
 
@@ -231,9 +231,9 @@ class Run:
                 if v is not None:
                     for i in range(queries):
                         for j in range(keys):
-                            s[b, h, i, j] = np.tanh(q[i] + k[j]) @ v
+                            s[b, h, i, j] = step(np.tanh(step(q[i] + k[j]))) @ v
                 else:
-                    s[b, h] = (q if middle is None else q @ middle) @ k.T
+                    s[b, h] = (q if middle is None else step(q @ middle)) @ k.T
         return s
 
     def attend(self):
@@ -252,18 +252,17 @@ class Run:
         if scale is not None:
             s = self.put("scaled_scores", s * scale)
         if "softcap" in doc:
-            s = self.put("capped_scores", doc["softcap"] * np.tanh(s / doc["softcap"]))
+            s = self.put("capped_scores", doc["softcap"] * step(np.tanh(step(s / doc["softcap"]))))
         if doc.get("alibi") or "position_bias" in doc:
+            bias = np.zeros(s.shape)
             if doc.get("alibi"):
-                s = s + masks.alibi_bias(rotary.slopes(doc["alibi"], self.heads), s.shape, self.given, offset)
+                bias += masks.alibi_bias(rotary.slopes(doc["alibi"], self.heads), s.shape, self.given, offset)
             if "position_bias" in doc:
                 if isinstance(doc["position_bias"], dict) and "buckets" in doc["position_bias"]:
-                    s = s + masks.bucket_bias(doc["position_bias"], s.shape, self.given, offset)
+                    bias += masks.bucket_bias(doc["position_bias"], s.shape, self.given, offset)
                 else:
-                    bias = np.zeros(s.shape)
-                    bias[..., :self.given] = tensor(doc["position_bias"])
-                    s = s + bias
-            s = self.put("biased_scores", s)
+                    bias[..., :self.given] += tensor(doc["position_bias"])
+            s = self.put("biased_scores", s + step(bias))
         if at == "scaled_scores":
             s = mask(s)
         if doc.get("normalize", "softmax") == "softmax":
@@ -309,7 +308,7 @@ class Run:
             if not open_.any():
                 w[b, h, i] = self.empty_row(row.size)
             elif rule == "sum":
-                w[b, h, i, open_] = row[open_] / row[open_].sum()
+                w[b, h, i, open_] = row[open_] / step(row[open_].sum())
             elif rule == "sigmoid":
                 w[b, h, i, open_] = 1.0 / (1.0 + np.exp(-row[open_]))
             else:
@@ -332,7 +331,7 @@ class Run:
         out = np.zeros(w.shape)
         for b, h, i in np.ndindex(w.shape[:3]):
             if seen[b, h, i].any():
-                out[b, h, i] = w[b, h, i] / w[b, h, i].sum()
+                out[b, h, i] = w[b, h, i] / step(w[b, h, i].sum())
             else:
                 out[b, h, i] = self.empty_row(w.shape[3])
         return out
@@ -345,7 +344,7 @@ class Run:
         else:
             import drawn
             keep = drawn.dropout(option, w.shape, self.variant == "stacked_heads")
-        return w * keep / (1.0 - p) if p < 1 else w * 0.0
+        return w * keep * step(1.0 / (1.0 - p)) if p < 1 else w * 0.0
 
     # linear and delta
 
@@ -391,13 +390,13 @@ class Run:
         if gate is not None and gate is not False:
             g = self.gate
             if g is None:
-                g = rotary.split_heads(w.project(self.x, "gate"), self.heads)  # one column of a head opens all of it
+                g = rotary.split_heads(step(w.project(self.x, "gate")), self.heads)  # one column of a head opens all of it
             if gate.get("norm") == "rms":
                 option = {"type": "rms", "eps": gate.get("eps", 1e-6), "over": gate.get("over", "head")}
                 context = rotary.qk_norm(option, context, w.vector("norm.weight", "norm.scale", "o_norm.weight"))
                 context = self.put("normed_context", context)
-            context = context * {"sigmoid": lambda: 1.0 / (1.0 + np.exp(-g)), "silu": lambda: g * (1.0 / (1.0 + np.exp(-g))),
-                                 "softplus": lambda: np.logaddexp(0.0, g)}[gate.get("activation", "sigmoid")]()
+            context = context * step({"sigmoid": lambda: 1.0 / (1.0 + np.exp(-g)), "silu": lambda: g * (1.0 / (1.0 + np.exp(-g))),
+                                 "softplus": lambda: np.logaddexp(0.0, g)}[gate.get("activation", "sigmoid")]())
             context = self.put("gated_context", context)
         joined = rotary.join_heads(context)
         if self.heads > 1:

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 import scaling
-from tensors import tensor
+from tensors import rounding, step, tensor
 
 
 def rotate(x, cos, sin, pairs, dims):
@@ -23,8 +23,8 @@ def rotate(x, cos, sin, pairs, dims):
             i, j = (p, p + half) if pairs == "half" else (2 * p, 2 * p + 1)
             of_i, of_j = (p, p) if c.shape[-1] == half else (i, j)
             first, second = x[b, :, :, i], x[b, :, :, j]
-            out[b, :, :, i] = first * c[:, of_i] - second * s[:, of_i]
-            out[b, :, :, j] = first * s[:, of_j] + second * c[:, of_j]
+            out[b, :, :, i] = step(first * c[:, of_i]) - step(second * s[:, of_i])
+            out[b, :, :, j] = step(first * s[:, of_j]) + step(second * c[:, of_j])
     return out
 
 
@@ -48,7 +48,7 @@ def tables(rope, counts, past, dim, side):
     dims = rope.get("dims", dim)
     turn, times = scaling.frequencies(rope.get("scaling"), float(rope.get("base", 10000)), dims, longest)
     angle = both[side][:, :, None] * np.array(turn).reshape(1, 1, dims // 2)
-    return times * np.cos(angle), back * times * np.sin(angle), dims
+    return step(times * np.cos(angle)), step(back * times * np.sin(angle)), dims
 
 
 def apply_rope(rope, queries, keys, past):
@@ -80,6 +80,7 @@ def norm_rows(x, kind, eps, weight=None, plus_one=False, bias=None):
     """One norm over the last axis."""
     if kind == "rms":
         y = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)
+        y = y if plus_one else step(y)
     elif kind == "layer":
         centred = x - np.mean(x, axis=-1, keepdims=True)
         y = centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps)
@@ -117,7 +118,8 @@ def qk_norm(option, x, weight, bias=None):
 def query_scale(option, queries, past, rope):
     """A factor for each query; as temperature tuning has it (Llama 4): 1 + beta ln(1 + floor((position + shift) / every))."""
     if not (isinstance(option, dict) and "beta" in option):
-        t = np.asarray(tensor(option), float)
+        with rounding(None):  # a factor in float32, as Llama 4 computes it
+            t = np.asarray(tensor(option), float)
         return queries * t.reshape((1,) * (3 - t.ndim) + t.shape)[..., None]
     if rope is None or "cos" in rope:
         at = np.array([[past + i for i in range(queries.shape[2])]], float)

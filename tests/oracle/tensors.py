@@ -2,7 +2,38 @@
 
 Source: section 2 of the contract ("A tensor is ..."). Drawn tensors are in drawn.py, files are not read here.
 """
+import contextlib
+
 import numpy as np
+
+_rounding = [None]
+
+
+def nearest(x, kind):
+    """x in float32, then the nearest bfloat16 or float16, ties to even, as float64: IEEE 754."""
+    with np.errstate(over="ignore"):
+        x = np.asarray(x, dtype=np.float64).astype(np.float32)
+        if kind == "float16":
+            return x.astype(np.float16).astype(np.float64)
+    bits = np.atleast_1d(x).view(np.uint32).astype(np.uint64)
+    up = ((bits + 0x7FFF + (bits // 65536 % 2)) & 0xFFFF0000).astype(np.uint32).view(np.float32).reshape(x.shape)
+    return np.where(np.isnan(x), x, up).astype(np.float64)
+
+
+@contextlib.contextmanager
+def rounding(kind):
+    """Within it, what enters and what step() is called of is rounded to a type of 16 bits; None: nothing is."""
+    before, _rounding[0] = _rounding[0], kind
+    try:
+        yield
+    finally:
+        _rounding[0] = before
+
+
+def step(x):
+    """What an operation makes on the way to a stage: in half precision it is rounded."""
+    return x if _rounding[0] is None or x is None else nearest(x, _rounding[0])
+
 
 NUMBERS = {"Infinity": np.inf, "-Infinity": -np.inf, "NaN": np.nan}
 
@@ -35,15 +66,15 @@ def tensor(value):
     if value is None:
         return None
     if isinstance(value, np.ndarray):
-        return value.astype(np.float64)
+        return step(value.astype(np.float64))
     if isinstance(value, dict):
         if "init" in value:
             import drawn
-            return drawn.tensor(value)
+            return step(drawn.tensor(value))
         if "shape" not in value or "data" not in value:
             raise NotImplementedError("tensor of %s" % sorted(value))
-        return np.array(_nested(value["data"]), dtype=np.float64).reshape(value["shape"])
-    return np.array(_nested(value), dtype=np.float64)
+        return step(np.array(_nested(value["data"]), dtype=np.float64)).reshape(value["shape"])
+    return step(np.array(_nested(value), dtype=np.float64))
 
 
 def batched(value):

@@ -28,7 +28,7 @@ embeddings__nan_string heads__zero heads__null heads__fractional tokens__string 
 tokens__number_element mask__bare_booleans mask__keep_and_drop scale__true scale__None dropout__p_negative
 dropout__p_string dropout__unknown_key causal__case causal__one causal__extra_key window__number window__left_negative
 key_lengths__number key_lengths__negative mask_at__bad_true normalize__bad_number empty_rows__typo_nan
-dtype__bad_float16 weights__null weights__W_query_null weights__bias_true init__d_out_zero init__out_proj_string
+dtype__bad_float8 weights__null weights__W_query_null weights__bias_true init__d_out_zero init__out_proj_string
 shape__empty_object names__layout_typo
 """.split()
 PLACE = {"batch": 0, "head": 1, "query": 2, "key": 2}
@@ -545,7 +545,8 @@ class Tests:
         biases = [row for row in biases if not any(map(math.isnan, row))]
         worst = max((abs(x - y) for row in biases for x, y in zip(row, biases[0])), default=0)
         size = max((abs(y) for y in map(number, leaves(whole["stages"]["output"]["data"])) if y == y), default=0)
-        self.report.check(worst < 1e-6 * (1 + size), f"{name}: sum and bias are the output", "one bias for all queries", worst)
+        rounded = {"bfloat16": 2.0 ** -6, "float16": 2.0 ** -9}.get(whole["plan"]["dtype"], 0)
+        self.report.check(worst < (rounded or 1e-6) * (1 + size), f"{name}: sum and bias are the output", "one bias for all queries", worst)
 
     def states(self, document, whole):
         """The state after each token, in every format; the last one is `state`."""

@@ -271,7 +271,7 @@ void append_number(std::string& out, double value, NonFinite policy) {
 }
 void append_shortest(std::string& out, double value, DType type, NonFinite policy) {
     const auto narrow = static_cast<float>(value);
-    if (type == DType::float32 && (static_cast<double>(narrow) == value || !std::isfinite(value)))
+    if (!is_wide(type) && (static_cast<double>(narrow) == value || !std::isfinite(value)))
         append_number(out, narrow, policy);
     else
         append_number(out, value, policy);

@@ -1,6 +1,7 @@
 #include "lib/render/numbers/torch_print.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -194,8 +195,9 @@ std::string torch_text(TorchType type, Sizes shape, const Reader& value) {
         for (std::size_t k = 0; k < shape.size(); ++k) size += (k > 0 ? ", " : "") + std::to_string(shape[k]);
         append_suffix(out, last_line, size + ")");
     }
-    if (type == TorchType::float64) append_suffix(out, last_line, "dtype=torch.float64");
-    if (type == TorchType::int64 && empty) append_suffix(out, last_line, "dtype=torch.int64");
+    constexpr std::array<std::string_view, 5> names{"float32", "float64", "bfloat16", "float16", "int64"};
+    const bool is_default = type == TorchType::float32 || (type == TorchType::int64 && !empty);
+    if (!is_default) append_suffix(out, last_line, "dtype=torch." + std::string(names[idx(type)]));
     return out += ')';
 }
 

@@ -13,7 +13,7 @@ std::string torch_text(std::span<const float> values, std::span<const std::int64
 std::string torch_text(std::span<const double> values, std::span<const std::int64_t> shape);
 std::string torch_text(std::span<const std::int64_t> values, std::span<const std::int64_t> shape);
 
-enum class TorchType { float32, float64, int64 };
+enum class TorchType { float32, float64, bfloat16, float16, int64 };
 
 /// The same for values that need not all be at hand: `value(k)` is asked for the elements that the text shows
 /// only (of more than 1000 elements, those within 3 of both edges of every axis), k their row-major number.

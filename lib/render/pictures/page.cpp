@@ -105,8 +105,8 @@ class PageWriter : public PictureWriter {
     }
 
     void end(const std::vector<std::string>& warnings) override {
-        if (head_.plan && head_.plan->dtype == DType::float32) add_inputs<float>(*head_.plan);
-        if (head_.plan && head_.plan->dtype == DType::float64) add_inputs<double>(*head_.plan);
+        if (head_.plan && !is_wide(head_.plan->dtype)) add_inputs<float>(*head_.plan);
+        if (head_.plan && is_wide(head_.plan->dtype)) add_inputs<double>(*head_.plan);
         write(warnings);
     }
 

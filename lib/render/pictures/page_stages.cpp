@@ -86,9 +86,9 @@ std::string visible_bytes(const Picture& p) {
 }  // namespace
 
 std::string_view PageStage::bytes() {
-    char* data = packed                    ? visible.data()
-                 : dtype == DType::float32 ? reinterpret_cast<char*>(whole->single.data())
-                                           : reinterpret_cast<char*>(whole->wide.data());
+    char* data = packed            ? visible.data()
+                 : !is_wide(dtype) ? reinterpret_cast<char*>(whole->single.data())
+                                   : reinterpret_cast<char*>(whole->wide.data());
     const std::size_t size = idx(byte_count());
     const std::size_t each = idx(size_of(dtype));
     if constexpr (std::endian::native == std::endian::big)
@@ -126,7 +126,7 @@ Index PageStages::add(Picture picture) {
     const auto shared = std::make_shared<Picture>(std::move(picture));
     PageStage s = described(*shared);
     s.whole = shared;
-    if (s.dtype == DType::float32)
+    if (!is_wide(s.dtype))
         keep<float>(s, *shared);
     else
         keep<double>(s, *shared);
@@ -211,8 +211,7 @@ void PageStages::keep(PageStage& s, const Picture& p) {
 
 /// The scale in the run's type.
 double PageStages::factor() const {
-    return plan_->dtype == DType::float32 ? static_cast<double>(static_cast<float>(plan_->scale))
-                                          : plan_->scale;
+    return !is_wide(plan_->dtype) ? static_cast<double>(static_cast<float>(plan_->scale)) : plan_->scale;
 }
 
 /// The mask, once for all stages. Returns whether that of this stage is it.

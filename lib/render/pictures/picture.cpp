@@ -89,7 +89,7 @@ class PictureSink : public Sink {
         for (Index i = 0; i < rows.row_count(); ++i) {
             const Index from = i * rows.column_count();
             const std::uint8_t* hidden = rows.hidden ? rows.hidden + from : nullptr;
-            if (rows.dtype == DType::float32)
+            if (!is_wide(rows.dtype))
                 filler_->add_row(rows.values<float>().data() + from, hidden);
             else
                 filler_->add_row(rows.values<double>().data() + from, hidden);
@@ -148,7 +148,7 @@ PictureFiller::PictureFiller(Picture& picture, DType dtype, Index panels, bool w
     : picture_(picture), with_sums_(with_sums) {
     if (picture.is_reduced()) bins_.resize(idx(picture.columns.count()));
     const std::size_t cells = idx(panels * picture.rows.count() * picture.columns.count());
-    if (dtype == DType::float32)
+    if (!is_wide(dtype))
         picture.single.reserve(cells);
     else
         picture.wide.reserve(cells);

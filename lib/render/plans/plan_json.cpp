@@ -3,6 +3,7 @@
 #include <array>
 
 #include "lib/input/choices.hpp"
+#include "lib/plan/half.hpp"
 #include "lib/plan/inputs.hpp"
 #include "lib/render/numbers/number.hpp"
 #include "lib/text.hpp"
@@ -64,6 +65,13 @@ std::string qk_norm(const Plan& plan) {
                   {"over", quoted(norm_over_names[norm.over_width])}};
     if (plan.norm_after_rope) m.emplace_back("after", quoted("rope"));
     return json_object(m);
+}
+
+/// Of half precision.
+std::string rounding(const Plan& plan) {
+    std::vector<std::string> steps;
+    for (const std::string_view step : rounded_steps(plan)) steps.emplace_back(step);
+    return R"({"stages": "all", "ties": "even", "sums": "float32", "steps": )" + json_strings(steps) + "}";
 }
 
 std::string clip(const Clip& clip) {
@@ -210,6 +218,12 @@ constexpr std::array plan_table{
                [](const Plan& p) { return where(!p.inferred_because.empty(), quoted(p.inferred_because)); }},
     PlanMember{"dtype", in_every_plan, R"({"$ref": "#/$defs/dtype"})",
                [](const Plan& p) { return quoted(name_of(p.dtype)); }},
+    PlanMember{"rounding", in_some_plans,
+               R"({"type": "object", "properties": {"stages": {"const": "all"}, "ties": {"const": "even"},
+          "sums": {"const": "float32"}, "steps": {"type": "array", "items": {"type": "string",
+          "minLength": 1}}}, "required": ["stages", "ties", "sums", "steps"],
+          "additionalProperties": false})",
+               [](const Plan& p) { return where(p.rounding.changes(), rounding(p)); }},
     PlanMember{"manual_seed", in_some_plans,
                R"({"type": "object", "properties": {"seed": {"type": "integer"}, "draws": {"type": "array",
           "minItems": 1, "items": {"type": "string"}}}, "required": ["seed", "draws"],

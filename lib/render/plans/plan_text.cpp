@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lib/input/choices.hpp"
+#include "lib/plan/half.hpp"
 #include "lib/plan/inputs.hpp"
 #include "lib/render/escape.hpp"
 #include "lib/render/terminal.hpp"
@@ -56,6 +57,16 @@ std::string rope_part(const PlannedRope& rope) {
             out += ", positions by batch item";
     }
     return out + (rope.reverse ? ", turned back" : "");
+}
+
+/// The type, and where a plan of half precision rounds.
+std::vector<std::string> dtype_parts(const Plan& plan) {
+    std::vector<std::string> out{name_of(plan.dtype)};
+    if (!plan.rounding.changes()) return out;
+    out.front() += ": sums in float32, each stage rounded";
+    for (const std::string_view step : rounded_steps(plan))
+        out.push_back((out.size() == 1 ? "rounded as well: " : "") + std::string(step));
+    return out;
 }
 
 std::vector<std::string> main_parts(const Plan& plan) {
@@ -167,7 +178,7 @@ std::vector<std::string> main_parts(const Plan& plan) {
         parts.push_back(part);
         if (const auto hidden = hidden_by_gradient(plan)) parts.push_back(*hidden);
     }
-    parts.emplace_back(name_of(plan.dtype));
+    for (std::string& part : dtype_parts(plan)) parts.push_back(std::move(part));
     return parts;
 }
 

@@ -11,7 +11,7 @@
 namespace attn::sheet {
 
 double as_typed(double number, DType dtype) {
-    if (dtype != DType::float32) return number;
+    if (is_wide(dtype)) return number;
     std::array<char, 64> text{};
     const auto written = std::to_chars(text.data(), text.data() + text.size(), static_cast<float>(number));
     double out = number;
@@ -82,7 +82,7 @@ struct PlanNumbers::HeldAs : Held {
 };
 
 PlanNumbers::PlanNumbers(const Plan& plan) {
-    if (plan.dtype == DType::float32) {
+    if (!is_wide(plan.dtype)) {
         held_ = std::make_unique<HeldAs<float>>(plan);
     } else {
         held_ = std::make_unique<HeldAs<double>>(plan);

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "lib/option_words.hpp"
+#include "lib/plan/half.hpp"
 #include "lib/render/plans/plan_json.hpp"
 #include "lib/render/sheet/book.hpp"
 #include "lib/render/sheet/workbook.hpp"
@@ -351,6 +352,7 @@ std::unique_ptr<Sink> make_sheet(Output& output, const RenderOptions& options) {
 }
 
 void refuse_sheet(const Plan& plan) {
+    refuse_half(plan, "a workbook");
     const sheet::Book book(plan);
     for (const sheet::Input& i : book.inputs()) sheet::refuse_grid(i.grid);
     for (const sheet::StageSheet& s : book.stages()) sheet::refuse_grid(s.grid);

@@ -12,6 +12,7 @@
 #include "lib/option_words.hpp"
 #include "lib/render/bytes.hpp"
 #include "lib/render/plans/plan_json.hpp"
+#include "lib/render/traces/store.hpp"
 #include "lib/render/traces/tensor_layout.hpp"
 #include "lib/render/traces/trace_sinks.hpp"
 #include "lib/trace/kept.hpp"
@@ -40,8 +41,7 @@ class TensorSink : public Sink {
             number_[s] = tensors_.size();
             Shape shape = plan.shown_shape(*s);
             if (squeeze_) std::erase(shape, 1);
-            tensors_.push_back({s->name, std::move(shape),
-                                plan.dtype == DType::float32 ? Element::float32 : Element::float64});
+            tensors_.push_back({s->name, std::move(shape), stored_as(plan)});
         }
         crcs_.resize(tensors_.size());
         lay_out(plan.warnings);
@@ -55,10 +55,8 @@ class TensorSink : public Sink {
 
     void rows(const Rows& rows) override {
         const std::size_t k = number(*rows.stage);
-        const Index of_number = size_of(rows.dtype);
-        const std::string_view data(
-            static_cast<const char*>(rows.data),
-            static_cast<std::size_t>(rows.row_count() * rows.column_count() * of_number));
+        const Index of_number = size_of(tensors_[k].element);
+        const std::string_view data = bytes_of(rows, tensors_[k].element);
         if (pass_ == Pass::in_order) {
             bytes_.text += data;
             bytes_.pass();
@@ -91,6 +89,24 @@ class TensorSink : public Sink {
     enum class Pass { in_place, rehearsal, in_order };
 
     std::size_t number(const PlannedStage& stage) const { return number_.find(&stage)->second; }
+
+    /// In the type of the stages; numpy has no bfloat16, and its numbers are numbers of float32 as well.
+    Element stored_as(const Plan& plan) const {
+        const bool widened = plan.dtype == DType::bfloat16 && format_ != Format::safetensors;
+        return widened ? Element::float32 : element_of(plan.dtype);
+    }
+
+    /// Valid until the next call.
+    std::string_view bytes_of(const Rows& rows, Element element) {
+        const auto count = idx(rows.row_count() * rows.column_count());
+        if (size_of(element) == size_of(rows.dtype))
+            return {static_cast<const char*>(rows.data), count * idx(size_of(element))};
+        narrowed_.clear();
+        for (const float v : rows.values<float>())
+            narrowed_.push_back(element == Element::float16 ? to_float16(static_cast<double>(v))
+                                                            : to_bfloat16(static_cast<double>(v)));
+        return {reinterpret_cast<const char*>(narrowed_.data()), count * sizeof(std::uint16_t)};
+    }
 
     void lay_out(const std::vector<std::string>& warnings) {
         const auto trace = [&](const std::vector<std::string>& told) {
@@ -126,6 +142,7 @@ class TensorSink : public Sink {
     const Plan* plan_ = nullptr;
     std::vector<TensorHeader> tensors_;
     std::vector<Crc32> crcs_;
+    std::vector<std::uint16_t> narrowed_;
     std::map<const PlannedStage*, std::size_t> number_;
     TensorLayout layout_;
     Index least_header_ = 0;  ///< safetensors

@@ -1,4 +1,5 @@
 // Stages as PyTorch prints a tensor.
+#include <array>
 #include <map>
 
 #include "lib/render/bytes.hpp"
@@ -7,6 +8,12 @@
 
 namespace attn {
 namespace {
+
+TorchType torch_type_of(DType t) {
+    constexpr std::array types{TorchType::float32, TorchType::float64, TorchType::bfloat16,
+                               TorchType::float16};
+    return types[idx(t)];
+}
 
 class TorchSink : public Sink {
   public:
@@ -18,7 +25,7 @@ class TorchSink : public Sink {
         shape_.clear();
         for (const Index n : plan.shown_shape(stage))
             if (!squeeze_ || n != 1) shape_.push_back(n);
-        type_ = plan.dtype == DType::float64 ? TorchType::float64 : TorchType::float32;
+        type_ = torch_type_of(plan.dtype);
         shown_.clear();
         next_ = 0;
     }
