@@ -29,6 +29,8 @@ struct Body {
                 &R::add_exactly,
                 &R::scale,
                 &R::copy_past,
+                &R::settle,
+                &R::scale_past,
                 &R::all_finite,
                 &R::add_outer,
                 &R::dot_tanh,

@@ -32,6 +32,12 @@ struct Running {
     Index stride, width;
 };
 
+/// Where rows of scores go past the caches, at multiples of a vector; null: nowhere.
+template <class T>
+struct Past {
+    T *scores, *scaled, *masked;
+};
+
 /// Powers that are summed in the numbers' own type, before the sum goes on in double.
 constexpr Index summed_together = 256;
 
@@ -112,8 +118,13 @@ struct Table {
     void (*add_exactly)(const T* in, T* out, T* rest, Index n);
     /// out = in * factor
     void (*scale)(const T* in, T* out, Index n, T factor);
-    /// out = in, written past the caches: nobody reads it soon.
+    /// out = in, written past the caches: nobody reads it soon, and nobody before settle().
     void (*copy_past)(const T* in, T* out, Index n);
+    /// What was written past the caches is there before all that is written from now on.
+    void (*settle)();
+    /// out = in * factor for the keys from ... to - 1, -inf for the others; in, in * factor and out go where
+    /// `past` says, too. n fills vectors. Whether all of in and in * factor is finite.
+    bool (*scale_past)(const T* in, T* out, Index n, T factor, Index from, Index to, const Past<T>& past);
     /// No NaN and no infinity; with `minus_infinity` -inf is no fault.
     bool (*all_finite)(const T* x, Index n, bool minus_infinity);
     /// s[m, n] = s[m, n] * decay[m] + k[m] * d[n], a column scaled and a product of rank one added; no

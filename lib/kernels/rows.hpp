@@ -49,9 +49,38 @@ struct RowKernels : Vectors<T, Arch> {
         for (; k < n && reinterpret_cast<std::uintptr_t>(out + k) % sizeof(Batch) != 0; ++k) out[k] = in[k];
         for (; k + width <= n; k += width) store_past(load(in + k), out + k);
         for (; k < n; ++k) out[k] = in[k];
+    }
+
+    static void settle() {
 #if defined(__SSE2__)
-        _mm_sfence();  // these stores are not in order with others
+        _mm_sfence();
 #endif
+    }
+
+    /// x of the keys from k on, where they are between from and to; else -inf.
+    static Batch within(const Batch& x, Index k, Index from, Index to) {
+        if (k >= to || k + width <= from) return Batch(-infinity);
+        T lanes[Batch::size];
+        x.store_unaligned(lanes);
+        for (Index j = 0; j < width; ++j)
+            if (k + j < from || k + j >= to) lanes[j] = -infinity;
+        return load(lanes);
+    }
+
+    static bool scale_past(const T* in, T* out, Index n, T factor, Index from, Index to,
+                           const Past<T>& past) {
+        const Batch by(factor);
+        Batch odd(T{0});  // of x - x: 0, or NaN
+        for (Index k = 0; k < n; k += width) {
+            const Batch score = load(in + k), scaled = score * by;
+            odd = odd + (score - score) + (scaled - scaled);
+            const Batch masked = k >= from && k + width <= to ? scaled : within(scaled, k, from, to);
+            masked.store_unaligned(out + k);
+            if (past.scores) store_past(score, past.scores + k);
+            if (past.scaled) store_past(scaled, past.scaled + k);
+            if (past.masked) store_past(masked, past.masked + k);
+        }
+        return sum_of(odd) == T{0};
     }
 
     static void add_rest(const T* rest, T* out, Index n) {

@@ -248,6 +248,7 @@ void Executor<T>::trace_in_place(Sink& sink, const std::vector<const PlannedStag
     // What is written past the caches is computed in a worker's own memory first: a stage reads the one
     // before it.
     const bool past = bytes >= blocking::past_caches;
+    const kernels::Table<T>& kernel = kernels::table<T>();
     pool_.run(static_cast<Index>(blocks.size()), [&](Index k, int worker) {
         const RowBlock& block = blocks[idx(k)];
         TraceSpace<T>& w = traced_->spaces()[idx(worker)];
@@ -255,21 +256,26 @@ void Executor<T>::trace_in_place(Sink& sink, const std::vector<const PlannedStag
         const bool is_shown = shows_head(block.head);
         w.at = w.own;
         w.log_sums = log_sums_of(block, needs);
-        for (const PlannedStage* s : shown) {
-            if (!is_traced(s->stage) || !is_shown || past) continue;
-            w.at[idx(s->stage)] = static_cast<T*>(
-                sink.memory_of(emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows)));
-        }
-        traced_->compute(block, needs, false, w);
+        StagePlaces<T> places{};
         for (const PlannedStage* s : shown) {
             if (!is_traced(s->stage) || !is_shown) continue;
+            T* const place = static_cast<T*>(
+                sink.memory_of(emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows)));
+            (past ? places : w.at)[idx(s->stage)] = place;
+        }
+        const bool cells_are_done = past && traced_->compute_past(block, needs, places, w);
+        if (!cells_are_done) traced_->compute(block, needs, false, w);
+        for (const PlannedStage* s : shown) {
+            if (!is_traced(s->stage) || !is_shown) continue;
+            if (cells_are_done && info_of(s->stage).phase == Phase::cells) continue;
             Rows rows = emitter_.rows_of(*s, block.batch, block.head, block.query, block.rows);
             rows.data = w.at[idx(s->stage)];
             findings.look_at(rows);
             if (past)
-                kernels::table<T>().copy_past(w.at[idx(s->stage)], static_cast<T*>(sink.memory_of(rows)),
-                                              rows.row_count() * rows.column_count());
+                kernel.copy_past(w.at[idx(s->stage)], places[idx(s->stage)],
+                                 rows.row_count() * rows.column_count());
         }
+        if (past) kernel.settle();
         take_block(block, needs, w, findings);
     });
     for (const Findings& f : found) findings_.merge(f);

@@ -112,6 +112,53 @@ T Traced<T>::additive(const T* query, const T* key, const T* v) const {
     return static_cast<T>(sum);
 }
 
+/// Only a softmax of scaled scores, of keys that follow one another, stands between scores and weights.
+template <class T>
+bool Traced<T>::is_plain(const Needs& needs, const StagePlaces<T>& past) const {
+    const bool others = std::any_of(plan_.stages.begin(), plan_.stages.end(), [&](const PlannedStage& s) {
+        return is_cells(s) && needs.has(s.stage) && s.stage != Stage::scores &&
+               s.stage != Stage::scaled_scores && s.stage != Stage::masked_scores &&
+               s.stage != Stage::weights;
+    });
+    const Index lanes = kernel_.tile.lanes;
+    const auto fits = [&](Stage s) {
+        return reinterpret_cast<std::uintptr_t>(past[idx(s)]) % (idx(lanes) * sizeof(T)) == 0;
+    };
+    const auto& mask = operands_.mask;
+    return !others && needs.has(Stage::weights) && !needs.has(Stage::lse) && plan_.keys % lanes == 0 &&
+           fits(Stage::scores) && fits(Stage::scaled_scores) && fits(Stage::masked_scores) &&
+           plan_.normalize == Normalize::softmax && plan_.sinks.empty() && !plan_.has_appended() &&
+           !mask.has_cells() && !mask.has_holes() && (!plan_.masked || plan_.mask_at != MaskAt::weights);
+}
+
+template <class T>
+bool Traced<T>::compute_past(const RowBlock& block, const Needs& needs, const StagePlaces<T>& past,
+                             TraceSpace<T>& w) const {
+    if (!is_plain(needs, past)) return false;
+    const Index keys = plan_.keys;
+    T* const scores_of_block = w.at[idx(Stage::scores)];
+    T* const weights_of_block = w.at[idx(Stage::weights)];
+    const T factor = plan_.find(Stage::scaled_scores) ? static_cast<T>(plan_.scale) : T{1};
+    w.empty.assign(idx(block.rows), 0);
+    w.row.resize(idx(keys));
+    scores(block, scores_of_block);
+    for (Index i = 0; i < block.rows; ++i) {
+        const Visible seen =
+            plan_.masked ? operands_.mask.visible(block.batch, block.query + i) : Visible{0, keys};
+        if (seen.from >= seen.to) return false;
+        const auto place = [&](Stage s) { return past[idx(s)] ? past[idx(s)] + i * keys : nullptr; };
+        if (!kernel_.scale_past(
+                scores_of_block + i * keys, w.row.data(), keys, factor, seen.from, seen.to,
+                {place(Stage::scores), place(Stage::scaled_scores), place(Stage::masked_scores)}))
+            return false;
+        T* const weights = weights_of_block + i * keys;
+        ops::softmax_within(w.row.data(), weights, keys, seen.from, seen.to);
+        if (T* const to = place(Stage::weights)) kernel_.copy_past(weights, to, keys);
+    }
+    if (needs.has(Stage::context)) context(block, weights_of_block, w.at[idx(Stage::context)], w);
+    return true;
+}
+
 template <class T>
 void Traced<T>::scores(const RowBlock& block, T* out) const {
     const T* queries = operands_.queries_of(block);

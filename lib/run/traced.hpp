@@ -9,16 +9,21 @@
 
 namespace attn {
 
+/// Where a row block's part of each stage goes; null: nowhere.
+template <class T>
+using StagePlaces = std::array<T*, stage_count>;
+
 /// One worker's buffers for a row block: every stage from the scores to the context. `at` points into them,
 /// or to where the sink wants the stage.
 template <class T>
 struct TraceSpace {
-    std::array<T*, stage_count> own{};  ///< [row_block, keys]; context: [row_block, value_dim]
-    std::array<T*, stage_count> at{};
+    StagePlaces<T> own{};  ///< [row_block, keys]; context: [row_block, value_dim]
+    StagePlaces<T> at{};
     T* rest = nullptr;      ///< [row_block, value_dim]: what the context's roundings have lost
     T* log_sums = nullptr;  ///< [rows], where they are wanted
     std::vector<std::uint8_t> hidden, keep;  ///< [rows, keys]
     std::vector<T> added;                    ///< [keys]
+    std::vector<T> row;                      ///< [keys]: masked scores
     std::vector<std::uint8_t> empty;         ///< [rows]
 };
 
@@ -43,8 +48,14 @@ class Traced {
     /// Computes those stages of a block that are needed, a part of the run's needs, into `w.at`. The block's
     /// keys are held. `marks`: hidden[rows, keys] is wanted.
     void compute(const RowBlock& block, const Needs& needs, bool marks, TraceSpace<T>& w) const;
+    /// Scores, their masks, weights as such a run computes them, each row in one pass, and all that `past`
+    /// has places for written past the caches. False where the stages are others, a row sees no key or a
+    /// number is not finite: then compute() has to do it.
+    bool compute_past(const RowBlock& block, const Needs& needs, const StagePlaces<T>& past,
+                      TraceSpace<T>& w) const;
 
   private:
+    bool is_plain(const Needs& needs, const StagePlaces<T>& past) const;
     void scores(const RowBlock& block, T* out) const;
     T additive(const T* query, const T* key, const T* v) const;
     void context(const RowBlock& block, const T* weights, T* out, const TraceSpace<T>& w) const;

@@ -187,6 +187,34 @@ TEST_CASE_TEMPLATE("kernels: a row that sees nothing, NaN and infinities", T, fl
     }
 }
 
+/// scale_past writes scores, scaled and masked ones, and tells numbers that are not finite.
+template <class T>
+bool goes_past(const kernels::Table<T>& t, const std::vector<T>& in, Index from, Index to) {
+    const auto n = static_cast<Index>(in.size());
+    const T inf = std::numeric_limits<T>::infinity();
+    std::vector<T> own(in.size());
+    // Vectors of any instruction set begin at the first multiple of 64 bytes.
+    std::vector<T> memory(3 * in.size() + 64 / sizeof(T), T{7});
+    const auto at = reinterpret_cast<std::uintptr_t>(memory.data()) % 64;
+    T* const scores = memory.data() + (at == 0 ? 0 : (64 - at) / sizeof(T));
+    T *const scaled = scores + n, *const masked = scaled + n;
+    const bool finite = t.scale_past(in.data(), own.data(), n, T(0.3), from, to, {scores, scaled, masked});
+    t.settle();
+    bool right = finite;
+    for (Index k = 0; k < n; ++k) {
+        const auto i = static_cast<std::size_t>(k);
+        const T product = in[i] * T(0.3);
+        right = right && scores[k] == in[i] && scaled[k] == product && masked[k] == own[i] &&
+                own[i] == (k >= from && k < to ? product : -inf);
+    }
+    for (const T odd : {inf, -inf, std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::max()}) {
+        auto with = in;
+        with[with.size() / 2] = odd;
+        right = right && !t.scale_past(with.data(), own.data(), n, T(3), from, to, {});
+    }
+    return right;
+}
+
 TEST_CASE_TEMPLATE("kernels: rows of numbers", T, float, double) {
     const T inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
     for (const auto* t : tables<T>()) {
@@ -207,6 +235,9 @@ TEST_CASE_TEMPLATE("kernels: rows of numbers", T, float, double) {
                                                    : in[static_cast<std::size_t>(from)]);
                 }
             }
+            if (n > 0 && n % t->tile.lanes == 0)
+                for (const Index from : {Index{0}, n / 3})
+                    same = same && goes_past(*t, in, from, std::max(from + 1, n - n / 5));
             const auto before = out;
             auto rest = in;
             for (std::size_t k = 2; k < rest.size(); k += 3) rest[k] = k % 2 ? nan : inf;
