@@ -125,10 +125,11 @@ bool Traced<T>::is_plain(const Needs& needs, const StagePlaces<T>& past) const {
         return reinterpret_cast<std::uintptr_t>(past[idx(s)]) % (idx(lanes) * sizeof(T)) == 0;
     };
     const auto& mask = operands_.mask;
-    return !others && needs.has(Stage::weights) && !needs.has(Stage::lse) && plan_.keys % lanes == 0 &&
-           fits(Stage::scores) && fits(Stage::scaled_scores) && fits(Stage::masked_scores) &&
-           plan_.normalize == Normalize::softmax && plan_.sinks.empty() && !plan_.has_appended() &&
-           !mask.has_cells() && !mask.has_holes() && (!plan_.masked || plan_.mask_at != MaskAt::weights);
+    return !rounding_.changes() && !others && needs.has(Stage::weights) && !needs.has(Stage::lse) &&
+           plan_.keys % lanes == 0 && fits(Stage::scores) && fits(Stage::scaled_scores) &&
+           fits(Stage::masked_scores) && plan_.normalize == Normalize::softmax && plan_.sinks.empty() &&
+           !plan_.has_appended() && !mask.has_cells() && !mask.has_holes() &&
+           (!plan_.masked || plan_.mask_at != MaskAt::weights);
 }
 
 template <class T>

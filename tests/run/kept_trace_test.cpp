@@ -19,6 +19,7 @@ struct Kept {
     Index causal_offset;
     std::optional<double> scale;
     EmptyRows empty_rows;
+    DType dtype = DType::float32;
 };
 
 Problem kept_problem(const Kept& c) {
@@ -30,6 +31,7 @@ Problem kept_problem(const Kept& c) {
     if (c.window) p.window = Window{c.window, 0};
     p.scale = c.scale;
     p.empty_rows = c.empty_rows;
+    p.dtype = c.dtype;
     return p;
 }
 
@@ -37,11 +39,14 @@ Problem kept_problem(const Kept& c) {
 
 TEST_CASE("paths: a trace that is kept has the bits of one that is pushed, past the caches, too") {
     // Of more than 70 keys the four stages of queries x keys take 70 MB; 2112 fill vectors, 2100 do not.
-    const std::vector<Kept> cases{
-        {70, {}, 0, {}, EmptyRows::zero},     {2100, {}, 0, {}, EmptyRows::zero},
-        {2112, {}, 0, {}, EmptyRows::zero},   {2112, 100, 0, {}, EmptyRows::zero},
-        {2112, {}, 0, 3e38, EmptyRows::zero},  // to infinity
-        {2112, {}, -3, {}, EmptyRows::nan},   {2112, {}, -3, {}, EmptyRows::uniform}};
+    const std::vector<Kept> cases{{70, {}, 0, {}, EmptyRows::zero},
+                                  {2100, {}, 0, {}, EmptyRows::zero},
+                                  {2112, {}, 0, {}, EmptyRows::zero},
+                                  {2112, 100, 0, {}, EmptyRows::zero},
+                                  {2112, {}, 0, 3e38, EmptyRows::zero},  // to infinity
+                                  {2112, {}, -3, {}, EmptyRows::nan},
+                                  {2112, {}, -3, {}, EmptyRows::uniform},
+                                  {2112, {}, 0, {}, EmptyRows::zero, DType::bfloat16}};
     for (const Kept& c : cases) {
         if (ATTN_SANITIZED && c.keys > 70) continue;
         Request request;
