@@ -37,6 +37,7 @@ class Rounding {
     explicit Rounding(DType to) : to_(to) {}
 
     bool changes() const { return is_half(to_); }
+    bool operator==(const Rounding& other) const = default;
     /// T is float wherever something changes: a double is rounded to float first, as PyTorch's kernels do.
     template <class T>
     T operator()(T v) const {

@@ -12,6 +12,7 @@
 #include "lib/mistakes/causes.hpp"
 #include "lib/mistakes/code/code_lines.hpp"
 #include "lib/mistakes/gradient_mistakes.hpp"
+#include "lib/mistakes/rounding_seen.hpp"
 #include "lib/plan/selection.hpp"
 #include "lib/replay/replayed.hpp"
 #include "lib/text.hpp"
@@ -135,6 +136,7 @@ DiffPart OurSide::compare_with(const Layer& theirs, std::size_t k, const Diagnos
     for (const std::string& warning : warnings) diagnostics.warning(side_.file, warning);
     part.our_type = ours.type;
     part.comparison = compare(theirs, ours, options_.diff.compare);
+    if (ours.selection.empty()) note_rounding(part.comparison, whole);
     if (!ours.selection.empty()) {
         part.comparison.notes.push_back(part_note(ours.selection));
         judge_errors(part.comparison, ours, {});
@@ -149,6 +151,20 @@ DiffPart OurSide::compare_with(const Layer& theirs, std::size_t k, const Diagnos
     }
     if (draws_) part.ours = all_of(ours);
     return part;
+}
+
+/// Which numbers are equal in half precision, and theirs in half precision beside ours that are not.
+void OurSide::note_rounding(Comparison& comparison, const Plan& whole) {
+    if (std::string seen = rounding_seen(whole, comparison.theirs); !seen.empty())
+        comparison.notes.push_back(std::move(seen));
+    if (whole.dtype != DType::float32) return;
+    for (const DType half : {DType::bfloat16, DType::float16})
+        if (std::any_of(comparison.stages.begin(), comparison.stages.end(), [&](const StageComparison& s) {
+                return s.present && s.their_type == element_of(half);
+            }))
+            comparison.notes.push_back("theirs are numbers of " + std::string(name_of(half)) + ": " +
+                                       (option::dtype + " ") + name_of(half) +
+                                       " computes ours as a model in that type does");
 }
 
 void OurSide::keep_own(Layer& layer) {

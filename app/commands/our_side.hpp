@@ -38,6 +38,7 @@ class OurSide {
 
   private:
     /// A trace calls gradients as we do: what is called otherwise is no gradient of it.
+    static void note_rounding(Comparison& comparison, const Plan& whole);
     static void keep_own(Layer& layer);
 
     /// One array without a name: what it is shows beside theirs.

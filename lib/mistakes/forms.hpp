@@ -12,6 +12,8 @@ std::string scaled_softmax(const Replay& r);
 std::string softmax(const Replay& r);
 std::string softmax_of_heads(const Replay& r);
 std::string scores(const Replay& r);
+std::string unrounded_scores(const Replay& r);
+std::string half_scores(const Replay& r);
 std::string masked(const Replay& r);
 std::string masked_scores(const Replay& r);
 std::string causal(const Replay& r);
@@ -103,6 +105,7 @@ Forms empty_row_zero(const Replay& r);
 Forms nothing(const Replay& r);
 Forms init_order(const Replay& r);
 Forms rounded(const Replay& r);
+Forms kept_in_float32(const Replay& r);
 
 Forms scale_other(const Replay& r);
 std::optional<Forms> scale_measured(const Replay& r, const Measures& m);

@@ -1,4 +1,5 @@
 // Scale, softmax, soft cap, rounding.
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -28,6 +29,13 @@ Forms softmax_along(const Replay& r, Along axis) {
 }  // namespace
 
 namespace applies {
+
+std::string unrounded_scores(const Replay& r) {
+    return r.plan().rounding.changes() ? "the arithmetic is rounded to 16 bits" : scores(r);
+}
+std::string half_scores(const Replay& r) {
+    return r.plan().rounding.changes() ? scores(r) : "the arithmetic is not of half precision";
+}
 
 std::string scaled(const Replay& r) { return r.plan().scaled ? "" : "scores are not scaled"; }
 std::string other_width(const Replay& r) {
@@ -133,6 +141,46 @@ Forms rounded(const Replay& /*r*/) {
         form("scores and weights", Stage::scores, {true, true, true, false});
         form("every stage", Stage::normed_embeddings, {true, true, true, true});
     }
+    return out;
+}
+
+/// Stages of a plan of half precision that are not rounded.
+Forms kept_in_float32(const Replay& r) {
+    const Plan& plan = r.plan();
+    const auto bits_of = [&](auto&& is_in) {
+        std::uint64_t bits = 0;
+        for (const PlannedStage& s : plan.stages)
+            if (is_in(s)) bits |= std::uint64_t{1} << static_cast<unsigned>(s.stage);
+        return bits;
+    };
+    const std::uint64_t scores = bits_of([](const PlannedStage&s) { return is_score(s.stage); }),
+                        weights = bits_of([](const PlannedStage&s) {
+                            return info_of(s.stage).phase == Phase::cells && is_weights(s.stage);
+                        });
+    const Stage result = std::find_if(plan.stages.rbegin(), plan.stages.rend(), [](const PlannedStage& s) {
+                             return !info_of(s.stage).on_request;
+                         })->stage;
+    Forms out;
+    const auto form = [&](std::string detail, Stage first, std::uint64_t bits, std::string of) {
+        out.push_back({std::move(detail), first, false, [bits](Deviation& d) { d.quirks.unrounded = bits; },
+                       std::move(of)});
+    };
+    form("the scores up to the softmax", Stage::scores, scores, ":scores");
+    form("the weights that meet the values", Stage::weights, weights, ":weights");
+    form("scores and weights: only the context is rounded", Stage::scores, scores | weights, ":cells");
+    const auto everywhere = [&](std::string detail, bool but_result, std::string of) {
+        out.push_back({std::move(detail), Stage::normed_embeddings, false,
+                       [but_result, result](Deviation& d) {
+                           if (but_result) {
+                               d.quirks.round = d.plan.rounding;
+                               d.quirks.round_only = result;
+                           }
+                           d.plan.rounding = Rounding();
+                       },
+                       std::move(of)});
+    };
+    everywhere("every stage but the last", true, ":stages");
+    everywhere("every stage", false, ":all");
     return out;
 }
 

@@ -210,7 +210,10 @@ constexpr std::array table{
      {}, "weights that are drawn from a seed", applies::drawn_alike, make::init_order},
     MistakeRow{"rounded", "rounded:bf16, rounded:f16", "scores or weights are held in 16 bits", "errors near 2^-8 (bf16) or 2^-11 (f16) in many numbers, of random sign",
      "", "no mistake: keep scores and weights in float32 where the digits matter",
-     bits_blind, "numbers that need more than 16 bits", applies::scores, make::rounded},
+     bits_blind, "numbers that need more than 16 bits", applies::unrounded_scores, make::rounded},
+    MistakeRow{"kept_in_float32", "kept_in_float32:scores, kept_in_float32:weights, kept_in_float32:cells, kept_in_float32:stages, kept_in_float32:all", "in half precision, stages are kept in float32 and not rounded", "errors of half a unit of the type in many numbers, of random sign, from the stage on that is not rounded",
+     "F.scaled_dot_product_attention with SDPBackend.MATH, PyTorch 2.6: scores and weights", "no mistake: eager code rounds each result to its type, a fused kernel only what it writes",
+     bits_blind, "numbers that need more than 16 bits", applies::half_scores, make::kept_in_float32, Pairs::never},
 };
 constexpr std::array<std::string_view, 4> unmistaken{
     "the mask applied after the softmax, and the weights divided by their sum again: the same weights",

@@ -193,8 +193,8 @@ void Replay::scores(Work& w, Numbers4& cells) const {
                 }
                 for (Index i = 0; i < to - from; ++i)
                     for (Index j = 0; j < plan.keys; ++j)
-                        out[i * plan.keys + j] =
-                            kernel.dot_tanh(q + i * w.q->shape[3], w.k->row(b, kv, j), own, plan.dim);
+                        out[i * plan.keys + j] = ops::additive_score(
+                            q + i * w.q->shape[3], w.k->row(b, kv, j), own, plan.dim, plan.rounding);
             });
         }
 }

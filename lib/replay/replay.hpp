@@ -108,7 +108,9 @@ struct Quirks {
     std::optional<double> dropout_factor;  ///< of what dropout keeps
     double weights_times = 1;
     bool weights_transposed = false;
-    Rounding round;  ///< where the plan itself does not round
+    std::uint64_t unrounded = 0;  ///< stages that a plan of half precision leaves as they are, by their bits
+    std::optional<Stage> round_only;  ///< the one stage that `round` rounds
+    Rounding round;                   ///< where the plan itself does not round
     /// Scores and scaled scores; all stages of scores; weights; every stage.
     bool round_products = false, round_scores = false, round_weights = false, round_all = false;
 };

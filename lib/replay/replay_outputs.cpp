@@ -95,7 +95,7 @@ void Replay::finish(Work& w) const {
                         for (Index j = 0; j < plan.value_dim; ++j) {
                             const double g =
                                 w.gate->row(b, h, w.made.rows[idx(i)])[plan.gate_by_head ? 0 : j];
-                            gated->row(b, h, i)[j] *= ops::opening(plan.gate->activation, g);
+                            gated->row(b, h, i)[j] *= plan.rounding(ops::opening(plan.gate->activation, g));
                         }
             return Held(gated);
         });

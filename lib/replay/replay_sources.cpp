@@ -65,7 +65,8 @@ void Replay::norm_embeddings(Work& w) const {
     if (!plan.embeddings_norm) return;
     const auto make = [&](Stage stage, std::size_t tensor) {
         w.take(stage, [&] {
-            Held& held = normed_inputs_[{stage, plan.batch}];
+            Held own;
+            Held& held = plan.rounding == plan_.rounding ? normed_inputs_[{stage, plan.batch}] : own;
             if (held) return held;
             const Shape& shape = plan.tensors[tensor].shape;
             const Index tokens = shape[shape.size() - 2], width = shape.back();
@@ -91,7 +92,8 @@ Held Replay::projected(const Work& w, WeightRole role, std::size_t input) const 
     if (normed && w.made[*normed] != normed_inputs_[{*normed, w.plan.batch}])
         return projected(w, role, input_of(w, input), tokens, width);
     std::vector<Index> key{static_cast<Index>(input), static_cast<Index>(role),
-                           has(w.quirks.transposed, role) ? 1 : 0, w.plan.batch};
+                           has(w.quirks.transposed, role) ? 1 : 0, w.plan.batch,
+                           w.plan.rounding == plan_.rounding ? 0 : 1};
     append(key, p.weight);
     append(key, p.bias);
     Held& held = of_inputs_[key];

@@ -37,10 +37,12 @@ struct Replay::Work {
     /// What becomes of a stage's numbers where they are written.
     Rounding rounding_of(Stage s) const {
         const bool product = s == Stage::scores || s == Stage::scaled_scores;
+        if (quirks.round_only) return *quirks.round_only == s ? quirks.round : plan.rounding;
         const bool also = info_of(s).phase != Phase::cells ? quirks.round_all
                           : is_weights(s)                  ? quirks.round_weights
                                           : quirks.round_scores || (product && quirks.round_products);
-        return also ? quirks.round : plan.rounding;
+        const bool left = (quirks.unrounded >> static_cast<unsigned>(s) & 1U) != 0;
+        return left ? Rounding() : also ? quirks.round : plan.rounding;
     }
     /// The stage as it is given, or as `make` makes it.
     template <class F>

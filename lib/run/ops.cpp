@@ -70,6 +70,16 @@ void softmax_within(const T* in, T* out, Index keys, Index from, Index to) {
 }
 
 template <class T>
+T additive_score(const T* query, const T* key, const T* v, Index dim, Rounding rounding) {
+    if (!rounding.changes()) return kernels::table<T>().dot_tanh(query, key, v, dim);
+    double sum = 0;
+    for (Index k = 0; k < dim; ++k)
+        sum +=
+            static_cast<double>(rounding(std::tanh(rounding(query[k] + key[k])))) * static_cast<double>(v[k]);
+    return static_cast<T>(sum);
+}
+
+template <class T>
 void cap(const T* in, T* out, Index keys, double c, Rounding rounding) {
     for (Index j = 0; j < keys; ++j)
         out[j] = static_cast<T>(c * rounding(std::tanh(rounding(static_cast<double>(in[j]) / c))));
@@ -159,6 +169,7 @@ void drop(const T* in, T* out, Index keys, const std::uint8_t* keep, T kept_fact
 }
 
 #define ATTN_OPS(T)                                                                \
+    template T additive_score(const T*, const T*, const T*, Index, Rounding);      \
     template void cap(const T*, T*, Index, double, Rounding);                      \
     template void sigmoid(const T*, T*, Index);                                    \
     template void softmax_with_sink(const T*, T*, Index, double);                  \

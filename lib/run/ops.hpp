@@ -15,6 +15,10 @@ namespace attn::ops {
 template <class T>
 void keep_range(const T* in, T* out, Index keys, Visible seen, Index always, T elsewhere);
 
+/// v · tanh(query + key) over `dim` columns; in half precision the sum and its tanh are rounded first.
+template <class T>
+T additive_score(const T* query, const T* key, const T* v, Index dim, Rounding rounding);
+
 /// out = c · tanh(in / c), in double; quotient and tanh are rounded
 template <class T>
 void cap(const T* in, T* out, Index keys, double c, Rounding rounding = {});

@@ -1,7 +1,6 @@
 #include "lib/run/traced.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "lib/run/ops.hpp"
@@ -101,17 +100,6 @@ void Traced<T>::compute(const RowBlock& block, const Needs& needs, bool marks, T
     if (needs.has(Stage::context)) rounding_(w.at[idx(Stage::context)], block.rows * plan_.value_dim);
 }
 
-/// v · tanh(q + k); in half precision sum and tanh are rounded first.
-template <class T>
-T Traced<T>::additive(const T* query, const T* key, const T* v) const {
-    if (!rounding_.changes()) return kernel_.dot_tanh(query, key, v, plan_.dim);
-    double sum = 0;
-    for (Index k = 0; k < plan_.dim; ++k)
-        sum += static_cast<double>(rounding_(std::tanh(rounding_(query[k] + key[k])))) *
-               static_cast<double>(v[k]);
-    return static_cast<T>(sum);
-}
-
 /// Only a softmax of scaled scores, of keys that follow one another, stands between scores and weights.
 template <class T>
 bool Traced<T>::is_plain(const Needs& needs, const StagePlaces<T>& past) const {
@@ -170,9 +158,9 @@ void Traced<T>::scores(const RowBlock& block, T* out) const {
             v.data() + (static_cast<Index>(v.size()) > plan_.dim ? block.head * plan_.dim : Index{0});
         for (Index i = 0; i < block.rows; ++i)
             for (Index j = 0; j < plan_.keys; ++j)
-                out[i * plan_.keys + j] =
-                    additive(queries + i * stride,
-                             operands_.keys.row(block.batch, plan_.kv_head_of(block.head), j), own);
+                out[i * plan_.keys + j] = ops::additive_score(
+                    queries + i * stride, operands_.keys.row(block.batch, plan_.kv_head_of(block.head), j),
+                    own, plan_.dim, rounding_);
         return;
     }
     if (packs_) {

@@ -57,7 +57,6 @@ class Traced {
   private:
     bool is_plain(const Needs& needs, const StagePlaces<T>& past) const;
     void scores(const RowBlock& block, T* out) const;
-    T additive(const T* query, const T* key, const T* v) const;
     void context(const RowBlock& block, const T* weights, T* out, const TraceSpace<T>& w) const;
     void row(const PlannedStage& stage, const RowBlock& block, Index i, const T* in, T* out,
              TraceSpace<T>& w) const;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes data/cases/half/*.json: attention in bfloat16 and float16 as PyTorch's eager operations compute it on a CPU.
+"""Writes data/cases/half/*.json: attention in bfloat16 and float16 as PyTorch's eager operations compute it on a CPU, and
+tests/data/half/*.json: the same of F.scaled_dot_product_attention (SDPBackend.MATH), which rounds elsewhere, for diff.
 
-    python3 tests/record/torch_half.py data/cases/half        (needs PyTorch; the files are of 2.6.0)
+    python3 tests/record/torch_half.py data/cases/half tests/data/half      (needs PyTorch; the files are of 2.6.0)
 
 Each document holds numbers with four decimals; they are rounded to the type here, as `.to(dtype)` does, and every line below
 is one operation of PyTorch in that type. What a stage goes through on its way (a norm before its weight, a cosine) is written
@@ -14,6 +15,7 @@ import sys
 
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -273,10 +275,25 @@ def drawn(c):
     attend(c, q, k, v, 0.5, lambda s: c.stage("masked_scores", s.masked_fill(causal_mask(6, 6), -torch.inf)))
 
 
+def fused(folder, dtype, short):
+    """Somebody's context beside the document: the MATH backend keeps scores and weights in float32."""
+    c = Case(dtype, 50)
+    q, k, v = projected(c, 24, 24, 16)
+    c.document["causal"] = True
+    with sdpa_kernel(SDPBackend.MATH):
+        context = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    with open(os.path.join(folder, f"sdpa_math_{short}.json"), "w", encoding="utf-8") as out:
+        out.write(json.dumps({"source": f"PyTorch {torch.__version__.split('+')[0]}, F.scaled_dot_product_attention, SDPBackend.MATH",
+                              "document": c.document, "theirs": {"context": dict(tensor(context), dtype=dtype)}}) + "\n")
+
+
 def main():
-    folder = sys.argv[1]
+    folder, of_diff = sys.argv[1:]
+    os.makedirs(of_diff, exist_ok=True)
     os.makedirs(folder, exist_ok=True)
     torch.set_grad_enabled(False)
+    for dtype, short in (("bfloat16", "bf16"), ("float16", "f16")):
+        fused(of_diff, dtype, short)
     for number, make in enumerate((multi_head, llama, gemma, t5, sinks, alibi, renormalised, sum_normalised, sigmoid, dropout,
                                    overflow, additive, multiplicative, gated, drawn)):
         for dtype, short in (("bfloat16", "bf16"), ("float16", "f16")):

@@ -83,6 +83,7 @@ constexpr std::array lines{
     CodeLine{"dropout_left_on", "{dropped}"},
     CodeLine{"init_order", "{layers}"},
     CodeLine{"rounded", "{softmax}"},
+    CodeLine{"kept_in_float32", "{softmax}"},
     CodeLine{"window_forgets_cache", "{window}"},
     CodeLine{"window_width", "{window}"},
     CodeLine{"causal_for_mask", "{masked}"},
