@@ -179,7 +179,8 @@ Plan plan_document(const Source& source, Document document, const Options& optio
         use_weights(document.root, options, files);
         Plan plan = make_plan(read_problem(document.root), request);
         if (options.model) plan.source = {options.model->folder, options.model->layer};
-        if (options.command == Command::explain) refuse_half(plan, "attn-calc explain");
+        if (options.command == Command::explain || options.command == Command::blindspots)
+            refuse_half(plan, "attn-calc " + std::string(name_of(options.command)));
         // The other commands look at the forward pass.
         if (options.command != Command::run && options.command != Command::check &&
             options.command != Command::view && options.command != Command::diff &&

@@ -72,7 +72,7 @@ void refuse_half(const Plan& plan, std::string_view what) {
     if (plan.rounding.changes())
         fail("",
              "is computed in " + std::string(name_of(plan.dtype)) + ", but " + std::string(what) +
-                 " works out each number, and rounds nowhere on the way",
+                 " is there for float32 and float64 alone",
              in_full);
 }
 

@@ -16,7 +16,8 @@ std::vector<std::string_view> rounded_steps(const Plan& plan);
 /// What half precision has not. \throws Error (exit 3), with the key that asks for it
 void refuse_in_half(Builder& b);
 
-/// A plan of half precision where \p what shows how numbers come about. \throws Error (exit 3)
+/// A plan of half precision where \p what works out, or weighs, each number without rounding it.
+/// \throws Error (exit 3)
 void refuse_half(const Plan& plan, std::string_view what);
 
 }  // namespace attn

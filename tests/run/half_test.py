@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(os.environ["ATTN_SOURCE"], "tests", "oracle"))
 import generate  # noqa: E402
 import half  # noqa: E402
 from compare import Program  # noqa: E402
+from tensors import tensor  # noqa: E402
 
 PROGRAM = os.environ["ATTN_PROGRAM"]
 COUNT = 20 if os.environ.get("ATTN_SANITIZE") == "ON" else 150
@@ -96,6 +97,35 @@ def long_rows(folder):
         check(f"{kind}: a row", context("--stages", "context", "--rows", "299")[0][1][0], whole[0][1][299])
 
 
+def formats(folder):
+    """Files of tensors hold the numbers of the JSON trace, in the type where the format has it."""
+    document = next(documents("float16", 5))
+    file = os.path.join(folder, "formats.json")
+    with open(file, "w", encoding="utf-8") as out:
+        json.dump(document, out)
+    for kind, npz, stored in (("float16", "<f2", "F16"), ("bfloat16", "<f4", "BF16")):
+        def run(*options, kind=kind):
+            return subprocess.run([PROGRAM, file, "--dtype", kind, *options], capture_output=True, check=True).stdout
+        trace = json.loads(run("-f", "json"))
+        check(f"{kind}: the plan", (trace["plan"]["dtype"], trace["plan"]["rounding"]["sums"]), (kind, "float32"))
+        wanted = {n: tensor(s["data"]).astype(numpy.float32) for n, s in trace["stages"].items()}
+        for name in ("a.npz", "a.safetensors"):
+            run("-o", os.path.join(folder, name))
+        with numpy.load(os.path.join(folder, "a.npz")) as arrays:
+            for name, want in wanted.items():
+                check(f"{kind}, npz: {name}", (arrays[name].dtype.str, numpy.array_equal(arrays[name].astype(numpy.float32), want, equal_nan=True)), (npz, True))
+        with open(os.path.join(folder, "a.safetensors"), "rb") as data:
+            size = int.from_bytes(data.read(8), "little")
+            header, body = json.loads(data.read(size)), data.read()
+        for name, want in wanted.items():
+            begin, end = header[name]["data_offsets"]
+            bits = numpy.frombuffer(body[begin:end], "<u2")
+            numbers = bits.view("<f2") if kind == "float16" else (bits.astype("<u4") << 16).view("<f4")
+            check(f"{kind}, safetensors: {name}", (header[name]["dtype"], numpy.array_equal(numbers.astype(numpy.float32).reshape(want.shape), want, equal_nan=True)), (stored, True))
+        check(f"{kind}: a pipe has the file's bytes", run("-f", "npz") == open(os.path.join(folder, "a.npz"), "rb").read(), True)
+        check(f"{kind}: as PyTorch prints it", f"dtype=torch.{kind})" in run("-f", "torch").decode(), True)
+
+
 def refusals(folder):
     plain = {"dtype": "bfloat16", "embeddings": [[1.0, 2.0]]}
     state = {"queries": [[1.0]], "keys": [[1.0]], "values": [[1.0]], "dtype": "float16"}
@@ -112,8 +142,9 @@ def refusals(folder):
         done = subprocess.run([PROGRAM, file, *options], capture_output=True, text=True, check=False, cwd=folder)
         check(f"{word}: exit", done.returncode, 3)
         check(f"{word} in {done.stderr!r}", word in done.stderr and kind in done.stderr, True)
-    done = subprocess.run([PROGRAM, "explain", file, "--row", "0"], capture_output=True, text=True, check=False)
-    check("explain: exit", done.returncode, 3)
+    for command in ("explain", "blindspots"):
+        done = subprocess.run([PROGRAM, command, file], capture_output=True, text=True, check=False)
+        check(f"{command}: exit", (done.returncode, f"attn-calc {command} is there" in done.stderr), (3, True))
 
 
 def main():
@@ -123,6 +154,7 @@ def main():
             formulas(program, kind)
             parts(program, kind)
         long_rows(folder)
+        formats(folder)
         refusals(folder)
     for failure in failures[:20]:
         print(failure)
