@@ -7,14 +7,20 @@ root=$(CDPATH='' cd -P -- "$(dirname -- "$0")/.." && pwd -P)
 
 need_to_build
 need doctest-dev doctest/doctest.h
+need libbenchmark-dev benchmark/benchmark.h
 need python3 python3
+install_missing || true
+# Another version would format and warn otherwise, so these are of one version or left out.
+need clang-format-14 clang-format-14
+install_missing || say "formatting is not checked"
+
+# What only tests and clang-tidy ask for is installed while the release is built.
 need python3-jsonschema python:jsonschema
 need python3-numpy python:numpy
 need python3-pandas python:pandas
 need python3-matplotlib python:matplotlib
 need jq jq
 need librsvg2-bin rsvg-convert
-need libbenchmark-dev benchmark/benchmark.h
 need binutils nm
 need chromium chromium
 need chromium-driver chromedriver
@@ -23,11 +29,17 @@ if [ "$(uname -m)" = x86_64 ]; then
     need qemu-user qemu-x86_64
     need g++-aarch64-linux-gnu aarch64-linux-gnu-g++
 fi
-install_missing || true
-# Another version would format and warn otherwise, so these are of one version or left out.
-need clang-format-14 clang-format-14
 need clang-tidy-14 clang-tidy-14
-install_missing || say "formatting and clang-tidy are not checked"
+mkdir -p "$builds"
+install_missing >"$builds/install.log" 2>&1 &
+installing=$!
+# installed: waits for that
+installed() {
+    if [ -n "$installing" ]; then
+        wait "$installing" || cat "$builds/install.log" >&2
+        installing=
+    fi
+}
 
 passed=0
 failed=0
@@ -60,6 +72,7 @@ count() {
 }
 
 finish() {
+    installed
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]
     exit
@@ -71,6 +84,7 @@ if ! configure release -DATTN_TESTS=ON || ! build release attn-tests all; then
     finish
 fi
 unlock # a test may run app/run.sh
+installed
 if [ $# -gt 0 ]; then
     count release "$@"
     finish
@@ -80,6 +94,8 @@ count release
 tidy=OFF
 if found clang-tidy-14; then
     tidy=ON
+else
+    say "clang-tidy is not asked"
 fi
 lock
 keep_going=yes

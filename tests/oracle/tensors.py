@@ -35,8 +35,6 @@ def step(x):
     return x if _rounding[0] is None or x is None else nearest(x, _rounding[0])
 
 
-NUMBERS = {"Infinity": np.inf, "-Infinity": -np.inf, "NaN": np.nan}
-
 
 def is_ignored(key):
     return key.startswith("$") or key.startswith("_") or key == "comment"
@@ -51,18 +49,8 @@ def without_comments(value):
     return value
 
 
-def _number(x):
-    return NUMBERS[x] if isinstance(x, str) else float(x)
-
-
-def _nested(value):
-    if isinstance(value, list):
-        return [_nested(v) for v in value]
-    return _number(value)
-
-
 def tensor(value):
-    """A literal or drawn tensor as a float64 array; None stays None."""
+    """A literal or drawn tensor as a float64 array ("Infinity", "-Infinity", "NaN" are numbers to numpy, too); None stays None."""
     if value is None:
         return None
     if isinstance(value, np.ndarray):
@@ -73,8 +61,8 @@ def tensor(value):
             return step(drawn.tensor(value))
         if "shape" not in value or "data" not in value:
             raise NotImplementedError("tensor of %s" % sorted(value))
-        return step(np.array(_nested(value["data"]), dtype=np.float64)).reshape(value["shape"])
-    return step(np.array(_nested(value), dtype=np.float64))
+        return step(np.array(value["data"], dtype=np.float64)).reshape(value["shape"])
+    return step(np.array(value, dtype=np.float64))
 
 
 def batched(value):
