@@ -74,7 +74,7 @@ def self_test(text, files):
                        ("lib/new/a.cpp", "lib/new: a room without"), ("tests/run/new_test.py", "tests/run/new_test.py: a row")):
         if not any(word in p for p in problems(text, files | {file})):
             yield f"self-test: {file} is not missed"
-    for file, word in (("lib/run/pool.cpp", "names pool.cpp"), ("tests/run/cases_test.cpp", "but not there"),
+    for file, word in (("lib/run/arena.cpp", "names arena.cpp"), ("tests/run/cases_test.cpp", "but not there"),
                        ("lib/diff/compare.cpp", "names compare.cpp"), ("tests/oracle/mistaken.py", "spoken of")):
         if not any(word in p for p in problems(text, files - {file})):
             yield f"self-test: {file} may go without a word"

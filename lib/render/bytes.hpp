@@ -1,13 +1,12 @@
 #pragma once
 #include <algorithm>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lib/pool.hpp"
 #include "lib/render/escape.hpp"
 #include "lib/render/render.hpp"
-#include "lib/run/pool.hpp"
 
 namespace attn {
 
@@ -20,27 +19,39 @@ class Bytes {
     std::string text;  ///< append here, then call pass()
 
     /// How many threads may write rows.
-    void use_threads(int threads) { threads_ = threads; }
+    void use_threads(int threads) { pool_ = LatePool(threads); }
+
+    /// Calls job(first, end) for stretches that cover 0 ... rows - 1: where there are many numbers by all
+    /// threads, at once and in any order.
+    template <class F>
+    void share(Index rows, Index columns, F&& job) {
+        const Index each = rows_of_a_job(columns);
+        if (pool_.workers() < 2 || rows <= each) {
+            if (rows > 0) job(Index{0}, rows);
+            return;
+        }
+        pool_.get().run((rows + each - 1) / each,
+                        [&](Index k, int) { job(k * each, std::min((k + 1) * each, rows)); });
+    }
 
     /// Appends and passes the texts of rows 0 ... rows - 1 in order: write(out, i) appends that of row i.
     /// Many numbers are written by all threads, at once and in any order; the bytes are the same.
     template <class F>
     void rows(Index rows, Index columns, F&& write) {
-        const Index each = std::max<Index>(1, numbers_of_a_job / std::max<Index>(columns, 1));
-        if (threads_ < 2 || rows <= each) {
+        const Index each = rows_of_a_job(columns);
+        if (pool_.workers() < 2 || rows <= each) {
             for (Index i = 0; i < rows; ++i) {
                 write(text, i);
                 pass();
             }
             return;
         }
-        if (!pool_) pool_ = std::make_unique<Pool>(threads_);
         pass_all();
-        texts_.resize(static_cast<std::size_t>(pool_->workers()) * jobs_of_a_worker);
+        texts_.resize(static_cast<std::size_t>(pool_.workers()) * jobs_of_a_worker);
         const auto most = static_cast<Index>(texts_.size()) * each;
         for (Index from = 0; from < rows; from += most) {
             const Index end = std::min(from + most, rows), jobs = (end - from + each - 1) / each;
-            pool_->run(jobs, [&](Index job, int) {
+            pool_.get().run(jobs, [&](Index job, int) {
                 std::string& out = texts_[idx(job)];
                 out.clear();
                 const Index first = from + job * each;
@@ -67,10 +78,14 @@ class Bytes {
     /// Some 100 kB of text; a few for each worker, so that none waits long for another's last one.
     static constexpr Index numbers_of_a_job = 1 << 13;
     static constexpr std::size_t jobs_of_a_worker = 4;
+
+    static Index rows_of_a_job(Index columns) {
+        return std::max<Index>(1, numbers_of_a_job / std::max<Index>(columns, 1));
+    }
+
     Output& output_;
     bool ascii_;
-    int threads_ = 1;
-    std::unique_ptr<Pool> pool_;
+    LatePool pool_;
     std::vector<std::string> texts_;
 };
 

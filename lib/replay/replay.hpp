@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "lib/plan/plan.hpp"
+#include "lib/pool.hpp"
 #include "lib/run/mask.hpp"
 #include "lib/run/operands.hpp"
-#include "lib/run/pool.hpp"
 
 namespace attn {
 

@@ -4,9 +4,9 @@
 
 #include "lib/kernels/kernels.hpp"
 #include "lib/plan/blocking.hpp"
+#include "lib/pool.hpp"
 #include "lib/run/arena.hpp"
 #include "lib/run/materialize.hpp"
-#include "lib/run/pool.hpp"
 
 namespace attn {
 

@@ -5,10 +5,10 @@
 
 #include "lib/plan/needs.hpp"
 #include "lib/plan/plan.hpp"
+#include "lib/pool.hpp"
 #include "lib/random/torch.hpp"
 #include "lib/rounding.hpp"
 #include "lib/run/arena.hpp"
-#include "lib/run/pool.hpp"
 
 namespace attn {
 

@@ -2,8 +2,8 @@
 #include <functional>
 
 #include "lib/kernels/kernels.hpp"
+#include "lib/pool.hpp"
 #include "lib/run/contexts.hpp"
-#include "lib/run/pool.hpp"
 
 namespace attn {
 

@@ -1,7 +1,7 @@
 #pragma once
 #include "lib/kernels/kernels.hpp"
+#include "lib/pool.hpp"
 #include "lib/run/contexts.hpp"
-#include "lib/run/pool.hpp"
 #include "lib/run/score_rules.hpp"
 
 namespace attn {

@@ -7,8 +7,8 @@
 
 #include "lib/kernels/dispatch.hpp"
 #include "lib/kernels/sets.hpp"
+#include "lib/pool.hpp"
 #include "lib/run/arena.hpp"
-#include "lib/run/pool.hpp"
 
 namespace attn::bench {
 namespace {

@@ -389,15 +389,19 @@ TEST_CASE("render: the same bytes for any number of threads") {
         "queries":{"init":"torch.randn","seed":1,"shape":[1,2,300,8]},
         "keys":{"init":"torch.randn","seed":2,"shape":[1,2,300,8]},
         "values":{"init":"torch.randn","seed":3,"shape":[1,2,300,8]}})";
-    for (const Format format : {Format::json, Format::ndjson, Format::csv}) {
+    RenderOptions options;
+    options.width = 1 << 20;
+    for (const Format format :
+         {Format::json, Format::ndjson, Format::csv, Format::text, Format::md, Format::tex}) {
         CAPTURE(name_of(format));
         Request request = stages({"scores", "weights", "context"});
+        request.rows = request.cols = "0:300";  // or tables leave most of them out
         request.threads = 1;
-        const std::string one = rendered(document, format, {}, request);
+        const std::string one = rendered(document, format, options, request);
         CHECK(one.size() > 1000000);
         for (const int threads : {2, 5}) {
             request.threads = threads;
-            CHECK(rendered(document, format, {}, request) == one);
+            CHECK(rendered(document, format, options, request) == one);
         }
     }
 }

@@ -41,25 +41,31 @@ class MarkdownSink : public TableSink {
         if (!where.empty()) bytes_.text += "\n### " + where + "\n";
         bytes_.text += "\n";
         const std::string mark(gap_mark());
-        const auto line = [&](const std::string& first, const std::string& between, auto&& cell) {
-            bytes_.text += "| " + first + " |";
+        const auto line = [&](std::string& text, const std::string& first, std::string_view between,
+                              auto&& cell) {
+            const auto add = [&](std::string_view s) { text.append(" ").append(s).append(" |"); };
+            text += "|";
+            add(first);
             for (std::size_t k = 0; k < table.columns.size(); ++k) {
-                if (table.column_gap == k) bytes_.text += " " + between + " |";
-                bytes_.text += " " + cell(k) + " |";
+                if (table.column_gap == k) add(between);
+                add(cell(k));
             }
-            if (table.column_gap == table.columns.size()) bytes_.text += " " + between + " |";
-            bytes_.text += "\n";
-            bytes_.pass();
+            if (table.column_gap == table.columns.size()) add(between);
+            text += "\n";
         };
-        line("", mark, [&](std::size_t k) { return markdown_text(table.columns[k]); });
-        line("---", "---", [](std::size_t) { return std::string("---:"); });
-        for (std::size_t i = 0; i < table.rows.size(); ++i) {
-            if (table.row_gap == i) line(mark, mark, [&](std::size_t) -> const std::string& { return mark; });
-            line(markdown_text(table.rows[i]), mark, [&](std::size_t k) {
-                const TableCell c = table.cell(i, k);
-                return std::string(c.hidden ? hidden_mark() : c.text);
-            });
-        }
+        line(bytes_.text, "", mark, [&](std::size_t k) { return markdown_text(table.columns[k]); });
+        line(bytes_.text, "---", "---", [](std::size_t) { return "---:"; });
+        bytes_.rows(static_cast<Index>(table.rows.size()), static_cast<Index>(table.columns.size()),
+                    [&](std::string& text, Index row) {
+                        const auto i = idx(row);
+                        if (table.row_gap == i)
+                            line(text, mark, mark, [&](std::size_t) { return std::string_view(mark); });
+                        const TableRow cells = table.row(i);
+                        line(text, markdown_text(table.rows[i]), mark, [&](std::size_t k) {
+                            const TableCell c = cells.cell(table.places[k]);
+                            return c.hidden ? hidden_mark() : c.text;
+                        });
+                    });
     }
 
     void write_notes(const std::vector<std::string>& notes) override {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include "lib/option_words.hpp"
 #include "lib/render/numbers/number.hpp"
@@ -24,29 +25,32 @@ std::string_view marked(double value, std::string_view digits, double small_belo
 
 }  // namespace
 
-TableCells::TableCells(const std::vector<TableLine>& lines, const std::vector<Index>& kept, int precision,
-                       bool exponents)
-    : lines_(lines), kept_(kept), small_below_(exponents ? 0 : std::pow(10.0, -precision)) {
-    for (const TableLine& line : lines) append_fixed(text_, line.cells, precision, exponents, ends_);
-}
-
-void TableCells::settle(const TableLine& line, std::size_t k, TableCell& cell) const {
-    const double value = line.cells[k];
-    cell.hidden = value == 0 && !line.hidden.empty() && line.hidden[k] != 0;
-    cell.text = marked(value, cell.text, small_below_);
-    cell.small = is_small(cell.text);
-}
-
-std::string TableCells::text_of(double value, int precision, bool exponents) {
+std::string TableDigits::text_of(double value) const {
     std::string digits;
     append_fixed(digits, value, precision, exponents);
-    return std::string(marked(value, digits, exponents ? 0 : std::pow(10.0, -precision)));
+    return std::string(marked(value, digits, small_below()));
 }
 
-bool TableCells::is_small(std::string_view text) { return text.ends_with(small_number); }
+double TableDigits::small_below() const { return exponents ? 0 : std::pow(10.0, -precision); }
+
+bool is_small_mark(std::string_view text) { return text.ends_with(small_number); }
+
+TableRow::TableRow(const TableLine& line, const std::vector<Index>& kept, const TableDigits& digits)
+    : line_(&line), kept_(&kept), small_below_(digits.small_below()) {
+    std::visit([&](const auto& cells) { values_.assign(cells.begin(), cells.end()); }, line.cells);
+    append_fixed(text_, values_, digits.precision, digits.exponents, ends_);
+    text_.append(readable_behind, ' ');
+}
+
+void TableRow::settle(std::size_t k, TableCell& cell) const {
+    cell.hidden = values_[k] == 0 && !line_->hidden.empty() && line_->hidden[k] != 0;
+    cell.text = marked(values_[k], cell.text, small_below_);
+    cell.small = is_small_mark(cell.text);
+}
 
 void TableSink::begin(const Plan& plan) {
     plan_ = &plan;
+    bytes_.use_threads(plan.threads);
     write_begin(plan);
 }
 
@@ -80,17 +84,33 @@ void TableSink::rows(const Rows& rows) {
     part.is_cut = row_count_ > table_rows.most && !plan_->rows_of(rows.stage->family).asked;
     if (numbers_.empty())
         for (const Index j : kept_) numbers_.push_back(rows.columns[idx(j)]);
+    std::vector<Index> which;
     for (Index i = 0; i < rows.row_count(); ++i) {
         const Index k = part.rows_seen++;
         // Where the plan has cut the rows, only those that are shown arrive.
         if (part.is_cut && !cut_by_plan_ && k >= table_rows.first && k < row_count_ - table_rows.last)
             continue;
-        with_row(rows, i, [&](auto values) {
-            for (const auto v : values)
-                if (std::isfinite(v)) largest_ = std::max(largest_, std::abs(static_cast<double>(v)));
-        });
-        part.lines.push_back(line_of(rows, i));
+        which.push_back(i);
     }
+    take(rows, which, part.lines);
+}
+
+void TableSink::take(const Rows& rows, const std::vector<Index>& which, std::vector<TableLine>& lines) {
+    const std::size_t before = lines.size();
+    lines.resize(before + which.size());
+    std::vector<double> largest(which.size());
+    bytes_.share(static_cast<Index>(which.size()), rows.column_count(), [&](Index first, Index end) {
+        for (std::size_t n = idx(first); n < idx(end); ++n) {
+            with_row(rows, which[n], [&](auto values) {
+                typename decltype(values)::value_type most = 0;
+                for (const auto v : values)
+                    if (std::isfinite(v)) most = std::max(most, std::abs(v));
+                largest[n] = static_cast<double>(most);
+            });
+            lines[before + n] = line_of(rows, which[n]);
+        }
+    });
+    for (const double v : largest) largest_ = std::max(largest_, v);
 }
 
 TableLine TableSink::line_of(const Rows& rows, Index i) const {
@@ -116,18 +136,22 @@ TableLine TableSink::line_of(const Rows& rows, Index i) const {
         for (Index j = 0; j < rows.column_count(); ++j)
             if (rows.at(i, j) > (line.largest < 0 ? 0.0 : rows.at(i, line.largest))) line.largest = j;
     }
-    line.cells.reserve(kept_.size());
-    for (const Index j : kept_) {
-        line.cells.push_back(rows.at(i, j));
-        if (weights && rows.hidden) line.hidden.push_back(rows.hidden[i * rows.column_count() + j]);
-    }
+    with_row(rows, i, [&](auto values) {
+        auto& cells = line.cells.emplace<std::vector<typename decltype(values)::value_type>>(kept_.size());
+        for (std::size_t k = 0; k < kept_.size(); ++k) cells[k] = values[idx(kept_[k])];
+    });
+    if (!weights || !rows.hidden) return line;
+    line.hidden.resize(kept_.size());
+    for (std::size_t k = 0; k < kept_.size(); ++k)
+        line.hidden[k] = rows.hidden[i * rows.column_count() + kept_[k]];
     return line;
 }
 
 void TableSink::end_stage(const PlannedStage& stage) {
     write_heading(stage, shape_);
-    exponents_ = has_exponent(largest_, options_.precision) ||
-                 (!options_.precision_asked && largest_ > 0 && largest_ < exponents_below);
+    digits_ = {options_.precision,
+               has_exponent(largest_, options_.precision) ||
+                   (!options_.precision_asked && largest_ > 0 && largest_ < exponents_below)};
     left_out_rows_ = left_out_columns_ = 0;
     for (const Part& part : parts_) {
         write_part(stage, part);
@@ -176,10 +200,10 @@ void TableSink::top_of(const Part& part, StageTable& out) {
     for (const TableLine& line : part.lines) {
         std::vector<std::string>& parts = out.top.emplace_back();
         for (const auto& [weight, column] : line.top) {
-            const std::string number = TableCells::text_of(weight, options_.precision, exponents_);
+            const std::string number = digits_.text_of(weight);
             parts.push_back(label_of(plan_->key_tokens[idx(column)], longest_column_label, options_) + " " +
                             number);
-            has_small_ = has_small_ || TableCells::is_small(number);
+            has_small_ = has_small_ || is_small_mark(number);
         }
     }
 }
@@ -193,18 +217,34 @@ void TableSink::columns_of(const PlannedStage& stage, const Part& part, StageTab
         labels.push_back(token ? label_of(*token, longest_column_label, options_) : std::to_string(n));
         widths.push_back(display_width(labels.back()));
     }
-    std::vector<bool> has_small(kept_.size());
-    for (std::size_t i = 0; i < part.lines.size(); ++i)
-        for (std::size_t k = 0; k < kept_.size(); ++k) {
-            const TableCell cell = out.cells->at(i, k);
-            widths[k] = std::max(widths[k], cell.width());
-            if (cell.small) has_small[k] = true;
+    struct Found {
+        std::vector<int> widths;
+        std::vector<std::uint8_t> small;
+    };
+    const Index rows = static_cast<Index>(part.lines.size());
+    std::mutex mutex;
+    std::vector<std::uint8_t> has_small(kept_.size());
+    bytes_.share(rows, static_cast<Index>(kept_.size()), [&](Index first, Index end) {
+        Found found{std::vector<int>(kept_.size()), std::vector<std::uint8_t>(kept_.size())};
+        for (Index i = first; i < end; ++i) {
+            const TableRow row(part.lines[idx(i)], kept_, digits_);
+            for (std::size_t k = 0; k < kept_.size(); ++k) {
+                const TableCell cell = row.cell(k);
+                found.widths[k] = std::max(found.widths[k], cell.width());
+                if (cell.small) found.small[k] = 1;
+            }
         }
+        const std::lock_guard lock(mutex);
+        for (std::size_t k = 0; k < kept_.size(); ++k) {
+            widths[k] = std::max(widths[k], found.widths[k]);
+            has_small[k] |= found.small[k];
+        }
+    });
     out.places = columns_that_fit(widths, out.label_width);
     for (const std::size_t k : out.places) {
         out.columns.push_back(labels[k]);
         out.widths.push_back(widths[k]);
-        has_small_ = has_small_ || has_small[k];
+        has_small_ = has_small_ || has_small[k] != 0;
     }
     const auto left_out = shape_.back() - static_cast<Index>(out.places.size());
     left_out_columns_ = std::max(left_out_columns_, left_out);
@@ -235,9 +275,8 @@ void TableSink::write_part(const PlannedStage& stage, const Part& part) {
         top_of(part, out);
         return write_table(stage, out);
     }
-    const TableCells cells(part.lines, kept_, options_.precision, exponents_);
-    out.cells = &cells;
     columns_of(stage, part, out);
+    out.row = [&](std::size_t i) { return TableRow(part.lines[i], kept_, digits_); };
     write_table(stage, out);
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 #include <cmath>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "lib/render/bytes.hpp"
@@ -24,37 +26,47 @@ struct TableCell {
 /// A row as far as it may be shown.
 struct TableLine {
     Index row = 0;
-    std::vector<double> cells;                  ///< of the kept columns
-    std::vector<std::uint8_t> hidden;           ///< the same, or empty
+    std::variant<std::vector<float>, std::vector<double>> cells;  ///< of the kept columns
+    std::vector<std::uint8_t> hidden;                             ///< the same, or empty
     Index largest = -1;                         ///< place among the shown columns of the row's largest number
     std::vector<std::pair<double, Index>> top;  ///< in place of cells: the largest weights and their columns
 };
 
-/// The numbers of a table as they are shown, in one text.
-class TableCells {
+/// How the numbers of a table are shown.
+struct TableDigits {
+    int precision = 0;
+    bool exponents = false;
+
+    /// "1.0000", or the mark of a number that is not 0 and would have only zeros.
+    std::string text_of(double value) const;
+    /// What is smaller may have only zeros; 0: nothing may.
+    double small_below() const;
+};
+bool is_small_mark(std::string_view text);
+
+/// The cells of one line: made anew for each who asks, since all texts of a table take more memory than time.
+class TableRow {
   public:
-    /// `kept`: places of the lines' cells among the shown columns. Both have to outlive the cells.
-    TableCells(const std::vector<TableLine>& lines, const std::vector<Index>& kept, int precision,
-               bool exponents);
-    TableCell at(std::size_t line, std::size_t k) const {
-        const TableLine& l = lines_[line];
-        const std::size_t place = line * kept_.size() + k, from = ends_[place];
-        TableCell cell{std::string_view(text_.data() + from, ends_[place + 1] - from), false,
-                       kept_[k] == l.largest};
-        if (std::abs(l.cells[k]) <= small_below_) settle(l, k, cell);
+    /// `kept`: places of the line's cells among the shown columns. The line and `kept` outlive the row.
+    TableRow(const TableLine& line, const std::vector<Index>& kept, const TableDigits& digits);
+    /// Of the kept columns.
+    TableCell cell(std::size_t k) const {
+        TableCell cell{std::string_view(text_.data() + ends_[k], ends_[k + 1] - ends_[k]), false,
+                       (*kept_)[k] == line_->largest};
+        if (std::abs(values_[k]) <= small_below_) settle(k, cell);
         return cell;
     }
-    /// "1.0000", or the mark of a number that is not 0 and would have only zeros.
-    static std::string text_of(double value, int precision, bool exponents);
-    static bool is_small(std::string_view text);
+    /// Characters behind the text of each cell that may be read.
+    static constexpr std::size_t readable_behind = 16;
 
   private:
     /// 0, or nearly: what stands there may be a mark.
-    void settle(const TableLine& line, std::size_t k, TableCell& cell) const;
+    void settle(std::size_t k, TableCell& cell) const;
 
-    const std::vector<TableLine>& lines_;
-    const std::vector<Index>& kept_;
-    double small_below_;  ///< 0: no number may have only zeros
+    const TableLine* line_;
+    const std::vector<Index>* kept_;
+    double small_below_;
+    std::vector<double> values_;
     std::string text_;
     std::vector<std::size_t> ends_{0};  ///< where each number of text_ begins, and the last one ends
 };
@@ -71,10 +83,8 @@ struct StageTable {
     /// In place of columns and cells where the largest weights are asked for: "token weight" of each row.
     std::vector<std::vector<std::string>> top;
 
-    const TableCells* cells = nullptr;  ///< null where there is `top`
-    std::vector<std::size_t> places;    ///< of the columns among the kept ones
-
-    TableCell cell(std::size_t row, std::size_t column) const { return cells->at(row, places[column]); }
+    std::vector<std::size_t> places;           ///< of the columns among the kept ones
+    std::function<TableRow(std::size_t)> row;  ///< its cells, by several threads at once; none beside `top`
 };
 
 /// A sink that holds what is shown of one stage at a time and hands it out as tables of at most options.width
@@ -123,6 +133,8 @@ class TableSink : public Sink {
         std::vector<TableLine> lines;
     };
     TableLine line_of(const Rows& rows, Index i) const;
+    /// The rows `which` of `rows`, and the largest finite magnitude among their numbers.
+    void take(const Rows& rows, const std::vector<Index>& which, std::vector<TableLine>& lines);
     void top_of(const Part& part, StageTable& out);
     void columns_of(const PlannedStage& stage, const Part& part, StageTable& out);
     void write_part(const PlannedStage& stage, const Part& part);
@@ -138,7 +150,8 @@ class TableSink : public Sink {
     std::vector<Index> numbers_;  ///< their original numbers
     std::vector<Part> parts_;
     double largest_ = 0;
-    bool exponents_ = false, has_small_ = false;
+    TableDigits digits_;
+    bool has_small_ = false;
     Index left_out_rows_ = 0, left_out_columns_ = 0;
 };
 

@@ -64,11 +64,11 @@ class LatexSink : public TableSink {
     /// Rows of cells between & and \\, the gaps marked; `labels`: those of columns and rows too.
     template <class Write>
     void body(const StageTable& table, bool labels, Write&& write) {
-        const auto line = [&](const std::string& first, const char* between, auto&& cell) {
-            std::string text = labels ? first : "";
+        const auto line = [&](std::string& text, const std::string& first, const char* between, auto&& cell) {
             bool any = labels;
+            if (labels) text += first;
             const auto add = [&](const std::string& s) {
-                text += (any ? " & " : "") + s;
+                text.append(any ? " & " : "").append(s);
                 any = true;
             };
             for (std::size_t k = 0; k < table.columns.size(); ++k) {
@@ -76,20 +76,23 @@ class LatexSink : public TableSink {
                 add(cell(k));
             }
             if (table.column_gap == table.columns.size()) add(between);
-            bytes_.text += text + " \\\\\n";
-            bytes_.pass();
+            text += " \\\\\n";
         };
         if (labels) {
-            line("", "$\\cdots$", [&](std::size_t k) { return latex_text(table.columns[k]); });
+            line(bytes_.text, "", "$\\cdots$", [&](std::size_t k) { return latex_text(table.columns[k]); });
             bytes_.text += "\\hline\n";
         }
         const std::string down = write("\\vdots"), across = write("\\cdots"), both = write("\\ddots");
-        for (std::size_t i = 0; i < table.rows.size(); ++i) {
-            if (table.row_gap == i)
-                line(down, both.c_str(), [&](std::size_t) -> const std::string& { return down; });
-            line(latex_text(table.rows[i]), across.c_str(),
-                 [&](std::size_t k) { return write(value(table.cell(i, k))); });
-        }
+        bytes_.rows(static_cast<Index>(table.rows.size()), static_cast<Index>(table.columns.size()),
+                    [&](std::string& text, Index row) {
+                        const auto i = idx(row);
+                        if (table.row_gap == i)
+                            line(text, down, both.c_str(),
+                                 [&](std::size_t) -> const std::string& { return down; });
+                        const TableRow cells = table.row(i);
+                        line(text, latex_text(table.rows[i]), across.c_str(),
+                             [&](std::size_t k) { return write(value(cells.cell(table.places[k]))); });
+                    });
     }
 
     void tabular(const StageTable& table) {

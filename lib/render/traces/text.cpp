@@ -2,6 +2,7 @@
 #include "lib/text.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "lib/render/plans/plan_text.hpp"
 #include "lib/render/terminal.hpp"
@@ -46,25 +47,22 @@ class TextSink : public TableSink {
             bytes_.text += (is_first_ ? "" : "\n") + joined_lines(where, options_.width, 0, options_);
         is_first_ = false;
         if (!table.top.empty()) return top_lines(table);
-        row_room_ = static_cast<std::size_t>(table.label_width) + most_of_mark;
+        const std::size_t colours = options_.colour ? most_of_mark + ansi::reset.size() : 0;
+        row_room_ = static_cast<std::size_t>(table.label_width) + 2 * most_of_mark;
         for (std::size_t k = 0; k < table.columns.size(); ++k)
             row_room_ += static_cast<std::size_t>(text_gap + table.widths[k]) + table.columns[k].size() +
-                         2 * most_of_mark + ansi::reset.size();
-        line(table, "", [&](char* to, std::size_t k) {
+                         hidden_mark().size() + colours;
+        line(bytes_.text, table, "", [&](char* to, std::size_t k) {
             return copied(pad_left(table.columns[k], text_gap + table.widths[k]), to);
         });
-        for (std::size_t i = 0; i < table.rows.size(); ++i) {
-            if (table.row_gap == i) bytes_.text.append(gap_mark()) += '\n';
-            line(table, table.rows[i], [&](char* to, std::size_t k) {
-                const TableCell cell = table.cell(i, k);
-                const std::string_view colour = colour_of(cell);
-                to += text_gap + table.widths[k] - cell.width();
-                if (!colour.empty()) to = copied(colour, to);
-                to = copied(cell.hidden ? hidden_mark() : cell.text, to);
-                return colour.empty() ? to : copied(ansi::reset, to);
-            });
-            bytes_.pass();
-        }
+        bytes_.rows(static_cast<Index>(table.rows.size()), static_cast<Index>(table.columns.size()),
+                    [&](std::string& text, Index row) {
+                        const auto i = idx(row);
+                        if (table.row_gap == i) text.append(gap_mark()) += '\n';
+                        line(text, table, table.rows[i], [&, cells = table.row(i)](char* to, std::size_t k) {
+                            return cell(to, cells.cell(table.places[k]), text_gap + table.widths[k]);
+                        });
+                    });
     }
 
     void write_notes(const std::vector<std::string>& notes) override {
@@ -72,20 +70,39 @@ class TextSink : public TableSink {
     }
 
   private:
-    /// write_cell(to, k) writes among spaces, the gap before the column first, and returns the end.
+    /// Appends a line; write_cell(to, k) writes a cell, the gap before the column first, and returns the end.
     template <class F>
-    void line(const StageTable& table, const std::string& row_label, F&& write_cell) {
+    void line(std::string& text, const StageTable& table, const std::string& row_label,
+              F&& write_cell) const {
         const std::string label = pad_right(row_label, table.label_width);
-        row_.assign(row_room_ + label.size(), ' ');
-        char* to = copied(label, row_.data());
+        const std::size_t start = text.size();
+        text.resize(start + row_room_ + label.size() + TableRow::readable_behind);
+        char* to = copied(label, text.data() + start);
+        const auto gap = [&] { to = copied(gap_mark(), std::fill_n(to, text_gap, ' ')); };
         for (std::size_t k = 0; k < table.columns.size(); ++k) {
-            if (table.column_gap == k) to = copied(gap_mark(), to + text_gap);
+            if (table.column_gap == k) gap();
             to = write_cell(to, k);
         }
-        if (table.column_gap == table.columns.size()) to = copied(gap_mark(), to + text_gap);
-        row_.resize(static_cast<std::size_t>(to - row_.data()));
-        row_.resize(row_.find_last_not_of(' ') + 1);
-        bytes_.text.append(row_) += '\n';
+        if (table.column_gap == table.columns.size()) gap();
+        text.resize(static_cast<std::size_t>(to - text.data()));
+        text.resize(std::max(text.find_last_not_of(' ') + 1, start));
+        text += '\n';
+    }
+
+    /// A number at the right of `width` characters; pieces of sixteen are copied whole, what is too much of
+    /// one is written over by the next.
+    char* cell(char* to, const TableCell& cell, int width) const {
+        constexpr auto whole = static_cast<int>(TableRow::readable_behind);
+        const std::string_view colour = colour_of(cell);
+        const int before = width - cell.width();
+        if (colour.empty() && !cell.hidden && !cell.small && before <= whole && cell.width() <= whole) {
+            std::memset(to, ' ', whole);
+            std::memcpy(to + before, cell.text.data(), whole);
+            return to + width;
+        }
+        to = copied(colour, std::fill_n(to, before, ' '));
+        to = copied(cell.hidden ? hidden_mark() : cell.text, to);
+        return colour.empty() ? to : copied(ansi::reset, to);
     }
 
     /// Empty: none.
@@ -113,7 +130,6 @@ class TextSink : public TableSink {
 
     bool is_first_ = true;      ///< table of its stage
     std::size_t row_room_ = 0;  ///< characters that a row of the table may take beside its label
-    std::string row_;
 };
 
 }  // namespace

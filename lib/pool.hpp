@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -45,6 +46,22 @@ class Pool {
     bool stop_ = false;
     std::exception_ptr failure_;
     std::vector<std::thread> threads_;
+};
+
+/// A pool whose threads are started when it is first asked for: work that may turn out to be small.
+class LatePool {
+  public:
+    explicit LatePool(int workers = 1) : workers_(workers) {}
+
+    int workers() const { return workers_; }
+    Pool& get() {
+        if (!pool_) pool_ = std::make_unique<Pool>(workers_);
+        return *pool_;
+    }
+
+  private:
+    int workers_;
+    std::unique_ptr<Pool> pool_;
 };
 
 }  // namespace attn

@@ -1,4 +1,4 @@
-#include "lib/run/pool.hpp"
+#include "lib/pool.hpp"
 
 #include <chrono>
 #include <utility>
