@@ -221,6 +221,11 @@ Source read_source(const std::string& name, std::size_t most_bytes, Reads reads)
     return {source.name, read_all(file, source.name, most_bytes, reads)};
 }
 
+ParseOptions parsing(const Options& options) {
+    const Request& request = options.request;
+    return {request.dtype, false, request.threads > 0 ? request.threads : processors_available()};
+}
+
 std::vector<PlannedDocument> plan_all(const Options& options, const Diagnostics& diagnostics) {
     for (const std::string& name : options.request.stages)
         if (const std::string hint = hint_by_maps(name); !hint.empty() && !stage_named(name))
@@ -228,14 +233,14 @@ std::vector<PlannedDocument> plan_all(const Options& options, const Diagnostics&
     std::vector<PlannedDocument> planned;
     if (options.model) {
         for (const ModelLayer& layer : model_layers(options, diagnostics))
-            for (Document& document : parse_documents(layer.source, {options.request.dtype, false}))
+            for (Document& document : parse_documents(layer.source, parsing(options)))
                 planned.push_back({layer.source.name, plan_document(layer.source, std::move(document),
                                                                     layer.options, options.request)});
         return planned;
     }
     for (const std::string& name : file_names(options)) {
         const Source source = read_source(name, most_source_bytes(options.request), Reads::documents);
-        std::vector<Document> documents = parse_documents(source, {options.request.dtype, false});
+        std::vector<Document> documents = parse_documents(source, parsing(options));
         for (Document& document : documents) {
             planned.push_back(
                 {source.name, plan_document(source, std::move(document), options, options.request)});

@@ -23,6 +23,9 @@ enum class Reads { text, documents };
 /// Error (exit 3) with the file's name.
 Source read_source(const std::string& name, std::size_t most_bytes, Reads reads = Reads::text);
 
+/// How JSON documents are read: in the type that is asked for, by as many threads as a run may have.
+ParseOptions parsing(const Options& options);
+
 /// Reads, parses and plans every document of every file named (none: standard input), so that nothing is
 /// written before everything has been accepted. \throws Error with its place.
 std::vector<PlannedDocument> plan_all(const Options& options, const Diagnostics& diagnostics);

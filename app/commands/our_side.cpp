@@ -56,7 +56,7 @@ OurSide::OurSide(std::vector<ModelLayer> layers, const Options& options)
     side_.file = options.model->folder;
     side_.input = true;
     for (const ModelLayer& layer : models_) {
-        std::vector<Document> documents = parse_documents(layer.source, {options.request.dtype, false});
+        std::vector<Document> documents = parse_documents(layer.source, parsing(options));
         side_.text.documents.push_back(std::move(documents.front()));
     }
 }

@@ -68,7 +68,7 @@ void view_documents(TextFile& file, const Options& options, const Diagnostics& d
 void view_layers(const Options& options, const Diagnostics& diagnostics) {
     std::vector<PlannedDocument> documents;
     for (const ModelLayer& layer : model_layers(options, diagnostics))
-        for (Document& document : parse_documents(layer.source, {options.request.dtype, false}))
+        for (Document& document : parse_documents(layer.source, parsing(options)))
             documents.push_back(
                 {layer.source.name, plan_view(layer.source, document, layer.options, diagnostics)});
     view_planned(documents, options, diagnostics);

@@ -42,8 +42,8 @@ std::string shortened(std::string_view text) {
 /// Builds Values from events. A callback that returns false ends the parse; the fault stands in `fault`.
 class DocumentBuilder {
   public:
-    DocumentBuilder(const Source& source, const char*& read, std::optional<DType> dtype)
-        : source_(source), read_(read), dtype_(dtype) {}
+    DocumentBuilder(const Source& source, const char*& read, std::optional<DType> dtype, LatePool& pool)
+        : source_(source), read_(read), dtype_(dtype), pool_(pool) {}
 
     Value root;
     std::optional<SyntaxFault> fault;
@@ -94,7 +94,7 @@ class DocumentBuilder {
         // Within an array that turned out to be irregular only its rows are tried: nothing is read often.
         const std::size_t most_axes = begin < irregular_ ? 1 : deepest_level + 1 - stack_.size();
         const BlockRequest request{begin, source_.text.data() + source_.text.size(), most_axes,
-                                   dtype_.value_or(DType::float32)};
+                                   dtype_.value_or(DType::float32), &pool_};
         const char* at = nullptr;
         Value& value = stack_.back();
         if (read_block(request, value.row, at)) {
@@ -190,6 +190,7 @@ class DocumentBuilder {
     const Source& source_;
     const char*& read_;
     std::optional<DType> dtype_;
+    LatePool& pool_;
     const char* irregular_ = nullptr;  ///< up to here a block was tried and found irregular
     std::vector<Value> stack_;
     std::vector<std::pair<std::size_t, std::unordered_set<std::string>>> names_;
@@ -234,6 +235,7 @@ std::vector<Document> parse_documents(const Source& source, const ParseOptions& 
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     check_encoding(source);
     std::vector<Document> out;
+    LatePool pool(options.threads);
     const char* const text = source.text.data();
     Scanner space(source.text, source.text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
     while (true) {
@@ -259,7 +261,7 @@ std::vector<Document> parse_documents(const Source& source, const ParseOptions& 
                                 : ""});
         }
         const char* read = text + begin;
-        DocumentBuilder builder(source, read, options.dtype);
+        DocumentBuilder builder(source, read, options.dtype, pool);
         const bool good = nlohmann::json::sax_parse(Cursor{&read}, Cursor{nullptr, text + source.text.size()},
                                                     &builder, nlohmann::json::input_format_t::json, false);
         if (builder.fault) refuse(source, *builder.fault);

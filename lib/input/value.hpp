@@ -109,6 +109,7 @@ struct Source {
 struct ParseOptions {
     std::optional<DType> dtype{};  ///< of the numbers of arrays
     bool arrays = false;           ///< a document may be an array as well
+    int threads = 1;               ///< that read rows of long arrays: what is read does not depend on it
 };
 
 /// All documents of a stream: JSON objects by RFC 8259 that follow one another, white space between them

@@ -1,12 +1,15 @@
 // Text to numbers: every syntax against strtof and strtod, blocks against the numbers one by one, precision.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "lib/input/number_text.hpp"
 #include "tests/support.hpp"
@@ -234,6 +237,98 @@ TEST_CASE("read numbers: a block is the numbers one by one, for either precision
                 CHECK(exact[static_cast<Index>(k)] == d);
             }
         }
+    }
+}
+
+namespace {
+
+/// Everything that was read, as text.
+std::string told(const Value& v) {
+    std::string out = v.describe() + " " + v.text + " ";
+    if (v.kind == Value::Kind::row) {
+        out += to_string(v.row.shape) + std::to_string(static_cast<int>(v.row.numbers.element()));
+        for (const std::size_t first : v.row.first) out += " " + std::to_string(first);
+        out += " " + std::to_string(v.row.first_other) + ":";
+        for (Index k = 0; k < v.row.numbers.size(); ++k) {
+            const double d = v.row.numbers[k];
+            out.append(reinterpret_cast<const char*>(&d), sizeof d);
+        }
+    }
+    for (const Value& item : v.items) out += "[" + told(item) + "]";
+    for (const Member& member : v.members) out += member.name + "{" + told(member.value) + "}";
+    return out;
+}
+
+/// What a text is read as, or the fault that it is refused with.
+std::string read_by(int threads, const std::string& text, DType dtype) {
+    try {
+        return told(parse_documents({"x.json", text}, {dtype, false, threads})[0].root);
+    } catch (const Error& e) {
+        return e.pointer + " " + e.message + " " + e.hint + " " + std::to_string(e.place.line) + ":" +
+               std::to_string(e.place.column) + " " + e.place.excerpt;
+    }
+}
+
+}  // namespace
+
+TEST_CASE("read numbers: the same for any number of threads, and the same faults") {
+    constexpr std::size_t matrices = 5, rows = 700, columns = 25;
+    Texts texts;
+    std::vector<std::string> numbers;
+    std::vector<std::size_t> places;  // of the numbers in the text
+    std::string text = "{\"_x\": ";
+    for (std::size_t k = 0; k < matrices * rows * columns; ++k) {
+        const std::size_t row = k / columns;
+        if (k % columns == 0) {
+            text += row == 0 ? "[[[" : row % rows == 0 ? "]],\n [[" : texts.below(2) ? "],\n[" : " ] , [ ";
+        } else {
+            text += texts.below(2) ? ", " : ",";
+        }
+        places.push_back(text.size());
+        numbers.push_back(k == 60000 ? "true" : k == 60100 ? "\"-Infinity\"" : texts.number(17, 15));
+        text += numbers.back();
+    }
+    text += "]]], \"_y\": [[1, 2], [3, 4]]}";
+    REQUIRE(text.size() > 1 << 20);
+    for (const DType dtype : {DType::float32, DType::float64}) {
+        const auto read = parse_documents({"x.json", text}, {dtype, false, 3});
+        const Scalars& block = read[0].root.find("_x")->row;
+        CHECK(block.shape == Shape{matrices, rows, columns});
+        CHECK(block.first[idx(Scalar::boolean)] == 60000);
+        CHECK(block.first[idx(Scalar::nonfinite)] == 60100);
+        for (std::size_t k = 0; k < numbers.size(); ++k) {
+            if (k == 60000 || k == 60100) continue;
+            const double d = std::strtod(numbers[k].c_str(), nullptr);
+            const auto f = static_cast<double>(std::strtof(numbers[k].c_str(), nullptr));
+            if (block.numbers[static_cast<Index>(k)] != (dtype == DType::float32 ? f : d))
+                FAIL_CHECK(numbers[k]);
+        }
+        const auto agree = [&](const std::string& changed) {
+            const std::string alone = read_by(1, changed, dtype);
+            CHECK(read_by(2, changed, dtype) == alone);
+            CHECK(read_by(5, changed, dtype) == alone);
+            return alone;
+        };
+        agree(text);
+        for (const std::size_t k :
+             {std::size_t{0}, std::size_t{24}, std::size_t{25}, std::size_t{17500}, numbers.size() - 1})
+            for (const char* other :
+                 {"1e39", "null", "[1]", "1, 2", "", "1 2", "{}", "\"]\"", "x", "[", "]", "01"}) {
+                std::string changed = text;
+                changed.replace(places[k], numbers[k].size(), other);
+                CAPTURE(k);
+                CAPTURE(other);
+                const std::string said = agree(changed);
+                // The line of a fault is counted here as well.
+                if (const std::string_view o = other; o == "x" || o == "1 2" || o == "01") {
+                    const auto line =
+                        1 +
+                        std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(places[k]), '\n');
+                    CHECK(said.find(" " + std::to_string(line) + ":") != std::string::npos);
+                }
+            }
+        for (const std::size_t size : {places[20], places[40000] + 1, text.size() - 1})
+            agree(text.substr(0, size));
     }
 }
 
