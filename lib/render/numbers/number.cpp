@@ -30,7 +30,7 @@ char* write_nonfinite(char* to, bool nan, bool negative, NonFinite policy) {
 
 /// The eight digits of v < 10^8, zeros in front, a byte each, the first one lowest: two, four and eight of
 /// them at once, each quotient by a multiplication that is exact in its range.
-std::uint64_t eight_digits(std::uint32_t v) {
+[[gnu::always_inline]] inline std::uint64_t eight_digits(std::uint32_t v) {
     const std::uint64_t fours = v / 10000 | std::uint64_t{v % 10000} << 32;
     const std::uint64_t hundreds = (fours * 10486 >> 20) & 0x0000007f0000007f;
     const std::uint64_t twos = hundreds | (fours - 100 * hundreds) << 16;
@@ -75,28 +75,24 @@ constexpr auto powers_of_ten = [] {
 }();
 
 /// The integer part of power * c / 2^64; its last bit is set where anything but zeros was cut off.
-std::uint32_t to_odd(std::uint64_t power, std::uint32_t c) {
+[[gnu::always_inline]] inline std::uint32_t to_odd(std::uint64_t power, std::uint32_t c) {
     const std::uint64_t low = (power & 0xffffffff) * c;
     const std::uint64_t high = (power >> 32) * c + (low >> 32);
     return static_cast<std::uint32_t>(high >> 32) | (static_cast<std::uint32_t>(high) > 1 ? 1 : 0);
 }
 
-/// The shortest decimal that rounds to a positive finite float, of those the nearest; without zeros at its
-/// end. Raffaello Giulietti, The Schubfach way to render doubles, 2021, for 24 bits.
-Decimal shortest_decimal(float value) {
+/// The shortest decimal that rounds to a positive finite float, of those the nearest; it may end with zeros.
+/// Raffaello Giulietti, The Schubfach way to render doubles, 2021, for 24 bits. What decides between
+/// candidates is hard to foretell, so all are made and one is chosen without a branch.
+[[gnu::always_inline]] inline Decimal shortest_decimal(float value) {
     const auto bits = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t fraction = bits & 0x7fffff;
     const int biased = static_cast<int>(bits >> 23);
     const std::uint32_t c = biased != 0 ? fraction | 0x800000 : fraction;
     const int q = (biased != 0 ? biased : 1) - 150;  // value = c * 2^q
-    const auto without_zeros = [](std::uint32_t digits, int exponent) {
-        while (digits % 10 == 0) {
-            digits /= 10;
-            ++exponent;
-        }
-        return Decimal{digits, exponent};
-    };
-    if (q <= 0 && q > -24 && (c & ((1U << -q) - 1)) == 0) return without_zeros(c >> -q, 0);
+    // An integer below 2^24: one comparison for all sizes, since those are hard to foretell.
+    if (static_cast<std::uint32_t>(-q) <= static_cast<std::uint32_t>(std::countr_zero(c | 0x1000000)))
+        return {c >> -q, 0};
 
     // Below a power of two the gap to the next float is half as wide.
     const bool near_below = fraction == 0 && biased > 1;
@@ -110,62 +106,84 @@ Decimal shortest_decimal(float value) {
     const std::uint32_t lower = to_odd(power, (4 * c - 2 + (near_below ? 1 : 0)) << h) + odd;
     const std::uint32_t upper = to_odd(power, (4 * c + 2) << h) - odd;
 
-    const std::uint32_t s = middle / 4;
-    if (s >= 10) {
-        const std::uint32_t tenth = s / 10;
-        const bool down = lower <= 40 * tenth, up = 40 * tenth + 40 <= upper;
-        if (down != up) return without_zeros(tenth + (up ? 1 : 0), k + 1);
-    }
-    const bool down = lower <= 4 * s, up = 4 * s + 4 <= upper;
-    if (down != up) return without_zeros(s + (up ? 1 : 0), k);
-    const std::uint32_t half = 4 * s + 2;
-    return without_zeros(s + (middle > half || (middle == half && s % 2 == 1) ? 1 : 0), k);
+    const std::uint32_t s = middle / 4, tenth = s / 10, half = 4 * s + 2;
+    const std::uint32_t down = lower <= 4 * s, up = 4 * s + 4 <= upper;
+    const std::uint32_t tenth_down = lower <= 40 * tenth, tenth_up = 40 * tenth + 40 <= upper;
+    const std::uint32_t nearer_up =
+        static_cast<std::uint32_t>(middle > half) | (static_cast<std::uint32_t>(middle == half) & s);
+    const std::uint32_t only_one = -(down ^ up),
+                        shorter = -((tenth_down ^ tenth_up) & static_cast<std::uint32_t>(s >= 10));
+    const std::uint32_t full = s + ((up & only_one) | (nearer_up & 1 & ~only_one));
+    return {(full & ~shorter) | ((tenth + tenth_up) & shorter), k + static_cast<int>(shorter & 1)};
 }
 
-/// As std::to_chars lays digits out: plain where that is no longer than with an exponent. Pieces are copied
-/// whole, sixteen bytes each; what is too much of one is written over by the next.
-char* write_decimal(char* to, bool negative, Decimal d) {
-    std::array<char, 32> written{};
+/// How many digits v has, 1 <= v < 10^9, without a branch: for each place of the highest bit the digits that
+/// the next power of ten has, less that power where it is among these numbers (Lemire, "Computing the number
+/// of digits of an integer even faster", 2021).
+constexpr auto lengths_by_bit = [] {
+    std::array<std::uint64_t, 32> table{};
+    for (int bit = 0; bit < 32; ++bit) {
+        std::uint64_t power = 1, digits = 0;  // 10^digits is the least power above 2^bit
+        while (power <= std::uint64_t{1} << bit) {
+            power *= 10;
+            ++digits;
+        }
+        table[idx(bit)] = ((digits + 1) << 32) - power;
+    }
+    return table;
+}();
+int decimal_length(std::uint32_t v) {
+    return static_cast<int>((v + lengths_by_bit[idx(31 - std::countl_zero(v | 1))]) >> 32);
+}
+
+/// Sixteen characters, the first one lowest.
+__extension__ using Sixteen = unsigned __int128;
+
+void store(char* to, Sixteen text) {
+    const auto low = static_cast<std::uint64_t>(text), high = static_cast<std::uint64_t>(text >> 64);
+    std::memcpy(to, &low, 8);
+    std::memcpy(to + 8, &high, 8);
+}
+
+/// As std::to_chars lays digits out: plain where that is no longer than with an exponent. Sixteen characters
+/// are stored at a time; what is too much of them is written over by the next.
+[[gnu::always_inline]] inline char* write_decimal(char* to, bool negative, Decimal d) {
     const std::uint32_t first = d.digits / 100000000;
-    const std::uint64_t eight = eight_digits(d.digits % 100000000);
-    const std::uint64_t ascii = eight + eight_zeros;
-    written[7] = static_cast<char>('0' + first);
-    std::memcpy(&written[8], &ascii, 8);
-    const int n = first != 0 ? 9 : 8 - std::countr_zero(eight) / 8;
-    const char* const digits = &written[idx(16 - n)];
-    const auto copy = [](char* there, const char* from) { std::memcpy(there, from, 16); };
+    const std::uint64_t eight = eight_digits(d.digits - first * 100000000);
+    const int all = decimal_length(d.digits);           // digits, zeros at the end too
+    const int zeros = std::countl_zero(eight | 1) / 8;  // a nine-digit one never has eight
+    const int n = all - zeros, exponent = d.exponent + zeros, point = all + d.exponent;
+    // Zeros, and all digits at the end.
+    const Sixteen text = Sixteen{eight + eight_zeros} << 64 | (eight_zeros + (std::uint64_t{first} << 56));
 
     *to = '-';
     to += static_cast<int>(negative);
-    const int one = n == 1 ? 1 : 0, point = n + d.exponent;
-    if (d.exponent > 5 - one || d.exponent < one - n - 3) {
-        copy(to + 1, digits);
-        to[0] = digits[0];
-        to[1] = '.';
-        copy(to + 2, digits + 1);
-        to += n == 1 ? 1 : n + 1;
-        to[0] = 'e';
-        to[1] = point < 1 ? '-' : '+';
-        const int size = std::abs(point - 1);  // below 46
-        to[2] = static_cast<char>('0' + size / 10);
-        to[3] = static_cast<char>('0' + size % 10);
-        to += 4;
-    } else if (d.exponent >= 0) {
-        copy(to, digits);
-        std::memcpy(to + n, &eight_zeros, 8);
-        to += point;
-    } else if (point > 0) {
-        copy(to, digits);
-        to[point] = '.';
-        copy(to + point + 1, digits + point);
-        to += n + 1;
-    } else {
-        std::memcpy(to, &eight_zeros, 8);
-        to[1] = '.';
-        copy(to + 2 - point, digits);
-        to += 2 - point + n;
+    const int one = n == 1 ? 1 : 0;
+    if (exponent < 0 && exponent >= one - n - 3) {
+        // 0.00ddd is digits with zeros in front; whether there are any is hard to foretell.
+        const int lead = std::max(1 - point, 0), before = point + lead;
+        const Sixteen shown = text >> (8 * (16 - all - lead));
+        store(to, shown);
+        to[before] = '.';
+        store(to + before + 1, shown >> (8 * before));
+        return to + n + lead + 1;
     }
-    return to;
+    const Sixteen digits = text >> (8 * (16 - all));
+    if (exponent >= 0 && exponent <= 5 - one) {
+        store(to, digits);
+        std::memcpy(to + n, &eight_zeros, 8);
+        return to + point;
+    }
+    to[0] = static_cast<char>(digits & 0xff);
+    to[1] = '.';
+    store(to + 2, digits >> 8);
+    to += n == 1 ? 1 : n + 1;
+    to[0] = 'e';
+    to[1] = point < 1 ? '-' : '+';
+    const int size = std::abs(point - 1);  // below 46
+    to[2] = static_cast<char>('0' + size / 10);
+    to[3] = static_cast<char>('0' + size % 10);
+    return to + 4;
 }
 
 /// The longest text of one number.
@@ -199,16 +217,43 @@ char* write_any(char* to, Float value, NonFinite policy) {
     return write_shortest(to, value);
 }
 
+/// Neither 0 nor infinite nor NaN.
+bool is_plain(float v) {
+    const std::uint32_t size = std::bit_cast<std::uint32_t>(v) << 1;
+    return size - 1 < 0xff000000 - 1;
+}
+
 template <typename Float>
 void append_row(std::string& out, std::span<const Float> values, std::string_view between, NonFinite policy) {
     constexpr std::size_t at_once = 64;
+    // A separator of a few characters is stored as eight: most are.
+    std::array<char, 8> separator{};
+    const bool is_short = between.size() <= separator.size();
+    if (is_short) std::copy(between.begin(), between.end(), separator.begin());
     for (std::size_t from = 0; from < values.size(); from += at_once) {
         const auto some = values.subspan(from, std::min(at_once, values.size() - from));
         const std::size_t start = out.size();
         out.resize(start + some.size() * (longest_text<Float> + between.size()) + room_for_number);
         char* to = out.data() + start;
+        // Digits first, of all: where they stand in the text depends on how many the numbers before have.
+        std::array<Decimal, at_once> decimals;  // NOLINT(*-member-init): written before it is read
+        if constexpr (std::is_same_v<Float, float>)
+            for (std::size_t k = 0; k < some.size(); ++k) decimals[k] = shortest_decimal(std::abs(some[k]));
         for (std::size_t k = 0; k < some.size(); ++k) {
-            if (from + k > 0) to = write_text(to, between);
+            if (from + k > 0) {
+                if (is_short) {
+                    std::memcpy(to, separator.data(), separator.size());
+                    to += between.size();
+                } else {
+                    to = write_text(to, between);
+                }
+            }
+            if constexpr (std::is_same_v<Float, float>) {
+                if (is_plain(some[k])) {
+                    to = write_decimal(to, std::signbit(some[k]), decimals[k]);
+                    continue;
+                }
+            }
             to = write_any(to, some[k], policy);
         }
         out.resize(static_cast<std::size_t>(to - out.data()));
