@@ -1,5 +1,6 @@
 // The trace as CSV, one cell of a stage a line.
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,22 @@ namespace {
 
 constexpr std::string_view line_end = "\r\n";
 constexpr std::size_t cells_at_once = 64;
+
+/// A text that is copied sixteen characters at a time: what is too much of it is written over by the next.
+class Piece {
+  public:
+    explicit Piece(std::string_view text) : text_(text), size_(text.size()) { text_.append(at_once, ' '); }
+    std::size_t size() const { return size_; }
+    char* copy(char* to) const {
+        for (std::size_t k = 0; k < size_; k += at_once) std::memcpy(to + k, text_.data() + k, at_once);
+        return to + size_;
+    }
+    static constexpr std::size_t at_once = 16;
+
+  private:
+    std::string text_;
+    std::size_t size_;
+};
 
 class CsvSink : public Sink {
   public:
@@ -37,19 +54,20 @@ class CsvSink : public Sink {
         columns_.clear();
         longest_column_ = 0;
         for (const Index column : rows.columns) {
-            const auto& [number, token] = columns_.emplace_back(
-                std::to_string(column) + ",", "," + cell(plan_->column_token(family, column)) + ",");
+            const auto& [number, token] =
+                columns_.emplace_back(Piece(std::to_string(column) + ","),
+                                      Piece("," + cell(plan_->column_token(family, column)) + ","));
             longest_column_ = std::max(longest_column_, number.size() + token.size());
         }
         bytes_.rows(rows.row_count(), rows.column_count(), [&](std::string& text, Index i) {
             const std::string row_number =
                 has_one_row(family) ? std::string{} : std::to_string(first_row + i);
-            const std::string row_text = before + row_number + ",";
-            const std::string row_token =
-                cell(family == StageShape::states ? plan_->row_token(StageShape::key_dim, rows.token)
-                                                  : plan_->row_token(family, rows.row_begin + i));
-            const std::size_t most =
-                row_text.size() + row_token.size() + longest_column_ + room_for_number + line_end.size();
+            const Piece row_text(before + row_number + ",");
+            const Piece row_token(cell(family == StageShape::states
+                                           ? plan_->row_token(StageShape::key_dim, rows.token)
+                                           : plan_->row_token(family, rows.row_begin + i)));
+            const std::size_t most = row_text.size() + row_token.size() + longest_column_ + room_for_number +
+                                     line_end.size() + Piece::at_once;
             with_row(rows, i, [&](auto values) {
                 for (std::size_t from = 0; from < values.size(); from += cells_at_once) {
                     const std::size_t end = std::min(from + cells_at_once, values.size()),
@@ -58,7 +76,7 @@ class CsvSink : public Sink {
                     char* to = text.data() + start;
                     for (std::size_t j = from; j < end; ++j) {
                         const auto& [column, column_token] = columns_[j];
-                        to = copied(column_token, copied(row_token, copied(column, copied(row_text, to))));
+                        to = column_token.copy(row_token.copy(column.copy(row_text.copy(to))));
                         to = copied(line_end, write_number(to, values[j], nonfinite_));
                     }
                     text.resize(static_cast<std::size_t>(to - text.data()));
@@ -79,7 +97,7 @@ class CsvSink : public Sink {
     bool ascii_;
     const Plan* plan_ = nullptr;
     /// What stands on both sides of a cell's row token.
-    std::vector<std::pair<std::string, std::string>> columns_;
+    std::vector<std::pair<Piece, Piece>> columns_;
     std::size_t longest_column_ = 0;  ///< characters of both sides
 };
 
