@@ -153,7 +153,6 @@ DiffPart OurSide::compare_with(const Layer& theirs, std::size_t k, const Diagnos
     return part;
 }
 
-/// Which numbers are equal in half precision, and theirs in half precision beside ours that are not.
 void OurSide::note_rounding(Comparison& comparison, const Plan& whole) {
     if (std::string seen = rounding_seen(whole, comparison.theirs); !seen.empty())
         comparison.notes.push_back(std::move(seen));

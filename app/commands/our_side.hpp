@@ -37,8 +37,10 @@ class OurSide {
     DiffPart compare_with(const Layer& theirs, std::size_t k, const Diagnostics& diagnostics);
 
   private:
-    /// A trace calls gradients as we do: what is called otherwise is no gradient of it.
+    /// Which numbers are equal in half precision, and theirs in half precision beside ours that are not.
     static void note_rounding(Comparison& comparison, const Plan& whole);
+
+    /// A trace calls gradients as we do: what is called otherwise is no gradient of it.
     static void keep_own(Layer& layer);
 
     /// One array without a name: what it is shows beside theirs.
