@@ -1,7 +1,8 @@
 #!/bin/sh
 # sh tests/bench/run.sh [--quick]: builds attn-bench, measures every shape in turn with the peers of ATTN_BENCH_PEERS
-# (tests/bench/compare.py --help says what a peer is) and the sweep over the sequence length. The table goes to standard
-# output, figures and the picture to build/bench/. A quarter of an hour with two peers; nothing else should run meanwhile.
+# (tests/bench/compare.py --help says what a peer is), then all that has no peer: lengths, widths, growth, numbers, kernels.
+# The tables of docs/performance.md go to standard output, figures and the picture to build/bench/. Half an hour with two
+# peers; nothing else should run meanwhile.
 # --quick: one short round of the small shapes, to see that everything works; its figures say little.
 set -eu
 root=$(CDPATH='' cd -P -- "$(dirname -- "$0")/../.." && pwd -P)
@@ -11,6 +12,7 @@ rounds=3
 seconds=0.5
 shapes=
 lengths='[0-9]+'
+others='growth|dims|number|read|write|draw|kernel|machine'
 case ${1-} in
     '') ;;
     --quick)
@@ -18,9 +20,10 @@ case ${1-} in
         seconds=0.05
         shapes=S2_causal,S2_full,S5_decode
         lengths='(128|256|512|1024|2048)'
+        others='growth/.*n:4096|number|machine'
         ;;
     *)
-        sed -n '2,5s/^# //p' "$0" >&2
+        sed -n '2,6s/^# //p' "$0" >&2
         exit 2
         ;;
 esac
@@ -49,12 +52,14 @@ python3 -B "$root/tests/bench/compare.py" --bench "$bench" --rounds "$rounds" --
     ${shapes:+"--shape=$shapes"}
 
 round=1
-rm -f "$out"/sweep-*.json # a longer call may have left more rounds
+rm -f "$out"/sweep-*.json "$out"/others-*.json # a longer call may have left more rounds
 while [ "$round" -le "$rounds" ]; do
-    say "measuring the sweep over the sequence length, round $round of $rounds"
+    say "measuring what has no peer, round $round of $rounds"
     "$bench" --benchmark_filter="^(machine/fma_peak|sweep/n:$lengths)/threads:[0-9]+/real_time\$" --benchmark_format=json \
         --benchmark_min_time="$seconds" >"$out/sweep-$round.json"
+    "$bench" --benchmark_filter="^($others)/" --benchmark_format=json --benchmark_min_time=0.1 >"$out/others-$round.json"
     round=$((round + 1))
 done
 python3 -B "$root/tests/bench/picture.py" "$out"/sweep-*.json -o "$out/performance.svg"
-say "written: $out/compare.json, $out/sweep-*.json, $out/performance.svg"
+python3 -B "$root/tests/bench/tables.py" "$out"/sweep-*.json "$out"/others-*.json
+say "written: $out/compare.json, $out/sweep-*.json, $out/others-*.json, $out/performance.svg"
