@@ -49,7 +49,7 @@ constexpr Index backward_rows(Index queries, Index keys) {
 /// Query rows of a block of the fused backward pass, whole tiles of 6: its powers of 2 and gradients of
 /// weights are read again while they are in a cache, and more rows share what is added to keys and values.
 constexpr Index fused_back_rows(Index queries, Index keys, Index element) {
-    constexpr Index bytes = Index{3} << 20, least = 66, most = 96;
+    constexpr Index bytes = Index{3} << 20, least = 54, most = 96;
     const Index rows = std::clamp(bytes / (2 * element * std::max(Index{1}, keys)), least, most) / 6 * 6;
     return std::min(rows, std::max(Index{1}, queries));
 }

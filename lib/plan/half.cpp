@@ -25,7 +25,7 @@ bool has_weighed_norm(const Plan& plan) {
     });
 }
 
-constexpr std::array steps{
+constexpr std::array rounded_within{
     Step{has_weighed_norm, "what an rms norm makes, before its weight"},
     Step{[](const Plan& p) { return p.rope.has_value(); },
          "cosines and sines of the rope, and each product with them"},
@@ -50,7 +50,7 @@ const std::string in_full = R"("dtype": "float32", or )" + option::dtype + " flo
 
 std::vector<std::string_view> rounded_steps(const Plan& plan) {
     std::vector<std::string_view> out;
-    for (const Step& step : steps)
+    for (const Step& step : rounded_within)
         if (plan.rounding.changes() && step.is_in(plan)) out.push_back(step.words);
     return out;
 }
