@@ -69,10 +69,13 @@ def causal_mask(queries, keys):
     return torch.ones(queries, keys).tril(keys - queries) == 0
 
 
-def attend(c, q, k, v, scale, change=lambda s: s):
+def scored(c, q, k, scale):
     s = c.stage("scores", q @ k.transpose(-2, -1))
-    if scale:
-        s = c.stage("scaled_scores", s * scale)
+    return c.stage("scaled_scores", s * scale) if scale else s
+
+
+def attend(c, q, k, v, scale, change=lambda s: s):
+    s = scored(c, q, k, scale)
     return c.stage("context", c.stage("weights", torch.softmax(change(s), -1)) @ v)
 
 
@@ -185,7 +188,7 @@ def sinks(c):
     def change(s):
         return torch.cat((s, sink[None, :, None, None].expand(1, 2, 4, 1)), -1)
 
-    s = c.stage("scaled_scores", c.stage("scores", q @ k.transpose(-2, -1)) * 3 ** -0.5)
+    s = scored(c, q, k, 3 ** -0.5)
     c.stage("context", c.stage("weights", torch.softmax(change(s), -1)[..., :-1]) @ v)
 
 
@@ -205,7 +208,7 @@ def alibi(c):
 def renormalised(c):
     q, k, v = projected(c, 5, 5, 4)
     c.document.update(causal=True, mask_at="weights")
-    s = c.stage("scaled_scores", c.stage("scores", q @ k.transpose(-2, -1)) * 0.5)
+    s = scored(c, q, k, 0.5)
     w = c.stage("masked_weights", c.stage("weights", torch.softmax(s, -1)).masked_fill(causal_mask(5, 5), 0))
     w = c.stage("renormalized_weights", w / w.sum(-1, keepdim=True))
     c.stage("context", w @ v)
@@ -214,7 +217,7 @@ def renormalised(c):
 def sum_normalised(c):
     q, k, v = projected(c, 4, 6, 3)
     c.document["normalize"] = "sum"
-    s = c.stage("scaled_scores", c.stage("scores", q @ k.transpose(-2, -1)) * 3 ** -0.5)
+    s = scored(c, q, k, 3 ** -0.5)
     w = c.stage("weights", s / s.sum(-1, keepdim=True))
     c.stage("context", w @ v)
 
@@ -222,14 +225,14 @@ def sum_normalised(c):
 def sigmoid(c):
     q, k, v = projected(c, 4, 6, 3)
     c.document["normalize"] = "sigmoid"
-    s = c.stage("scaled_scores", c.stage("scores", q @ k.transpose(-2, -1)) * 3 ** -0.5)
+    s = scored(c, q, k, 3 ** -0.5)
     c.stage("context", c.stage("weights", torch.sigmoid(s)) @ v)
 
 
 def dropout(c):
     q, k, v = projected(c, 4, 6, 3)
     c.document["dropout"] = {"p": 0.1, "seed": 7, "generator": "torch"}
-    s = c.stage("scaled_scores", c.stage("scores", q @ k.transpose(-2, -1)) * 3 ** -0.5)
+    s = scored(c, q, k, 3 ** -0.5)
     w = c.stage("weights", torch.softmax(s, -1))
     torch.manual_seed(7)
     c.stage("context", c.stage("dropped_weights", F.dropout(w, 0.1, True)) @ v)
