@@ -26,6 +26,10 @@ _attn_calc_list() {
     COMPREPLY+=($(compgen -P "$begun" -W "$1" -- "${word##*,}"))
     compopt -o nospace 2>/dev/null
 }
+_attn_calc_keys() {
+    COMPREPLY+=($(compgen -S = -W "$1" -- "$word"))
+    compopt -o nospace 2>/dev/null
+}
 _attn_calc() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command='' k
     COMPREPLY=()
@@ -154,7 +158,10 @@ std::string value_in_bash(const FlagRow& flag, Command command) {
     if (flag.takes_file()) return "_attn_calc_files";
     const Words words = words_of(flag, command);
     if (words.empty()) return ":";
-    return (flag.takes_list() ? "_attn_calc_list " : "_attn_calc_words ") + quoted_for_sh(joined(words, " "));
+    const std::string how = flag.takes_list()  ? "_attn_calc_list "
+                            : flag.takes_key() ? "_attn_calc_keys "
+                                               : "_attn_calc_words ";
+    return how + quoted_for_sh(joined(words, " "));
 }
 
 std::string value_in_zsh(const FlagRow& flag, Command command) {
@@ -163,20 +170,23 @@ std::string value_in_zsh(const FlagRow& flag, Command command) {
                       begin = ":" + std::string(flag.value) + ":";
     if (flag.takes_file()) return begin + "_files";
     if (words.empty()) return begin + " ";
+    if (flag.takes_key()) return begin + "compadd -S = - " + words;
     return begin + (flag.takes_list() ? "_sequence compadd - " + words : "(" + words + ")");
 }
 
 std::string value_in_fish(const FlagRow& flag, Command command) {
     if (!flag.takes_value()) return {};
     if (flag.takes_file()) return " -r -F";
-    const std::string words = joined(words_of(flag, command), " ");
-    if (words.empty()) return " -x";
+    const Words known = words_of(flag, command);
+    if (known.empty()) return " -x";
+    const std::string words = flag.takes_key() ? joined(known, "= ") + "=" : joined(known, " ");
     return " -x -a " + quoted_for_fish(flag.takes_list() ? "(__attn_calc_list " + words + ")" : words);
 }
 
 std::string zsh_option(const FlagRow& flag, const CommandRow& command) {
     const Words names = spellings(flag);
-    const bool again = flag.id == flag::output && command.several;
+    const bool again =
+        (flag.id == flag::output && command.several) || flag.id == flag::root || flag.id == flag::set_key;
     const std::string once = again ? "*" : names.size() > 1 ? "(" + joined(names, " ") + ")" : "";
     const std::string text =
         replaced(replaced(replaced(text_of(flag, command.command), "\\", "\\\\"), "[", "\\["), "]", "\\]");

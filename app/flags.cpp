@@ -1,6 +1,7 @@
 #include "app/flags.hpp"
 
 #include "lib/input/choices.hpp"
+#include "lib/input/key_table.hpp"
 #include "lib/kernels/dispatch.hpp"
 #include "lib/option_words.hpp"
 #include "lib/render/traces/store.hpp"
@@ -44,6 +45,11 @@ Names stage_names(Command /*command*/) {
     return out;
 }
 Names names_of_maps(Command /*command*/) { return {map_names().begin(), map_names().end()}; }
+Names key_names(Command /*command*/) {
+    Names out;
+    for (const KeySchema& key : all_keys()) out.push_back(key.name);
+    return out;
+}
 Names kernel_names(Command /*command*/) {
     Names out{"auto"};
     for (const std::string_view set : kernels::known_sets()) out.push_back(set);
@@ -130,9 +136,8 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
      option::digits,
      "N",
      {{{diff, Topic::numbers, 0,
-        "theirs were printed with N digits after the point: equal where ours rounds to it (default: "
-        "counted); "
-        "full: compare all"}}}},
+        "theirs were printed with N decimals: equal where ours rounds to it (default: counted); full: "
+        "compare all"}}}},
     {flag::map_of_names,
      option::map,
      "NAME",
@@ -140,7 +145,7 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
     {flag::layout,
      option::layout,
      "L",
-     {{{diff, Topic::theirs, 0, "{choices}: where the sizes fit both", words_in<layout_names>}}}},
+     {{{diff, Topic::theirs, 0, "{choices}: where both fit", words_in<layout_names>}}}},
     {flag::layer,
      option::layer,
      "N",
@@ -161,7 +166,7 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
      option::model,
      "DIR",
      {{{run | check | explain | diff | blindspots | view, Topic::work, 0,
-        "a layer of a folder or .gguf in place of FILE (diff: of OURS)"},
+        "a layer of a folder or .gguf for FILE (diff: OURS)"},
        {init, Topic::work, 0, "write the document of a layer of a folder or .gguf"}}}},
     {flag::stack,
      option::stack,
@@ -196,6 +201,11 @@ constexpr std::array<FlagRow, flag::id_count> rows{{
      "FILE",
      {{{run | check | explain | view, Topic::work, 0, "weights from a file of tensors"}}}},
     {flag::prefix, "--prefix", "P", {{{run | check | explain | view, Topic::work, 0, "its names below P"}}}},
+    {flag::set_key,
+     "--set",
+     "KEY=JSON",
+     {{{run | check | explain | diff | blindspots | view, Topic::work, 0,
+        "a member of the document: causal=true (repeatable)", key_names}}}},
     {flag::root,
      option::root,
      "DIR",

@@ -48,6 +48,7 @@ enum Id {
     key_embeddings,
     weights,
     prefix,
+    set_key,
     root,
     threads,
     kernel_set,
@@ -99,6 +100,7 @@ struct FlagRow {
     constexpr std::string_view long_name() const { return names.substr(names.find("--")); }
     constexpr std::string_view short_name() const { return names.substr(0, names.find("--") == 0 ? 0 : 2); }
     bool takes_list() const { return value == "A,B"; }
+    bool takes_key() const { return value == "KEY=JSON"; }
     bool takes_file() const { return value == "FILE" || value == "DIR"; }
     /// "-f, --format F"
     std::string shown() const;

@@ -10,6 +10,7 @@
 
 #include "app/flags.hpp"
 #include "app/option_values.hpp"
+#include "app/overrides.hpp"
 #include "app/parsed.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/kernels/dispatch.hpp"
@@ -216,6 +217,22 @@ ProbeAsk read_probe(const Parsed& parsed) {
     return ask;
 }
 
+/// A key of --set in whose place, or over which, another option stands.
+void refuse_idle_overrides(const Parsed& parsed, const Options& options) {
+    constexpr std::array<std::pair<flag::Id, std::string_view>, 6> others{
+        {{dtype, "dtype"},
+         {weights, "weights"},
+         {prefix, "weights"},
+         {embeddings, "embeddings"},
+         {block, "embeddings"},
+         {key_embeddings, "key_embeddings"}}};
+    for (const Override& one : options.overrides)
+        for (const auto& [id, key] : others)
+            if (one.key == key && parsed.given(id))
+                fail_usage(std::string(row_of(set_key).long_name()) + " " + one.key + " and " +
+                           std::string(row_of(id).long_name()) + " exclude each other");
+}
+
 Options convert(const Parsed& parsed, Options options) {
     const auto given = [&](flag::Id id) { return !parsed.values[id].empty(); };
     const auto last = [&](flag::Id id) -> const std::string& { return parsed.values[id].back(); };
@@ -256,6 +273,9 @@ Options convert(const Parsed& parsed, Options options) {
     if (given(weights)) options.weights = last(weights);
     if (given(prefix)) options.prefix = last(prefix);
     read_model_options(parsed, options);
+    for (const std::string& word : parsed.values[set_key])
+        options.overrides.push_back(override_value(row_of(set_key).long_name(), word));
+    refuse_idle_overrides(parsed, options);
     for (const std::string& text : parsed.values[stages]) append_stages(text, options.request.stages);
     options.list_stages = parsed.list_stages;
     if (options.command == Command::diff) options.diff = read_diff(parsed);
@@ -311,7 +331,8 @@ void refuse_idle_flags(const Parsed& parsed, const Options& options) {
     if (parsed.list_stages)
         refuse_where(parsed, command, "--stages without names lists them", [](flag::Id id, Topic topic) {
             return topic == Topic::what || topic == Topic::form ||
-                   (topic == Topic::work && id != weights && id != prefix && id != max_memory);
+                   (topic == Topic::work && id != weights && id != prefix && id != set_key &&
+                    id != max_memory);
         });
     if (command == Command::check &&
         std::any_of(parsed.words.begin(), parsed.words.end(),

@@ -9,6 +9,7 @@
 #include "lib/diff/compare.hpp"
 #include "lib/explain/step.hpp"
 #include "lib/input/numbers.hpp"
+#include "lib/input/value.hpp"
 #include "lib/mistakes/probe.hpp"
 #include "lib/plan/plan.hpp"
 #include "lib/render/render.hpp"
@@ -55,6 +56,12 @@ struct ModelOptions {
     std::string stack, as;  ///< empty: not given
 };
 
+/// --set KEY=JSON: a member of the document, for one run.
+struct Override {
+    std::string key, json;  ///< as typed
+    Value value;
+};
+
 /// A command line as plain data: checked for form, nothing opened, no name of the input resolved.
 struct Options {
     Command command = Command::run;
@@ -67,6 +74,7 @@ struct Options {
     std::optional<std::string> weights, prefix;  ///< a file of weights; which names of it
     std::optional<ModelOptions> model;
     std::optional<std::string> embeddings, block, key_embeddings;  ///< files in place of a document's keys
+    std::vector<Override> overrides;                               ///< --set, in order
     std::vector<std::string> roots;  ///< folders that documents may name files of
     Request request;
     std::optional<Element> element;  ///< convert: --dtype

@@ -13,6 +13,7 @@
 
 #include "app/examples.hpp"
 #include "app/model_source.hpp"
+#include "app/overrides.hpp"
 #include "app/terminal.hpp"
 #include "lib/error.hpp"
 #include "lib/input/file_references.hpp"
@@ -170,14 +171,18 @@ std::size_t most_source_bytes(const Request& request) {
 }
 
 Plan plan_document(const Source& source, Document document, const Options& options, const Request& request) {
+    FileReferences files(options.model ? std::nullopt : folder_of(source.name));
+    Overrides overrides(options, document.root, files);
     try {
         if (const auto foreign = foreign_object(document.root)) fail("", foreign->what, foreign->hint);
-        FileReferences files(options.model ? std::nullopt : folder_of(source.name));
         for (const std::string& root : options.roots) files.trust_folder(root);
         if (options.model) files.trust_folder(folder_of_model(*options.model));
         put_inputs(document.root, options, files);
+        overrides.put_first();
         use_weights(document.root, options, files);
+        overrides.put_rest();
         Plan plan = make_plan(read_problem(document.root), request);
+        plan.overrides = overrides.said();
         if (options.model) plan.source = {options.model->folder, options.model->layer};
         if (options.command == Command::explain || options.command == Command::blindspots)
             refuse_half(plan, "attn-calc " + std::string(name_of(options.command)));
@@ -190,7 +195,7 @@ Plan plan_document(const Source& source, Document document, const Options& optio
         }
         return plan;
     } catch (Error& error) {
-        if (error.code == Exit::input && error.place.file.empty()) {
+        if (error.code == Exit::input && error.place.file.empty() && !overrides.say_place(error)) {
             error.place.file = source.name;
             // The text of a model's document is nowhere to be looked at.
             if (!options.model) locate(error, source, document);

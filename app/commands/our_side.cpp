@@ -65,6 +65,8 @@ OurSide::OurSide(const std::string& name, const Options& options)
     : options_(options), draws_(draws(options)) {
     open_side(side_, name, TextSide::ours, options);
     if (side_.input) return;
+    if (!options.overrides.empty())
+        fail_usage("--set has no use: " + visible(name) + " holds numbers, not a document");
     std::vector<Stage> all;
     for (const StageInfo& s : all_stages()) all.push_back(s.stage);
     std::vector<OwnGradient> gradients;  // a trace holds those of stages by their names

@@ -17,11 +17,12 @@ namespace {
 /// An option that says how a document is computed, where there is none. (Those of the command line alone.)
 void refuse_work(const Options& options) {
     const Request& r = options.request;
-    const std::string_view flag = r.dtype           ? "--dtype"
-                                  : options.weights ? "--weights"
-                                  : options.prefix  ? "--prefix"
-                                  : r.max_memory    ? "--max-memory"
-                                                    : "";
+    const std::string_view flag = r.dtype                      ? "--dtype"
+                                  : options.weights            ? "--weights"
+                                  : options.prefix             ? "--prefix"
+                                  : r.max_memory               ? "--max-memory"
+                                  : !options.overrides.empty() ? "--set"
+                                                               : "";
     if (!flag.empty()) fail_usage(std::string(flag) + " has no use: the file holds numbers, not a document");
 }
 

@@ -39,11 +39,6 @@ Value as_value(const StoredTensor& tensor, Numbers numbers, std::string from) {
     return out;
 }
 
-/// {"file": ...}; drawn tensors refuse a file that stands beside their "init".
-bool refers_to_file(const Value& value) {
-    return value.kind == Value::Kind::object && value.find("file") && !value.find("init");
-}
-
 std::string list_of(const std::vector<std::string>& names) {
     constexpr std::size_t most = 6;
     std::string out;
@@ -108,6 +103,10 @@ void refuse_part(const std::string& path, std::string_view prefix, const std::se
 }
 
 }  // namespace
+
+bool refers_to_file(const Value& value) {
+    return value.kind == Value::Kind::object && value.find("file") && !value.find("init");
+}
 
 void FileReferences::resolve(Value& root) {
     // The weights of a file last: what the other keys take of it counts as read.
@@ -188,6 +187,13 @@ void FileReferences::trust_folder(const std::string& folder) {
 
 void FileReferences::trust_file(const std::string& path) { known_files_.insert(absolute_path(path)); }
 
+void FileReferences::trust_named(const Value& value) {
+    if (const Value* file = value.find("file"); file && refers_to_file(value) && !file->text.empty())
+        trust_file(place_of(file->text));
+    for (const Member& m : value.members) trust_named(m.value);
+    for (const Value& item : value.items) trust_named(item);
+}
+
 std::string FileReferences::place_of(const std::string& name) const {
     return name.front() == '/' ? name : folder_.value_or(".") + "/" + name;
 }
@@ -206,7 +212,8 @@ const TensorFile& FileReferences::open(const Value& reference, const std::string
     if (name.empty() || name.find('\0') != std::string::npos)
         fail(at, said + "which is not the name of a file");
     const bool is_absolute = name.front() == '/',
-               trusted = (folder_ || is_absolute) && is_trusted(place_of(name));
+               is_known = known_files_.contains(absolute_path(place_of(name))),
+               trusted = is_known || ((folder_ || is_absolute) && is_trusted(place_of(name)));
     const std::string hint = option::root + " DIR allows files below another folder";
     if (!folder_ && !trusted)
         fail(at, said + "but a document from standard input names no files",

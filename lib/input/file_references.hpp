@@ -12,6 +12,9 @@
 
 namespace attn {
 
+/// {"file": ...}; drawn tensors refuse a file that stands beside their "init".
+bool refers_to_file(const Value& value);
+
 /// Puts the tensors of files where a document names them: {"file": "w.npz", "name": "W_query"} becomes an
 /// array whose numbers stay where they are, "weights": {"file": ..., "prefix": ...} an object of weights.
 class FileReferences {
@@ -24,6 +27,8 @@ class FileReferences {
     void trust_folder(const std::string& folder);
     /// This file may be named, wherever it is: the command line says so.
     void trust_file(const std::string& path);
+    /// So may the files that references within this value name.
+    void trust_named(const Value& value);
 
     /// \throws Error (exit 3) with the pointer of the reference: a path that is absolute or leads out of the
     /// folder, links followed; a file that is wrong; a name that is not in it.

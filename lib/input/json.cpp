@@ -79,7 +79,8 @@ class DocumentBuilder {
     }
     bool string(std::string& s) {
         // The document's own precision serves the numbers that follow.
-        if (!dtype_ && stack_.size() == 1 && stack_[0].members.back().name == "dtype" && s == "float64")
+        if (!dtype_ && stack_.size() == 1 && stack_[0].kind == Value::Kind::object &&
+            stack_[0].members.back().name == "dtype" && s == "float64")
             dtype_ = DType::float64;
         Value value;
         value.kind = Value::Kind::string;
@@ -219,6 +220,8 @@ class DocumentBuilder {
     } catch (const SyntaxFault& fault) {
         refuse(source, fault);
     }
+    scanner.skip_space();
+    if (scanner.at < source.text.size()) refuse(source, {scanner.at, "has more behind its value", {}});
     refuse(source, {begin, "is not JSON", {}});
 }
 
@@ -273,6 +276,19 @@ std::vector<Document> parse_documents(const Source& source, const ParseOptions& 
     }
     if (out.empty()) refuse(source, {source.text.size(), "is empty: expected a JSON object", {}});
     return out;
+}
+
+Value parse_value(const Source& source) {
+    check_encoding(source);
+    LatePool pool(1);
+    const char* const text = source.text.data();
+    const char* read = text;
+    DocumentBuilder builder(source, read, {}, pool);
+    const bool good = nlohmann::json::sax_parse(Cursor{&read}, Cursor{nullptr, text + source.text.size()},
+                                                &builder, nlohmann::json::input_format_t::json, true);
+    if (builder.fault) refuse(source, *builder.fault);
+    if (!good) diagnose(source, 0);
+    return std::move(builder.root);
 }
 
 }  // namespace attn

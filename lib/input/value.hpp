@@ -122,6 +122,9 @@ struct ParseOptions {
 /// each and a second rounding.)
 std::vector<Document> parse_documents(const Source& source, const ParseOptions& options = {});
 
+/// One JSON value of any kind, with nothing but white space around it. \throws Error (exit 3) as above
+Value parse_value(const Source& source);
+
 /// Fills in `error.place` (file, line, column, excerpt, caret) from its pointer within one document of
 /// `source`. A pointer to something that is not there leads to the nearest value above it.
 void locate(Error& error, const Source& source, const Document& document);

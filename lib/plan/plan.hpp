@@ -342,6 +342,7 @@ struct Schedule {
 /// Everything decided, nothing computed. Nothing can be refused any more but for memory and the output.
 struct Plan : Rules, Schedule {
     std::optional<PlannedSource> source;  ///< nothing: a document
+    std::vector<std::string> overrides;   ///< "KEY=JSON": members that the command line has put in
     Index kv_head_of(Index head) const {
         return kv_interleaved ? head / (heads / kv_heads) : head % kv_heads;
     }

@@ -28,7 +28,7 @@ VALUES = {  # what is given to an option; the options of a command that need oth
     "--causal": "false", "--window": "2", "--softcap": "2", "--seed": "9", "--atol": "9", "--rtol": "9", "--ulp": "1000000000",
     "--digits": "1", "--map": "tlens", "--layout": "tokens-first", "--layer": "1", "--dtype": "float64",
     "--weights": "w.npz", "--prefix": "p.", "--max-memory": "2k", "--format": None, "--output": None, "--top": "2",
-    "--precision": "2", "--nonfinite": "null", "--width": "40", "--background": "light", "--color": "always", "--error-format": "json"}
+    "--precision": "2", "--nonfinite": "null", "--width": "40", "--background": "light", "--color": "always", "--set": "scale=2", "--error-format": "json"}
 BESIDE = {"--key": ["--blank", "weights"], "--background": ["--color", "always"]}
 # Their effect is on time, not on what is written: numbers are the same bits for any number of threads and any kernels.
 SILENT = {"--threads", "--kernels"}
@@ -60,7 +60,7 @@ class Tests:
     def options(self, command):
         """The options in a command's help, and whether each takes a value."""
         text = self.call(command, "--help")[1].decode()
-        found = re.findall(r"(?m)^  (?:-\w, )?(--[\w-]+)( [A-Z][\w,]*)?(?=  |$)", text)
+        found = re.findall(r"(?m)^  (?:-\w, )?(--[\w-]+)( [A-Z][\w,=]*)?(?=  |$)", text)
         self.report.check(len(found) > 4, f"{command} --help has options", "some", text)
         return {name: bool(value) for name, value in found}
 

@@ -86,6 +86,7 @@ class Tests(Program):
         check("bash: formats", ask("probe", "-f", ""), ["json", "npz", "safetensors"])
         check("bash: lists", ask("run", "--stages", "scores,masked_s"), ["scores,masked_scores"])
         check("bash: files of options", ask("run", "--weights", "tra"), ["trace.json"])
+        check("bash: keys", (ask("run", "--set", "caus"), ask("diff", "--set", "num_he")), (["causal="], ["num_heads="]))
         check("bash: numbers", ask("run", "--top", ""), [])
         check("bash: names in place of files", ask("schema", ""), ["input", "trace"])
         check("bash: examples", ask("init", "models/gpt2"), ["models/gpt2"])
@@ -122,6 +123,7 @@ class Tests(Program):
         check("fish: values", ask("run --color "), {"auto", "always", "never"})
         check("fish: values after =", ask("run --color=n"), {"--color=never"})
         check("fish: values by command", ask("convert --dtype b"), {"bfloat16"})
+        check("fish: keys", ask("run --set caus"), {"causal="})
         check("fish: lists", "scores,weights" in ask("run --stages scores,w"), True)
         check("fish: names in place of files", ask("schema "), {"input", "trace"})
 

@@ -216,6 +216,8 @@ constexpr bool in_every_plan = true, in_some_plans = false;
 constexpr std::array plan_table{
     PlanMember{"inferred", in_some_plans, R"({"type": "string", "minLength": 1})",
                [](const Plan& p) { return where(!p.inferred_because.empty(), quoted(p.inferred_because)); }},
+    PlanMember{"set", in_some_plans, R"({"type": "array", "minItems": 1, "items": {"type": "string"}})",
+               [](const Plan& p) { return where(!p.overrides.empty(), json_strings(p.overrides)); }},
     PlanMember{"dtype", in_every_plan, R"({"$ref": "#/$defs/dtype"})",
                [](const Plan& p) { return quoted(name_of(p.dtype)); }},
     PlanMember{"rounding", in_some_plans,

@@ -42,6 +42,14 @@ std::vector<std::string> weight_parts(const Plan& plan) {
     return parts;
 }
 
+/// "set: causal=true": what the command line has put into the document.
+std::vector<std::string> override_parts(const Plan& plan) {
+    std::vector<std::string> parts;
+    for (const std::string& one : plan.overrides)
+        parts.push_back((parts.empty() ? "set: " : "") + attn::clip(visible(one), 80));
+    return parts;
+}
+
 std::string rope_part(const PlannedRope& rope) {
     std::string out = "rope: " + how_many(rope.dims, "column", "columns") + ", pairs " +
                       (rope.interleaved ? "interleaved" : "half");
@@ -227,6 +235,8 @@ std::string plan_lines(const Plan& plan, const RenderOptions& options) {
         out += joined_lines(
             {"variant " + std::string(plan.variant->name) + ", inferred: " + plan.inferred_because},
             options.width, 2, options);
+    if (const auto parts = override_parts(plan); !parts.empty())
+        out += joined_lines(parts, options.width, 2, options);
     if (const auto parts = weight_parts(plan); !parts.empty())
         out += joined_lines(parts, options.width, 2, options);
     return out;
