@@ -12,6 +12,9 @@
 namespace attn::gradient {
 namespace {
 
+/// Numbers that a worker clears or copies at once.
+constexpr Index part_numbers = Index{1} << 16;
+
 std::array<Index, 4> four_of(const PlannedStage& stage) {
     const Shape& s = stage.shape;
     switch (axes_of(stage.family).size()) {
@@ -33,6 +36,7 @@ Backward<T>::Backward(Forward<T>& forward, const Changes* changes)
       plan_(forward.plan()),
       changes_(changes),
       given_(plan_.tensors.size()),
+      is_sent_given_(plan_.tensors.size()),
       tensors_(plan_.tensors.size()),
       sinks_(plan_.sinks.size()) {}
 
@@ -43,10 +47,31 @@ FusedBack<T>& Backward<T>::fused() {
 }
 
 template <class T>
-Grads<T>& Backward<T>::at(Stage stage) {
+void Backward<T>::in_parts(Index count, const std::function<void(Index, Index)>& f) {
+    forward_.pool().run(blocking::parts(count, part_numbers), [&](Index job, int) {
+        f(job * part_numbers, std::min((job + 1) * part_numbers, count));
+    });
+}
+
+template <class T>
+void Backward<T>::clear(std::vector<T>& numbers) {
+    in_parts(static_cast<Index>(numbers.size()),
+             [&](Index begin, Index end) { std::fill_n(numbers.data() + begin, end - begin, T{0}); });
+}
+
+template <class T>
+auto Backward<T>::at_first(Stage stage) -> AtFirst {
     std::unique_ptr<Grads<T>>& g = stages_[idx(stage)];
     if (!g) g = std::make_unique<Grads<T>>(four_of(*plan_.find(stage)));
-    return *g;
+    return {*g, std::exchange(is_sent_[idx(stage)], true)};
+}
+
+template <class T>
+Grads<T>& Backward<T>::at(Stage stage) {
+    const bool is_new = !stages_[idx(stage)];  // made of zeros
+    const AtFirst g = at_first(stage);
+    if (!g.adds && !is_new) clear(g.grads.values);
+    return g.grads;
 }
 
 template <class T>
@@ -65,16 +90,36 @@ std::vector<double>& Backward<T>::of_tensor(std::size_t tensor) {
 }
 
 template <class T>
-std::vector<T>& Backward<T>::of_given(std::size_t tensor) {
+auto Backward<T>::given_at_first(std::size_t tensor) -> GivenAtFirst {
     std::vector<T>& g = given_[tensor];
     if (g.empty()) g.resize(idx(*element_count(plan_.tensors[tensor].shape)));
-    return g;
+    const bool adds = is_sent_given_[tensor];
+    is_sent_given_[tensor] = true;
+    return {g, adds};
+}
+
+template <class T>
+std::vector<T>& Backward<T>::of_given(std::size_t tensor) {
+    const bool is_new = given_[tensor].empty();
+    const GivenAtFirst g = given_at_first(tensor);
+    if (!g.adds && !is_new) clear(g.numbers);
+    return g.numbers;
 }
 
 template <class T>
 T* Backward<T>::of_input(std::size_t tensor) {
     if (const auto stage = plan_.normed_input(tensor)) return at(*stage).values.data();
     return of_given(tensor).data();
+}
+
+template <class T>
+auto Backward<T>::into_input(std::size_t tensor) -> To {
+    if (const auto stage = plan_.normed_input(tensor)) {
+        const AtFirst g = at_first(*stage);
+        return {g.grads.values.data(), g.adds};
+    }
+    const GivenAtFirst g = given_at_first(tensor);
+    return {g.numbers.data(), g.adds};
 }
 
 template <class T>
@@ -101,15 +146,13 @@ std::vector<Stage> Backward<T>::order() const {
 
 template <class T>
 void Backward<T>::run() {
-    const auto clear = [](auto& numbers) { std::fill(numbers.begin(), numbers.end(), 0); };
-    for (const std::unique_ptr<Grads<T>>& g : stages_)
-        if (g) clear(g->values);
-    for (std::vector<T>& g : given_) clear(g);
-    for (std::vector<double>& g : tensors_) clear(g);
-    clear(sinks_);
-    clear(scored_.values);
+    is_sent_.fill(false);
+    std::fill(is_sent_given_.begin(), is_sent_given_.end(), false);
+    for (std::vector<double>& g : tensors_) std::fill(g.begin(), g.end(), 0);
+    std::fill(sinks_.begin(), sinks_.end(), 0);
+    std::fill(scored_.values.begin(), scored_.values.end(), T{0});
     lambda_ = 0;
-    turned_of_ = nullptr;
+    kept_ = {};
     const BackwardNeeds& needs = forward_.backward_needs();
     // Where they are given for the contexts they need not be copied, and nothing after these has a gradient.
     if (!needs.at_contexts) result();
@@ -364,6 +407,11 @@ void Backward<T>::through_norm(const PlannedNorm& norm, std::optional<double> li
     template std::vector<double>& Backward<T>::of_tensor(std::size_t);                                 \
     template std::vector<T>& Backward<T>::of_given(std::size_t);                                       \
     template T* Backward<T>::of_input(std::size_t);                                                    \
+    template Backward<T>::To Backward<T>::into_input(std::size_t);                                     \
+    template Backward<T>::AtFirst Backward<T>::at_first(Stage);                                        \
+    template Backward<T>::GivenAtFirst Backward<T>::given_at_first(std::size_t);                       \
+    template void Backward<T>::in_parts(Index, const std::function<void(Index, Index)>&);              \
+    template void Backward<T>::clear(std::vector<T>&);                                                 \
     template Grads<T>& Backward<T>::of_scored_queries();                                               \
     template void Backward<T>::run();                                                                  \
     template void Backward<T>::through_norm(const PlannedNorm&, std::optional<double>, const NormRow&, \

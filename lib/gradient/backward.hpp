@@ -10,8 +10,10 @@
 // what a new stage lacks. Sums are added in an order that depends on the plan alone, never on the number of
 // threads.
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "lib/gradient/changes.hpp"
@@ -40,10 +42,23 @@ class Backward {
     const Plan& plan() const { return plan_; }
     /// The gradient of a stage that is no stage of queries x keys: zeros before anything was sent back.
     Grads<T>& at(Stage stage);
+    /// The same for who writes all of its numbers and adds to none, before anything was sent back.
+    Grads<T>& unwritten(Stage stage) { return at_first(stage).grads; }
+    Grads<T>& unwritten_scored_queries() {
+        return plan_.projects(WeightRole::score) ? of_scored_queries()
+                                                 : unwritten(plan_.find(Stage::scores)->reads.front());
+    }
     /// The gradient of the contexts, [batch, head, query, dim], when it is complete.
     View<T> d_context();
+    /// Where gradients go: added to what is there, or, where nothing was sent back before, in the place of
+    /// whatever is there.
+    struct To {
+        T* at = nullptr;
+        bool adds = true;
+    };
     /// The gradient of an embedding, or of the stage that is made of it where this is normed first.
     T* of_input(std::size_t tensor);
+    To into_input(std::size_t tensor);
     /// The gradient of an input or of a matrix, in its layout.
     std::vector<T>& of_given(std::size_t tensor);
     /// That of another parameter, which is added up token by token.
@@ -62,9 +77,10 @@ class Backward {
     std::vector<double>& sinks() { return sinks_; }
     double& lambda() { return lambda_; }
 
-    /// The gradient enters a projection y = x · W + b: adds dy · Wᵀ to dx (null: nobody asks), xᵀ · dy to the
-    /// tensors of W, sums of dy to those of b. \param x [rows, d_in] \param dy [rows, d_out], both dense
-    void through_projection(WeightRole role, const T* x, Index rows, const T* dy, T* dx);
+    /// The gradient enters a projection y = x · W + b: dy · Wᵀ goes to dx (null: nobody asks), xᵀ · dy is
+    /// added to the tensors of W, sums of dy to those of b. \param x [rows, d_in] \param dy [rows, d_out],
+    /// both dense
+    void through_projection(WeightRole role, const T* x, Index rows, const T* dy, To dx);
     /// The gradient enters a norm. \param of one token: the first head's columns, heads so many numbers apart
     struct NormRow {
         const T *x, *dy;
@@ -86,10 +102,17 @@ class Backward {
     void lambda_vectors();
     // matrices.cpp
     void send(const typename LinearMap<T>::Stored& w, Index d_in, Index d_out, Index rows, const T* dy,
-              T* dx);
-    const T* turned(const T* x, Index width, Index rows);
-    T* product_over_rows(const T* x, Index d_in, const T* dy, Index d_out, Index rows);
-    void add_weights(const Projection& p, const T* dw);
+              To dx);
+    struct Operand;
+    void turn_parts(const Operand& m, Index rows, T* to);
+    void pack_parts(const Operand& m, Index rows, T* to);
+    const T* kept(const Operand& x, Index rows, bool packed);
+    T* product_over_rows(const Operand& a, const Operand& b, Index rows);
+    void add_weights(const Projection& p, const T* dw, bool out_in);
+    /// f(begin, end) of parts of so many numbers, by all workers: a thread alone takes longer than the
+    /// products of a small layer.
+    void in_parts(Index count, const std::function<void(Index, Index)>& f);
+    void clear(std::vector<T>& numbers);
 
     // outputs.cpp
     void result();
@@ -114,18 +137,35 @@ class Backward {
     void rate(const PlannedStage& stage);
     void score_weight();
     const T* input_numbers(std::size_t tensor) const;
-    std::vector<T> tokens_first(const Grads<T>& x) const;
+    std::span<T> tokens_first(const Grads<T>& x);
+    /// A stage's gradients as they are, and whether something was sent back to them in this run.
+    struct AtFirst {
+        Grads<T>& grads;
+        bool adds;
+    };
+    AtFirst at_first(Stage stage);
+    struct GivenAtFirst {
+        std::vector<T>& numbers;
+        bool adds;
+    };
+    GivenAtFirst given_at_first(std::size_t tensor);
 
     Forward<T>& forward_;
-    Arena scratch_, turns_;
-    const T* turned_of_ = nullptr;  ///< what turned_ was made of
-    T* turned_ = nullptr;
-    Index turned_rows_ = 0;
+    Arena scratch_, flat_, keeps_;
+    /// What several projections read, turned or packed.
+    struct Kept {
+        const T* of = nullptr;
+        Index rows = 0;
+        bool packed = false;
+        T* at = nullptr;
+    } kept_;
     std::shared_ptr<FusedBack<T>> fused_;  ///< its type is not known here
     const Plan& plan_;
     const Changes* changes_;
     std::array<std::unique_ptr<Grads<T>>, stage_count> stages_;
+    std::array<bool, stage_count> is_sent_{};  ///< something was sent back to the stage in this run
     std::vector<std::vector<T>> given_;
+    std::vector<bool> is_sent_given_;
     std::vector<std::vector<double>> tensors_;
     std::vector<double> sinks_;
     double lambda_ = 0;

@@ -17,14 +17,6 @@ constexpr Index block_keys = blocking::block;
 /// that they have in common.
 constexpr Index edge_keys = 32, edge_rows = 24;
 
-/// x turned: so many rows of `width` numbers become columns, `apart` numbers from one row of them to the
-/// next.
-template <class T>
-void turn(const T* x, Index stride, Index rows, Index width, T* to, Index apart) {
-    for (Index i = 0; i < rows; ++i)
-        for (Index k = 0; k < width; ++k) to[k * apart + i] = x[i * stride + k];
-}
-
 }  // namespace
 
 template <class T>
@@ -196,12 +188,11 @@ void FusedBack<T>::finish(const Sums& sums, std::vector<T>& block) const {
 
 template <class T>
 void FusedBack<T>::finish(T* sum, const T* rest, Index dim, double factor, std::vector<T>& block) const {
-    block.resize(idx(block_keys * dim));
-    for (Index b = 0; b < blocks_; ++b, sum += block_keys * dim, rest += block_keys * dim) {
-        for (Index k = 0; k < dim; ++k)
-            for (Index j = 0; j < block_keys; ++j)
-                block[idx(j * dim + k)] = finished(sum[k * block_keys + j], rest[k * block_keys + j], factor);
-        std::copy(block.begin(), block.end(), sum);
+    const Index size = block_keys * dim;
+    block.resize(idx(size));
+    for (Index b = 0; b < blocks_; ++b, sum += size, rest += size) {
+        for (Index k = 0; k < size; ++k) block[idx(k)] = finished(sum[k], rest[k], factor);
+        kernel_.turn(block.data(), block_keys, dim, block_keys, sum, dim);
     }
 }
 
@@ -249,11 +240,11 @@ void FusedBack<T>::compute(const RowBlock& block, Space& w) const {
         w.sum[i] = empty ? 0 : 1 / w.sum[i];
     }
     if (for_values_)
-        turn(d_context_.row(block.batch, block.head, block.query), d_context_.token, block.rows,
-             plan_.value_dim, w.turned_d, rows_);
+        kernel_.turn(d_context_.row(block.batch, block.head, block.query), d_context_.token, block.rows,
+                     plan_.value_dim, w.turned_d, rows_);
     if (for_keys_)
-        turn(operands_.queries_of(block), operands_.queries.token, block.rows, plan_.dim, w.turned_queries,
-             rows_);
+        kernel_.turn(operands_.queries_of(block), operands_.queries.token, block.rows, plan_.dim,
+                     w.turned_queries, rows_);
     if (for_queries_) std::fill_n(w.dq, 2 * rows_ * plan_.dim, T{0});
     for (Index b = begin; b < end; ++b) send_back(b, w);
     if (for_values_ && plan_.masked && plan_.empty_rows != EmptyRows::zero) empty_rows(block, w);
@@ -409,20 +400,21 @@ void FusedBack<T>::empty_rows(const RowBlock& block, Space& w) const {
 template <class T>
 void through_fused(Backward<T>& backward) {
     const Plan& plan = backward.plan();
-    Grads<T>&dq = backward.of_scored_queries(), &dk = backward.at(plan.find(Stage::scores)->reads[1]),
-    &dv = backward.at(plan.find(Stage::context)->reads[1]);
     const BackwardNeeds& needs = backward.forward().backward_needs();
     Takers<T> takers;
     if (needs.queries)
-        takers.queries = [&](const RowBlock& block, const T* rows) {
+        takers.queries = [&plan, &dq = backward.unwritten_scored_queries()](const RowBlock& block,
+                                                                            const T* rows) {
             std::copy_n(rows, block.rows * plan.dim, dq.row(block.batch, block.head, block.query));
         };
     if (needs.keys)
-        takers.keys = [&](const KeyHead& head, const T* rows) {
+        takers.keys = [&plan, &dk = backward.unwritten(plan.find(Stage::scores)->reads[1])](
+                          const KeyHead& head, const T* rows) {
             std::copy_n(rows, plan.keys * plan.dim, dk.row(head.batch, head.head, 0));
         };
     if (needs.values)
-        takers.values = [&](const KeyHead& head, const T* rows) {
+        takers.values = [&plan, &dv = backward.unwritten(plan.find(Stage::context)->reads[1])](
+                            const KeyHead& head, const T* rows) {
             std::copy_n(rows, plan.keys * plan.value_dim,
                         dv.row(head.batch, plan.value_head_of(head.head), 0));
         };

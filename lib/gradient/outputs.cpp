@@ -31,10 +31,16 @@ void Backward<T>::result() {
     const double times = changes_ ? changes_->quirks.entering_times : 1;
     const auto add = [&](const std::optional<std::size_t>& tensor, Stage stage) {
         if (!tensor) return;
-        Grads<T>& to = at(stage);
+        const AtFirst to = at_first(stage);
         const std::span<const T> from = forward_.tensors()[*tensor];
         // [batch, query, width] is the context of one head as well.
-        for (std::size_t k = 0; k < from.size(); ++k) to.values[k] += static_cast<T>(times) * from[k];
+        in_parts(static_cast<Index>(from.size()), [&](Index begin, Index end) {
+            for (std::size_t k = idx(begin); k < idx(end); ++k) {
+                T& d = to.grads.values[k];
+                const T entering = static_cast<T>(times) * from[k];
+                d = (to.adds ? d : T{0}) + entering;
+            }
+        });
     };
     add(g.output, g.result);
     add(g.context, Stage::context);
@@ -65,9 +71,10 @@ template <class T>
 void Backward<T>::output(const PlannedStage& stage) {
     const Grads<T>& dy = at(Stage::output);
     const Index rows = plan_.batch * plan_.queries;
+    const AtFirst dx = at_first(stage.reads.front());
     // The joined heads are one row of numbers, and so is a single head's context.
     through_projection(WeightRole::output, forward_.joined().row(0, 0, 0), rows, dy.values.data(),
-                       at(stage.reads.front()).values.data());
+                       {dx.grads.values.data(), dx.adds});
 }
 
 template <class T>
@@ -91,17 +98,24 @@ void Backward<T>::normed_concat(const PlannedStage& stage) {
 template <class T>
 void Backward<T>::concat(const PlannedStage& stage) {
     const Grads<T>& dy = at(Stage::concat);
-    Grads<T>& dx = at(stage.reads.front());
     const Index width = plan_.value_dim;
     if (changes_ && changes_->quirks.heads_not_transposed) {
+        Grads<T>& dx = at(stage.reads.front());
         for (std::size_t k = 0; k < dx.values.size(); ++k) dx.values[k] += dy.values[k];
         return;
     }
+    const AtFirst dx = at_first(stage.reads.front());
     const Index heads = plan_.context_heads();
     forward_.pool().run(plan_.batch * heads, [&](Index job, int) {
         const Index b = job / heads, h = job % heads;
-        for (Index i = 0; i < plan_.queries; ++i)
-            for (Index k = 0; k < width; ++k) dx.row(b, h, i)[k] += dy.row(b, 0, i)[h * width + k];
+        for (Index i = 0; i < plan_.queries; ++i) {
+            const T* const from = dy.row(b, 0, i) + h * width;
+            T* const to = dx.grads.row(b, h, i);
+            if (!dx.adds)
+                std::copy_n(from, width, to);
+            else
+                for (Index k = 0; k < width; ++k) to[k] += from[k];
+        }
     });
 }
 
@@ -132,7 +146,7 @@ void Backward<T>::gated_context(const PlannedStage& stage) {
         return;
     }
     through_projection(WeightRole::gate, input_numbers(*plan_.query_input), plan_.batch * plan_.queries,
-                       dz.data(), of_input(*plan_.query_input));
+                       dz.data(), into_input(*plan_.query_input));
 }
 
 template <class T>

@@ -76,10 +76,11 @@ const T* Backward<T>::input_numbers(std::size_t tensor) const {
     return normed ? forward_.of(*normed).data : forward_.tensors()[tensor].data();
 }
 
-/// [batch, token, head, width]: as a projection has made it.
+/// [batch, token, head, width]: as a projection has made it. Up to the next call.
 template <class T>
-std::vector<T> Backward<T>::tokens_first(const Grads<T>& x) const {
-    std::vector<T> out(x.values.size());
+std::span<T> Backward<T>::tokens_first(const Grads<T>& x) {
+    flat_.rewind();
+    const std::span<T> out(flat_.take<T>(static_cast<Index>(x.values.size())), x.values.size());
     forward_.pool().run(x.shape[0] * x.shape[1], [&](Index job, int) {
         const Index b = job / x.shape[1], h = job % x.shape[1];
         for (Index t = 0; t < x.shape[2]; ++t)
@@ -102,7 +103,7 @@ void Backward<T>::score_weight() {
                     x.data() + ((b * dq.shape[1] + h) * dq.shape[2] + t) * dq.shape[3]);
     });
     through_projection(WeightRole::score, x.data(), dq.shape[0] * dq.shape[1] * dq.shape[2],
-                       of_scored_queries().values.data(), dq.values.data());
+                       of_scored_queries().values.data(), {dq.values.data()});
 }
 
 template <class T>
@@ -158,7 +159,7 @@ void Backward<T>::rope_keys(const PlannedStage& stage) {
     Grads<T> raw(dy.shape);
     turn_back(plan_, forward_.tensors(), dy, raw, 0, plan_.rope->key_positions, rope_sign());
     through_projection(WeightRole::rope_key, input_numbers(*plan_.key_input), plan_.batch * plan_.new_keys,
-                       raw.values.data(), of_input(*plan_.key_input));
+                       raw.values.data(), into_input(*plan_.key_input));
 }
 
 template <class T>
@@ -272,7 +273,7 @@ void Backward<T>::projected(const PlannedStage& stage) {
                                                         : *plan_.value_input;
     const Grads<T>& dy = at(stage.stage);
     const Index rows = dy.shape[0] * dy.shape[2];
-    std::vector<T> flat = tokens_first(dy);
+    const std::span<T> flat = tokens_first(dy);
     if (!plan_.projects(role)) {
         if (!sends_to_input(role)) return;
         T* dx = of_input(input);
@@ -280,13 +281,14 @@ void Backward<T>::projected(const PlannedStage& stage) {
         return;
     }
     const T* x = input_numbers(input);
-    T* dx = nullptr;
+    To dx;
     if (role == WeightRole::query && plan_.projects(WeightRole::query_latent)) {
         const Stage narrow = plan_.query_latent_norm ? Stage::normed_query_latent : Stage::query_latent;
         x = forward_.of(narrow).data;
-        dx = at(narrow).values.data();
+        const AtFirst d_narrow = at_first(narrow);
+        dx = {d_narrow.grads.values.data(), d_narrow.adds};
     } else {
-        dx = of_input(input);
+        dx = into_input(input);
     }
     if (const std::optional<double> limit = plan_.limit_of(stage.stage)) {
         // What is clamped passes a gradient where it is within the bound.
@@ -303,17 +305,16 @@ void Backward<T>::projected(const PlannedStage& stage) {
                     flat[idx(r * dy.shape[1] * own + c)] = 0;
             }
     }
+    std::vector<T> both;
     if (role == WeightRole::query && plan_.gate && plan_.gate->from_queries) {
-        std::vector<T> both;
         const Index dim = dy.shape[3];
         for (std::size_t k = 0; k < flat.size(); k += idx(dim)) {
             const auto from = static_cast<std::ptrdiff_t>(k);
             both.insert(both.end(), flat.begin() + from, flat.begin() + from + dim);
             both.insert(both.end(), gate_of_queries_.begin() + from, gate_of_queries_.begin() + from + dim);
         }
-        flat = std::move(both);
     }
-    through_projection(role, x, rows, flat.data(), dx);
+    through_projection(role, x, rows, both.empty() ? flat.data() : both.data(), dx);
 }
 
 /// Keys or values from a latent, and those of the cache from its latents.
@@ -323,11 +324,11 @@ void Backward<T>::from_latent(const PlannedStage& stage) {
     const Stage read = stage.reads.front();
     const Grads<T>& dy = at(stage.stage);
     through_projection(role, forward_.of(read).data, plan_.batch * plan_.new_keys, tokens_first(dy).data(),
-                       at(read).values.data());
+                       {at(read).values.data()});
     const std::optional<Grads<T>>& past = role == WeightRole::key ? past_keys_ : past_values_;
     if (!past) return;
     through_projection(role, forward_.tensors()[*plan_.past_latent].data(), plan_.batch * plan_.past,
-                       tokens_first(*past).data(), of_given(*plan_.past_latent).data());
+                       tokens_first(*past).data(), {of_given(*plan_.past_latent).data()});
 }
 
 template <class T>
@@ -336,7 +337,7 @@ void Backward<T>::latent(const PlannedStage& stage) {
     const std::size_t input = of_queries ? *plan_.query_input : *plan_.key_input;
     const Grads<T>& dy = at(stage.stage);
     through_projection(of_queries ? WeightRole::query_latent : WeightRole::latent, input_numbers(input),
-                       dy.shape[0] * dy.shape[2], dy.values.data(), of_input(input));
+                       dy.shape[0] * dy.shape[2], dy.values.data(), into_input(input));
 }
 
 /// decay = -e^A_log · softplus(x + bias), beta = factor · sigmoid(x), x a projection of the keys' embeddings.
@@ -354,7 +355,7 @@ void Backward<T>::rate(const PlannedStage& stage) {
     Linear<T>(map, 0, width, rows, arena).apply(x, map.d_in(), rows, z.data(), width);
     const Grads<T>& dy = at(stage.stage);
     const Index each = dy.shape[3];
-    std::vector<T> dz = tokens_first(dy);
+    const std::span<T> dz = tokens_first(dy);
     const auto per_head = [&](const std::optional<std::size_t>& t, Index h) {
         return t ? static_cast<double>(forward_.tensors()[*t][idx(h)]) : 0.0;
     };
@@ -374,11 +375,11 @@ void Backward<T>::rate(const PlannedStage& stage) {
             dz[k] = static_cast<T>(sent);
             if (state.bias) of_tensor(*state.bias)[idx(h)] += sent;
         }
-    through_projection(role, x, rows, dz.data(), of_input(*plan_.key_input));
+    through_projection(role, x, rows, dz.data(), into_input(*plan_.key_input));
 }
 
 template const float* Backward<float>::input_numbers(std::size_t tensor) const;
-template std::vector<float> Backward<float>::tokens_first(const Grads<float>& x) const;
+template std::span<float> Backward<float>::tokens_first(const Grads<float>& x);
 template void Backward<float>::score_weight();
 template void Backward<float>::normed_embeddings(const PlannedStage& stage);
 template void Backward<float>::normed(const PlannedStage& stage);
@@ -393,7 +394,7 @@ template void Backward<float>::from_latent(const PlannedStage& stage);
 template void Backward<float>::latent(const PlannedStage& stage);
 template void Backward<float>::rate(const PlannedStage& stage);
 template const double* Backward<double>::input_numbers(std::size_t tensor) const;
-template std::vector<double> Backward<double>::tokens_first(const Grads<double>& x) const;
+template std::span<double> Backward<double>::tokens_first(const Grads<double>& x);
 template void Backward<double>::score_weight();
 template void Backward<double>::normed_embeddings(const PlannedStage& stage);
 template void Backward<double>::normed(const PlannedStage& stage);

@@ -21,6 +21,7 @@ struct Body {
                 &P::packed_size,
                 &P::pack_columns,
                 &P::pack_rows,
+                &P::turn,
                 &P::multiply_packed,
                 &P::add_packed,
                 &P::dot_stream,

@@ -92,6 +92,8 @@ struct Table {
     void (*pack_columns)(const T* b, Index ldb, Index n, Index depth, T* packed);
     /// Packs b[n, depth] so that its rows become columns.
     void (*pack_rows)(const T* b, Index ldb, Index n, Index depth, T* packed);
+    /// to[columns, rows] = from[rows, columns]ᵀ
+    void (*turn)(const T* from, Index from_stride, Index rows, Index columns, T* to, Index to_stride);
     /// c = or += a · B for a part of a packed B: c[m, its columns], a[m, its depth]. Chains of 8 products are
     /// summed in a second chain.
     void (*multiply_packed)(const T* a, Index lda, const T* packed, T* c, Index ldc, Index m,

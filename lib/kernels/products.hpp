@@ -1,4 +1,6 @@
 #pragma once
+#include <utility>  // integer_sequence alone
+
 #include "lib/kernels/vectors.hpp"
 
 /// The loops over the registers of a tile are unrolled early, or the registers go to memory at their ends.
@@ -139,39 +141,62 @@ struct Products : Vectors<T, Arch> {
         for (Index p = 0; p < panels.count; ++p) {
             const Index first = panels.begin(p) * width, columns = panels.size(p) * width,
                         real = least(columns, n - first);
-            const T* from = b + first * ldb;
-            Index k = 0;
-            for (; k + 4 <= depth; k += 4) {
-                T* to = packed + k * columns;
-                Index j = 0;
-                for (; j + 4 <= real; j += 4) turn_four(from + j * ldb + k, ldb, to + j, columns);
-                for (Index r = 0; r < 4; ++r)
-                    for (Index c = j; c < columns; ++c)
-                        to[r * columns + c] = c < real ? from[c * ldb + k + r] : T{0};
-            }
-            for (; k < depth; ++k)
-                for (Index j = 0; j < columns; ++j)
-                    packed[k * columns + j] = j < real ? from[j * ldb + k] : T{0};
+            turn(b + first * ldb, ldb, real, depth, packed, columns);
+            for (Index k = 0; k < depth && real < columns; ++k)
+                for (Index j = real; j < columns; ++j) packed[k * columns + j] = T{0};
             packed += columns * depth;
         }
     }
 
-    /// Four rows of four numbers as columns.
-    static void turn_four(const T* from, Index from_stride, T* to, Index to_stride) {
-        using Four [[gnu::vector_size(4 * sizeof(T)), gnu::aligned(sizeof(T)), gnu::may_alias]] = T;
-        // (No function takes or returns such a vector: how depends on the instruction set.)
-        const Four a = *reinterpret_cast<const Four*>(from),
-                   b = *reinterpret_cast<const Four*>(from + from_stride),
-                   c = *reinterpret_cast<const Four*>(from + 2 * from_stride),
-                   d = *reinterpret_cast<const Four*>(from + 3 * from_stride);
-        const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
-                   cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
-                   ef = __builtin_shufflevector(a, b, 2, 6, 3, 7),
-                   gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-        *reinterpret_cast<Four*>(to) = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-        *reinterpret_cast<Four*>(to + to_stride) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-        *reinterpret_cast<Four*>(to + 2 * to_stride) = __builtin_shufflevector(ef, gh, 0, 1, 4, 5);
-        *reinterpret_cast<Four*>(to + 3 * to_stride) = __builtin_shufflevector(ef, gh, 2, 3, 6, 7);
+    // --- rows become columns
+
+    using Vector [[gnu::vector_size(sizeof(Batch)), gnu::aligned(sizeof(T)), gnu::may_alias]] = T;
+
+    /// Where a vector of a row, or of the row `step` below it, takes its numbers from when blocks of step x
+    /// step numbers of both change places.
+    static constexpr int upper(int lane, int step) {
+        return (lane & step) == 0 ? lane : lane - step + static_cast<int>(width);
+    }
+    static constexpr int lower(int lane, int step) {
+        return (lane & step) == 0 ? lane + step : lane + static_cast<int>(width);
+    }
+    /// (No function takes or returns such a vector: how depends on the instruction set.)
+    template <int step, int... lanes>
+    static void turn_blocks(Vector (&rows)[sizeof...(lanes)], std::integer_sequence<int, lanes...> all) {
+        ATTN_UNROLL
+        for (int i = 0; i < static_cast<int>(width); ++i) {
+            if ((i & step) != 0) continue;
+            const Vector a = rows[i], b = rows[i + step];
+            rows[i] = __builtin_shufflevector(a, b, upper(lanes, step)...);
+            rows[i + step] = __builtin_shufflevector(a, b, lower(lanes, step)...);
+        }
+        if constexpr (2 * step < width) turn_blocks<2 * step>(rows, all);
+    }
+
+    /// A square of width x width numbers.
+    static void turn_square(const T* from, Index from_stride, T* to, Index to_stride) {
+        Vector rows[width];
+        ATTN_UNROLL
+        for (int i = 0; i < static_cast<int>(width); ++i)
+            rows[i] = *reinterpret_cast<const Vector*>(from + i * from_stride);
+        turn_blocks<1>(rows, std::make_integer_sequence<int, static_cast<int>(width)>{});
+        ATTN_UNROLL
+        for (int i = 0; i < static_cast<int>(width); ++i)
+            *reinterpret_cast<Vector*>(to + i * to_stride) = rows[i];
+    }
+
+    static void turn(const T* from, Index from_stride, Index rows, Index columns, T* to, Index to_stride) {
+        Index i = 0;
+        for (; i + width <= rows; i += width) {
+            const T* const x = from + i * from_stride;
+            Index c = 0;
+            for (; c + width <= columns; c += width)
+                turn_square(x + c, from_stride, to + c * to_stride + i, to_stride);
+            for (; c < columns; ++c)
+                for (Index r = 0; r < width; ++r) to[c * to_stride + i + r] = x[r * from_stride + c];
+        }
+        for (; i < rows; ++i)
+            for (Index c = 0; c < columns; ++c) to[c * to_stride + i] = from[i * from_stride + c];
     }
 
     /// What becomes of a tile: it is c, or is added to it (and what that loses to a rest, where there is

@@ -65,6 +65,16 @@ TEST_CASE_TEMPLATE("kernels: products of every size", T, float, double) {
                     check_product(name(*t, "multiply_stream", m, n, depth), a, lda, columns, n + 1, false, c,
                                   ldc, m, n, depth, {});
                 }
+                // rows, a number apart from each other, turned into rows that are two numbers apart
+                std::vector<T> turned(static_cast<std::size_t>(depth * (n + 2)), T{-7});
+                t->turn(rows.data(), depth + 1, n, depth, turned.data(), n + 2);
+                bool is_turned = true;
+                for (Index k = 0; k < depth; ++k)
+                    for (Index j = 0; j < n + 2; ++j)
+                        is_turned = is_turned &&
+                                    turned[static_cast<std::size_t>(k * (n + 2) + j)] ==
+                                        (j < n ? rows[static_cast<std::size_t>(j * (depth + 1) + k)] : T{-7});
+                CHECK_MESSAGE(is_turned, name(*t, "turn", m, n, depth));
                 std::vector<T> packed(static_cast<std::size_t>(t->packed_size(n, depth)));
                 t->pack_rows(rows.data(), depth + 1, n, depth, packed.data());
                 t->multiply_packed(a.data(), lda, packed.data(), c.data(), ldc, m,
