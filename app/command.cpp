@@ -132,9 +132,11 @@ Names and shapes stay; what is lost is said on standard error.)",
   attn-calc diff hooks.json my.json --map tlens
   attn-calc diff theirs.json my.json -q       exit status alone: 0 equal, 1 not
   attn-calc diff THEIRS/ OURS/ -f json        folders, paired by file name
+  attn-calc diff old.json new.json            two documents: settings, numbers
   attn-calc diff theirs.npz --model DIR --layer 3 --block hidden.npy)",
      .about = R"(THEIRS: a trace of attn-calc in any format, a JSON object of nested arrays by
-the names of stages, one array, a printed tensor, or rows of numbers.
+the names of stages, one array, a printed tensor, rows of numbers, or another
+input document: then both are computed, and what they say is compared too.
 OURS: a trace, or an input document, which is computed: then the mistake that
 makes theirs is looked for.)",
      .writes = diff_formats,

@@ -153,6 +153,16 @@ void use_weights(Value& root, const Options& options, FileReferences& files) {
     files.resolve(root);
 }
 
+/// Puts in what the command line says, and what files hold.
+void complete(Value& root, const Options& options, FileReferences& files, Overrides& overrides) {
+    for (const std::string& folder : options.roots) files.trust_folder(folder);
+    if (options.model) files.trust_folder(folder_of_model(*options.model));
+    put_inputs(root, options, files);
+    overrides.put_first();
+    use_weights(root, options, files);
+    overrides.put_rest();
+}
+
 std::vector<std::string> file_names(const Options& options) {
     std::vector<std::string> names = options.words;
     if (names.empty()) names.emplace_back("-");
@@ -175,12 +185,7 @@ Plan plan_document(const Source& source, Document document, const Options& optio
     Overrides overrides(options, document.root, files);
     try {
         if (const auto foreign = foreign_object(document.root)) fail("", foreign->what, foreign->hint);
-        for (const std::string& root : options.roots) files.trust_folder(root);
-        if (options.model) files.trust_folder(folder_of_model(*options.model));
-        put_inputs(document.root, options, files);
-        overrides.put_first();
-        use_weights(document.root, options, files);
-        overrides.put_rest();
+        complete(document.root, options, files, overrides);
         Plan plan = make_plan(read_problem(document.root), request);
         plan.overrides = overrides.said();
         if (options.model) plan.source = {options.model->folder, options.model->layer};
@@ -202,6 +207,13 @@ Plan plan_document(const Source& source, Document document, const Options& optio
         }
         throw;
     }
+}
+
+Value settings_of(const Source& source, Document document, const Options& options) {
+    FileReferences files(options.model ? std::nullopt : folder_of(source.name));
+    Overrides overrides(options, document.root, files);
+    complete(document.root, options, files, overrides);
+    return std::move(document.root);
 }
 
 Source read_source(const std::string& name, std::size_t most_bytes, Reads reads) {

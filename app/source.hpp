@@ -36,6 +36,9 @@ std::size_t most_source_bytes(const Request& request);
 /// Plans one document of a source, with --weights and --prefix. \throws Error with its place
 Plan plan_document(const Source& source, Document document, const Options& options, const Request& request);
 
+/// What such a document says once all options and files have had their part in it.
+Value settings_of(const Source& source, Document document, const Options& options);
+
 /// The command would wait for someone to type a document.
 bool would_wait(const Options& options);
 

@@ -78,11 +78,12 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
                          const Options& options, const Diagnostics& diagnostics) {
     Side side;
     if (!is_folder(their_name)) open_side(side, their_name, TextSide::theirs, options);
-    if (side.input)
-        refuse(side.file, "is an input, and nothing in it is computed: THEIRS are somebody's numbers",
-               "attn-calc diff THEIRS OURS: the input stands last; attn-calc run -o writes a trace");
     OurSide ours =
         options.model ? OurSide(model_layers(options, diagnostics), options) : OurSide(our_name, options);
+    if (side.input && !ours.side().input)
+        refuse(side.file, "is an input, and OURS holds numbers: nothing of it is computed",
+               "attn-calc diff THEIRS OURS: the input stands last; attn-calc run -o writes a trace");
+    if (side.input) compute_side(side, options, diagnostics);
     if (is_folder(their_name)) open_folder(side, their_name, ours.files_used(), options);
     if (ours.size() == 0) refuse(ours.file(), "holds no numbers that have the name of a stage");
     if (options.model) leave_out_stacks(side, options.model->stack);
@@ -125,8 +126,12 @@ DiffReport compare_files(const std::string& their_name, const std::string& our_n
             continue;
         }
         met[*pairs[i]] = true;
-        report.parts.push_back(ours.compare_with(theirs[i], *pairs[i], diagnostics));
-        Comparison& done = report.parts.back().comparison;
+        DiffPart& part =
+            report.parts.emplace_back(ours.compare_with(theirs[i], *pairs[i], !side.input, diagnostics));
+        if (side.input)
+            part.settings = compare_settings(side.settings[idx(theirs[i].dump - side.dumps.data())],
+                                             ours.settings(*pairs[i]));
+        Comparison& done = part.comparison;
         done.layer = options.model ? ours.number(*pairs[i]) : theirs[i].number;
     }
     const CompareOptions& how = options.diff.compare;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "app/source.hpp"
+#include "lib/diff/ours.hpp"
 #include "lib/error.hpp"
 #include "lib/input/tensor_file.hpp"
 #include "lib/text.hpp"
@@ -90,6 +91,31 @@ void open_side(Side& side, const std::string& name, TextSide which, const Option
         read_as_input(side.text);
     else
         side.dumps = read_dumps(side.text, options.diff.digits);
+}
+
+void compute_side(Side& side, const Options& options, const Diagnostics& diagnostics) {
+    Options own = options;
+    own.model.reset();
+    own.overrides.clear();
+    for (auto* file : {&own.embeddings, &own.block, &own.key_embeddings}) file->reset();
+    const Source& source = side.text.source;
+    for (const Document& document : side.text.documents) {
+        Plan plan = plan_document(source, document, own, own.request);
+        Request request = own.request;
+        for (const std::string& name : options.diff.compare.only) {
+            const auto has = [&](const PlannedStage& s) { return s.name == name; };
+            if (std::any_of(plan.stages.begin(), plan.stages.end(), has) ||
+                std::any_of(plan.gradients.begin(), plan.gradients.end(), has))
+                request.stages.push_back(name);
+        }
+        if (!request.stages.empty()) plan = plan_document(source, document, own, request);
+        std::vector<std::string> warnings;
+        Dump& dump = side.dumps.emplace_back(dumped(plan, warnings));
+        dump.file = side.file;
+        if (side.text.documents.size() > 1) dump.number = static_cast<Index>(side.dumps.size()) - 1;
+        for (const std::string& warning : warnings) diagnostics.warning(side.file, warning);
+        side.settings.push_back(settings_of(source, document, own));
+    }
 }
 
 void open_folder(Side& side, const std::string& folder, const std::set<std::string>& used,

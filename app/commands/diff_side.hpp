@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "app/diagnostics.hpp"
 #include "app/options.hpp"
 #include "lib/theirs/dump.hpp"
 #include "lib/theirs/given_array.hpp"
@@ -16,6 +17,7 @@ struct Side {
     TextFile text;
     bool input = false;
     std::vector<Dump> dumps;
+    std::vector<Value> settings;     ///< of documents that were computed
     std::vector<std::string> aside;  ///< of a folder: what is not read, in words
 };
 
@@ -26,6 +28,10 @@ std::map<std::string, std::string> files_of_folder(const std::string& folder);
 
 /// Reads a file of numbers, or an input. \throws Error (exit 3)
 void open_side(Side& side, const std::string& name, TextSide which, const Options& options);
+
+/// Computes the documents of THEIRS, by what they say alone: --set, --embeddings, --model and their kin
+/// change OURS. \throws Error with its place
+void compute_side(Side& side, const Options& options, const Diagnostics& diagnostics);
 
 /// Reads a folder of layers: the layer of a file is the number in its name, unless names in it say one. Files
 /// that documents use (`used`, without links) are none of them. \throws Error (exit 3)

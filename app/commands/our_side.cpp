@@ -112,7 +112,8 @@ std::vector<OwnGradient> OurSide::gradients(std::size_t k) const {
     return gradients_of(layers_[k]);
 }
 
-DiffPart OurSide::compare_with(const Layer& theirs, std::size_t k, const Diagnostics& diagnostics) {
+DiffPart OurSide::compare_with(const Layer& theirs, std::size_t k, bool seeks_causes,
+                               const Diagnostics& diagnostics) {
     DiffPart part;
     if (!side_.input) {
         const Ours& ours = numbers(k);
@@ -146,6 +147,8 @@ DiffPart OurSide::compare_with(const Layer& theirs, std::size_t k, const Diagnos
         judge_errors(part.comparison, ours, {});
     } else {
         judge_errors(part.comparison, ours, replayers(whole));
+    }
+    if (ours.selection.empty() && part.comparison.first && seeks_causes) {
         part.causes = find_causes(whole, part.comparison.theirs, part.comparison.tolerance);
         say_where(part.causes, code, whole);
         if (!part.comparison.their_gradients.empty()) add_gradient_causes(part, whole);
@@ -221,6 +224,11 @@ std::string OurSide::part_note(const Selection& selection) {
     for (const AxisPart& part : selection)
         axes += (axes.empty() ? "" : ", ") + part.axis + " " + clip(ranges_of(part.indices), 40);
     return "compared with a part of ours (" + axes + "): causes are looked for in whole ones";
+}
+
+Value OurSide::settings(std::size_t k) const {
+    if (!models_.empty()) return settings_of(models_[k].source, side_.text.documents[k], models_[k].options);
+    return settings_of(side_.text.source, side_.text.documents[k], options_);
 }
 
 Plan OurSide::plan(std::size_t k, std::vector<std::string> stages, const Selection& selection) const {

@@ -34,7 +34,12 @@ class OurSide {
     /// The gradients of a layer, in order.
     std::vector<OwnGradient> gradients(std::size_t k) const;
 
-    DiffPart compare_with(const Layer& theirs, std::size_t k, const Diagnostics& diagnostics);
+    /// `seeks_causes`: the mistake that makes theirs is looked for.
+    DiffPart compare_with(const Layer& theirs, std::size_t k, bool seeks_causes,
+                          const Diagnostics& diagnostics);
+
+    /// What document `k` says, its files put in.
+    Value settings(std::size_t k) const;
 
   private:
     /// Which numbers are equal in half precision, and theirs in half precision beside ours that are not.

@@ -17,6 +17,11 @@ void sort(StageSet& set) {
               [](const WholeStage& a, const WholeStage& b) { return a.stage < b.stage; });
 }
 
+TraceAxes axes_of_heads(const Plan& plan) {
+    return {true, plan.kv_interleaved, plan.past, plan.heads,
+            plan.differential ? std::optional(plan.differential->pairing) : std::nullopt};
+}
+
 }  // namespace
 
 std::vector<Stage> order_of(const Plan& plan) {
@@ -53,10 +58,31 @@ Ours computed(const Plan& plan, std::vector<std::string>& warnings) {
             ours.stages.push_back(std::move(*stage));
     }
     ours.selection = selection_of(plan);
-    ours.axes = {true, plan.kv_interleaved, plan.past, plan.heads,
-                 plan.differential ? std::optional(plan.differential->pairing) : std::nullopt};
+    ours.axes = axes_of_heads(plan);
     sort(ours.stages);
     return ours;
+}
+
+Dump dumped(const Plan& plan, std::vector<std::string>& warnings) {
+    Recorder recorder;
+    warnings = run(plan, recorder);
+    Dump dump;
+    auto all = recorder.take_stages();
+    for (const PlannedStage* s : plan.shown_stages()) {
+        const auto found = all.find(s->name);
+        if (found == all.end()) continue;
+        GivenArray& array = dump.arrays.emplace_back();
+        array.name = s->name;
+        array.shape = std::move(found->second.shape);
+        array.values = std::move(found->second.values);
+        array.type = element_of(plan.dtype);
+        array.computed = true;
+        for (const Axis axis : axes_of(s->family)) array.axes.emplace_back(name_of(axis));
+        dump.order.push_back(s->name);
+    }
+    dump.selection = selection_of(plan);
+    dump.axes = axes_of_heads(plan);
+    return dump;
 }
 
 std::vector<Stage> order_of(const Layer& layer) {

@@ -17,6 +17,9 @@ std::vector<OwnGradient> gradients_of(const Layer& layer);
 /// Computes what the plan shows. Memory: 8 bytes for each number of it.
 Ours computed(const Plan& plan, std::vector<std::string>& warnings);
 
+/// The same as a trace of it is read: for a document in the place of THEIRS.
+Dump dumped(const Plan& plan, std::vector<std::string>& warnings);
+
 /// The stages of a layer of a trace, in its order.
 std::vector<Stage> order_of(const Layer& layer);
 

@@ -185,6 +185,11 @@ std::optional<FoundOrder> find_order(const GivenArray& theirs, const WholeStage&
         std::swap(orders[0], orders[1]);
     const Shape found = family == StageShape::states ? ours.shape : theirs.shape;
     if (theirs.values.size() != ours.values.size()) return std::nullopt;
+    if (theirs.computed) {
+        if (theirs.axes.front() == name_of(Axis::batch) && theirs.shape.front() != ours.shape.front())
+            return std::nullopt;
+        orders.resize(1);
+    }
     std::optional<FoundOrder> taken;
     for (Groups& groups : orders) {
         if (squeezed(shape_of(groups, axes)) != squeezed(found)) continue;

@@ -28,6 +28,7 @@ struct GivenArray {
     /// The numbers of batch, head, row and column that it holds, where the file says them; empty: no such
     /// axis.
     std::array<std::vector<Index>, 4> places{};
+    bool computed = false;  ///< by a run here: no other order of axes is tried
 };
 
 /// The indices of one axis that a part of a trace holds: "batch", "head", "query" or "key".

@@ -1,8 +1,10 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lib/diff/compare.hpp"
+#include "lib/diff/settings.hpp"
 #include "lib/mistakes/causes.hpp"
 #include "lib/render/render.hpp"
 
@@ -13,6 +15,8 @@ struct DiffPart {
     Comparison comparison;
     CauseReport causes;
     Element our_type = Element::float32;
+    /// Where both sides are documents: what they say differently.
+    std::optional<std::vector<SettingDifference>> settings{};
     StageSet ours;  ///< our numbers, where pictures are wanted of them
 };
 

@@ -93,6 +93,17 @@ std::string list_of(const std::vector<std::string>& items, const std::string& in
     return out + indent + "]";
 }
 
+std::string setting_json(const SettingDifference& s) {
+    JsonMembers m{{"key", json_string(s.key)}};
+    if (s.theirs) m.emplace_back("theirs", *s.theirs);
+    if (s.ours) m.emplace_back("ours", *s.ours);
+    if (s.largest) {
+        m.emplace_back("max_abs", json_number(*s.largest));
+        m.emplace_back("at", to_string(s.at));
+    }
+    return json_object(m);
+}
+
 /// The members of one comparison, without braces.
 std::string members(const DiffPart& part, const std::string& indent) {
     const Comparison& c = part.comparison;
@@ -101,7 +112,11 @@ std::string members(const DiffPart& part, const std::string& indent) {
     out += indent + "\"tolerance\": {\"atol\": " + json_number(c.tolerance.atol) +
            ", \"rtol\": " + json_number(c.tolerance.rtol) +
            (c.tolerance.ulp ? ", \"ulp\": " + std::to_string(*c.tolerance.ulp) : "") + "},\n";
-    std::vector<std::string> stages, causes;
+    std::vector<std::string> stages, causes, settings;
+    if (part.settings) {
+        for (const SettingDifference& s : *part.settings) settings.push_back(setting_json(s));
+        out += indent + "\"settings\": " + list_of(settings, indent) + ",\n";
+    }
     for (const StageComparison& s : c.stages) stages.push_back(stage_json(s, part));
     for (const Cause& cause : part.causes.causes) causes.push_back(cause_json(cause));
     out += indent + "\"stages\": " + list_of(stages, indent) + ",\n";

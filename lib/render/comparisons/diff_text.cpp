@@ -203,6 +203,21 @@ std::string tolerance_text(const Tolerance& t) {
     return "|theirs - ours| ≤ " + significant(t.atol, 6) + " + " + significant(t.rtol, 6) + " |ours|";
 }
 
+/// A line for each key that two documents have otherwise.
+std::string settings_text(const std::vector<SettingDifference>& settings, const RenderOptions& options) {
+    ReportLines lines(options);
+    lines.add(settings.empty() ? "the documents say the same" : "what the documents say differently");
+    const auto value = [](const std::optional<std::string>& v) { return v ? clip(*v, 60) : "not there"; };
+    for (const SettingDifference& s : settings)
+        lines.add(
+            visible(s.key) + ": " +
+                (s.largest ? "the largest difference " + value_text(*s.largest) + " at " + index_text(s.at)
+                           : "theirs " + value(s.theirs) + ", ours " + value(s.ours)),
+            2);
+    lines.blank();
+    return lines.take();
+}
+
 std::string part_text(const DiffPart& part, const RenderOptions& options) {
     const Comparison& c = part.comparison;
     ReportLines lines(options);
@@ -222,7 +237,8 @@ std::string part_text(const DiffPart& part, const RenderOptions& options) {
                   2);
     }
     for (const std::string& note : c.notes) lines.add("note: " + note);
-    return table_of(c, options) + lines.take();
+    return (part.settings ? settings_text(*part.settings, options) : "") + table_of(c, options) +
+           lines.take();
 }
 
 struct Item {
