@@ -68,6 +68,7 @@ enum Id {
     color,
     quiet,
     verbose,
+    watch,
     error_format,
     help,
     version,

@@ -16,6 +16,7 @@
 #include "app/model_source.hpp"
 #include "app/output.hpp"
 #include "app/source.hpp"
+#include "app/watch.hpp"
 #include "lib/kernels/dispatch.hpp"
 #include "lib/version.hpp"
 
@@ -68,10 +69,12 @@ Exit obey(const Options& options, const Diagnostics& diagnostics) {
         print_version(options);
     } else if (options.help || (waits && would_wait(options))) {
         print_text(options.command_named ? help_of(options.command) : main_help());
-    } else if (writes_by_layer(options)) {
-        return obey_by_layer(command, options, diagnostics);
     } else {
-        return command.obey(options, diagnostics);
+        const auto run = [&] {
+            return writes_by_layer(options) ? obey_by_layer(command, options, diagnostics)
+                                            : command.obey(options, diagnostics);
+        };
+        return options.watch ? watch(options, diagnostics, run) : run();
     }
     return Exit::ok;
 }

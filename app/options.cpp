@@ -242,6 +242,7 @@ Options convert(const Parsed& parsed, Options options) {
     options.squeeze = parsed.counts[squeeze] != 0;
     options.compact = parsed.counts[compact] != 0;
     options.ascii = parsed.counts[ascii] != 0;
+    options.watch = parsed.counts[watch] != 0;
     options.sums = parsed.counts[sums] != 0;
     if (given(background))
         if (const std::size_t asked = chosen(background); asked > 0)
@@ -339,6 +340,11 @@ void refuse_idle_flags(const Parsed& parsed, const Options& options) {
                     [](const std::string& word) { return names_tensor_file(word); }))
         refuse_where(parsed, command, "a file of tensors is listed",
                      [](flag::Id, Topic topic) { return topic == Topic::what || topic == Topic::work; });
+    if (options.watch && !options.model &&
+        (parsed.words.empty() ||
+         std::find(parsed.words.begin(), parsed.words.end(), "-") != parsed.words.end()))
+        fail_usage("--watch has no use: standard input is read once",
+                   "attn-calc " + std::string(name_of(command)) + " FILE --watch");
     if (command == Command::init && options.model)
         refuse_where(parsed, command, "a document is written",
                      [](flag::Id id, Topic) { return id == width; });

@@ -71,6 +71,7 @@ struct Options {
     std::optional<Format> format;    ///< of standard output
     std::vector<Target> targets;     ///< -o
     bool list_stages = false;
+    bool watch = false;
     std::optional<std::string> weights, prefix;  ///< a file of weights; which names of it
     std::optional<ModelOptions> model;
     std::optional<std::string> embeddings, block, key_embeddings;  ///< files in place of a document's keys
