@@ -31,6 +31,26 @@ std::string roff(std::string_view text) {
     return (acts ? "\\&" : "") + replaced(replaced(escaped, "\n.", "\n\\&."), "\n'", "\n\\&'");
 }
 
+std::string manual_head(std::string_view name, std::string_view summary) {
+    std::string title(name);
+    for (char& c : title) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+    return ".\\\" Printed from the tables of commands and options (app/pages.cpp).\n.TH " + roff(title) +
+           " 1 \"\" \"attn\\-calc " ATTN_VERSION "\" \"User Commands\"\n.SH NAME\n" + roff(name) + " \\- " +
+           roff(summary) + "\n";
+}
+
+std::string manual_item(std::string_view tag, std::string_view text) {
+    return ".TP\n.B " + roff(tag) + "\n" + roff(text) + "\n";
+}
+
+/// The options of a topic below its heading.
+std::string options_of(const HelpTopic& topic, std::string_view begin, std::string_view end,
+                       Command command) {
+    std::string out = std::string(begin) + roff(topic.heading) + std::string(end) + "\n";
+    for (const FlagRow* f : topic.flags) out += manual_item(f->shown(), text_of(*f, command));
+    return out;
+}
+
 }  // namespace
 
 std::string markdown_code(std::string_view text) { return "`" + replaced(text, "|", "\\|") + "`"; }
@@ -80,32 +100,32 @@ A call without a command is `run`. An option that could do nothing is refused.
     return out;
 }
 
+std::string manual_page(Command command) {
+    const CommandRow& c = row_of(command);
+    std::string out = manual_head("attn-calc-" + std::string(c.name), c.summary) +
+                      ".SH SYNOPSIS\n.B attn\\-calc " + roff(c.name) + "\n" + roff(c.usage) + "\n";
+    out += ".SH DESCRIPTION\n" + roff(c.about.empty() ? c.summary : flowing(c.about)) + "\n";
+    for (const HelpTopic& topic : topics_of(command)) out += options_of(topic, ".SH \"", "\"", command);
+    out += ".SH EXAMPLES\n.nf\n" + roff(c.examples) + "\n.fi\n.SH EXIT STATUS\n";
+    for (const ExitRow& e : all_exits()) out += manual_item(std::to_string(static_cast<int>(e.code)), e.text);
+    return out + ".SH SEE ALSO\n.BR attn\\-calc (1)\n";
+}
+
 std::string manual_page() {
-    std::string out =
-        ".\\\" Printed from the tables of commands and options (app/pages.cpp).\n"
-        ".TH ATTN\\-CALC 1 \"\" \"attn\\-calc " ATTN_VERSION
-        "\" \"User Commands\"\n"
-        ".SH NAME\nattn\\-calc \\- " +
-        roff(program_summary) +
-        "\n"
-        ".SH SYNOPSIS\n.B attn\\-calc\n[\\fICOMMAND\\fR] [\\fIOPTIONS\\fR] [\\fIFILE\\fR...]\n"
-        ".SH DESCRIPTION\nA call without a command is\n.BR run .\n"
-        "An option that could do nothing is refused.\n"
-        "Standard input is read where no file is named, or where it is called\n.BR \\- .\n"
-        ".SH COMMANDS\n";
-    const auto item = [&](std::string_view tag, std::string_view text) {
-        out += ".TP\n.B " + roff(tag) + "\n" + roff(text) + "\n";
-    };
+    std::string out = manual_head("attn-calc", program_summary) +
+                      ".SH SYNOPSIS\n.B attn\\-calc\n[\\fICOMMAND\\fR] [\\fIOPTIONS\\fR] [\\fIFILE\\fR...]\n"
+                      ".SH DESCRIPTION\nA call without a command is\n.BR run .\n"
+                      "An option that could do nothing is refused.\n"
+                      "Standard input is read where no file is named, or where it is called\n.BR \\- .\n"
+                      ".SH COMMANDS\n";
+    const auto item = [&](std::string_view tag, std::string_view text) { out += manual_item(tag, text); };
     for (const CommandRow& c : all_commands()) item(c.name, c.summary);
     for (const CommandRow& c : all_commands()) {
         out += ".SH \"attn\\-calc " + roff(c.name) + "\"\n.B attn\\-calc " + roff(c.name) + "\n" +
                roff(c.usage) + "\n.PP\n" + roff(c.summary) + "\n";
         if (!c.about.empty()) out += ".PP\n" + roff(flowing(c.about)) + "\n";
         out += ".PP\n.nf\n" + roff(c.examples) + "\n.fi\n";
-        for (const HelpTopic& topic : topics_of(c.command)) {
-            out += ".SS " + roff(topic.heading) + "\n";
-            for (const FlagRow* f : topic.flags) item(f->shown(), text_of(*f, c.command));
-        }
+        for (const HelpTopic& topic : topics_of(c.command)) out += options_of(topic, ".SS ", "", c.command);
     }
     out += ".SH EXIT STATUS\n";
     for (const ExitRow& e : all_exits()) item(std::to_string(static_cast<int>(e.code)), e.text);
