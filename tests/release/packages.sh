@@ -26,9 +26,11 @@ for n in 1 2; do
     (cd "$work/build$n" && cpack -G DEB >/dev/null)
 done
 package=$(ls "$work"/build1/*.deb)
-cmp "$package" "$work/build2/$(basename "$package")" && say "two builds give the same $(basename "$package")"
+cmp "$package" "$work/build2/$(basename "$package")"
+say "two builds give the same $(basename "$package")"
 
-lintian --fail-on error "$package" && say "lintian has no error to tell"
+lintian --allow-root --fail-on error "$package"
+say "lintian has no error to tell"
 
 for suite in "$@"; do
     there=$work/$suite
