@@ -48,7 +48,7 @@ STANDARD = {
     "type_traits": "conditional_t decay_t enable_if_t invoke_result_t is_convertible_v is_enum_v is_floating_point_v is_integral_v is_same_v "
                    "make_unsigned_t remove_const_t remove_cvref_t remove_reference_t underlying_type_t",
     "unordered_map": "unordered_map", "unordered_set": "unordered_set",
-    "vector": "vector", "utility": "as_const exchange forward get index_sequence make_index_sequence make_pair move pair swap",
+    "vector": "vector", "utility": "as_const exchange forward get index_sequence integer_sequence make_index_sequence make_integer_sequence make_pair move pair swap",
     "variant": "get_if holds_alternative monostate variant visit",
 }
 ANY_OF_THEM = "begin end erase erase_if size swap size_t"  # each container's header declares them, or has members of them
