@@ -28,7 +28,7 @@ class Pusher {
         : plan_(plan),
           backward_(backward),
           findings_(plan),
-          emitter_(plan, findings_),
+          emitter_(plan, findings_, backward.forward().pool()),
           grads_(backward.forward().spaces().size()) {
         for (std::size_t w = 0; w < grads_.size(); ++w) dropout_.push_back(backward.forward().dropout());
         if constexpr (std::is_same_v<B, double>)

@@ -2,10 +2,19 @@
 
 #include <algorithm>
 
+#include "lib/plan/blocking.hpp"
+
 namespace attn {
+namespace {
+
+/// So many numbers are worth waking all workers.
+constexpr Index many_numbers = Index{1} << 16;
+
+}  // namespace
 
 template <class T>
-Emitter<T>::Emitter(const Plan& plan, Findings& findings) : plan_(plan), findings_(findings) {
+Emitter<T>::Emitter(const Plan& plan, Findings& findings, Pool& pool)
+    : plan_(plan), findings_(findings), pool_(pool) {
     Index widest = 0;
     for (const auto* list : {&plan.stages, &plan.gradients})
         for (const PlannedStage& s : *list) widest = std::max(widest, s.shape.back());
@@ -51,8 +60,30 @@ void Emitter<T>::push(Sink& sink, Rows rows, const T* data, Index stride, const 
         rows.data = gathered_.data();
         if (hidden) rows.hidden = gathered_hidden_.data();
     }
+    if (rows.row_count() * rows.column_count() >= many_numbers && sink.gives_memory() &&
+        !sink.stage_by_stage())
+        return place(sink, rows);
     findings_.look_at(rows);
     sink.rows(rows);
+}
+
+/// Rows are looked at and copied by all workers.
+template <class T>
+void Emitter<T>::place(Sink& sink, const Rows& rows) {
+    const Index columns = rows.column_count(), all = rows.row_count(),
+                together = std::max(Index{1}, many_numbers / 4 / columns);
+    std::vector<Findings> found(idx(Index{pool_.workers()}), Findings(plan_));
+    pool_.run(blocking::parts(all, together), [&](Index k, int worker) {
+        const Index first = k * together, end = std::min(first + together, all);
+        Rows part = rows;
+        part.row_begin = rows.row_begin + first;
+        part.row_end = rows.row_begin + end;
+        part.data = static_cast<const T*>(rows.data) + first * columns;
+        found[idx(Index{worker})].look_at(part);
+        std::copy_n(static_cast<const T*>(part.data), (end - first) * columns,
+                    static_cast<T*>(sink.memory_of(part)));
+    });
+    for (const Findings& f : found) findings_.merge(f);
 }
 
 template <class T>

@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "lib/pool.hpp"
 #include "lib/run/contexts.hpp"
 #include "lib/run/findings.hpp"
 #include "lib/run/recurrence.hpp"
@@ -13,7 +14,8 @@ namespace attn {
 template <class T>
 class Emitter {
   public:
-    Emitter(const Plan& plan, Findings& findings);
+    /// \param pool its workers push many rows at once to a sink that has places for them
+    Emitter(const Plan& plan, Findings& findings, Pool& pool);
 
     /// Rows without numbers: where they stand, with the columns that are shown.
     Rows rows_of(const PlannedStage& stage, Index batch, Index head, Index row_begin, Index rows) const;
@@ -30,8 +32,11 @@ class Emitter {
     void states(Sink& sink, const PlannedStage& stage, Recurrence<T>& from);
 
   private:
+    void place(Sink& sink, const Rows& rows);
+
     const Plan& plan_;
     Findings& findings_;
+    Pool& pool_;
     std::vector<Index> dims_;  ///< 0, 1, 2, ... as column numbers
     std::vector<T> gathered_;
     std::vector<std::uint8_t> gathered_hidden_;

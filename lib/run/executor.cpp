@@ -15,7 +15,7 @@ Executor<T>::Executor(const Plan& plan)
       dropout_(plan, tensors_),
       projections_(plan, tensors_, pool_, arena_),
       outputs_(plan, tensors_, pool_),
-      emitter_(plan, findings_),
+      emitter_(plan, findings_, pool_),
       operands_{plan, mask_, biases_, {}, true, {}, {}, {}, {}} {
     if (plan.additive) operands_.additive = tensors_[*plan.additive];
 }
