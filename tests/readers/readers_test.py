@@ -6,6 +6,7 @@ numbers of the JSON trace. Programs that are not installed are skipped, by name.
 
 sh tests/readers/run.sh installs them, and tries each line of the table "What each program needs" too (--all).
 """
+import importlib.util
 import json
 import math
 import os
@@ -53,7 +54,7 @@ def have(program, modules):
     if program == "jsonlite":
         return shutil.which("Rscript") is not None and execute(["Rscript", "-e", "library(jsonlite)"], ".").status == 0
     if program in ("pandas", "numpy", "matplotlib"):
-        return execute([sys.executable, "-c", f"import {program}"], ".").status == 0
+        return importlib.util.find_spec(program) is not None
     return shutil.which(program) is not None
 
 
