@@ -60,7 +60,7 @@ constexpr std::array<CommandRow, 11> command_rows{{
      .traces = true,
      .waits = true,
      .several = true,
-     .obey = done<run_command>},
+     .obey = run_command},
     {.command = Command::check,
      .name = "check",
      .summary = "validate documents and print the plan, compute nothing",

@@ -9,8 +9,10 @@ namespace attn {
 /// One place where results go, with the form they take there.
 struct Destination {
     Format format = Format::text;
+    std::string path;
     bool standard = false;
-    std::unique_ptr<DescriptorOutput> output;
+    bool by_document = false;                ///< `path` stands for a file of each document
+    std::unique_ptr<FinishedOutput> output;  ///< null: not opened yet
     RenderOptions form;
     bool closed = false;  ///< its reader has gone
 };

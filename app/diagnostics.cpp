@@ -57,12 +57,16 @@ std::string excerpt_text(const Place& place, bool colour) {
            painted(carets, red, colour) + "\n";
 }
 
-void print(const std::string& text) {
-    // Nobody is left to be told when standard error cannot be written.
-    [[maybe_unused]] const ssize_t sent = ::write(STDERR_FILENO, text.data(), text.size());
+/// "document 3: ", where there are several.
+std::string document_text(std::int64_t number) {
+    return number < 0 ? std::string() : "document " + std::to_string(number) + ": ";
 }
 
 }  // namespace
+
+std::string DocumentName::words() const {
+    return std::string(file) + (document < 0 ? "" : ", document " + std::to_string(document));
+}
 
 std::string error_text(const Error& error, bool colour, std::string_view try_line) {
     const Place& place = error.place;
@@ -72,6 +76,7 @@ std::string error_text(const Error& error, bool colour, std::string_view try_lin
         if (place.line > 0) head += std::to_string(place.line) + ":" + std::to_string(place.column) + ":";
         head += " ";
     }
+    head += document_text(place.document);
     if (!error.pointer.empty() && !error.at_key) head += cut(visible(error.pointer), most_of_pointer) + " ";
     head += cut(harmless(sentence(error)), most_of_message) + "\n";
     std::string tail;
@@ -84,16 +89,20 @@ std::string error_text(const Error& error, bool colour, std::string_view try_lin
     return head + excerpt + tail;
 }
 
-std::string error_json(const Error& error, std::string_view level) {
+std::string error_members(const Error& error) {
     const Place& place = error.place;
     const auto number = [](std::int64_t n) { return n > 0 ? std::to_string(n) : std::string("null"); };
-    return "{\"level\":\"" + std::string(level) +
-           "\",\"code\":" + std::to_string(static_cast<int>(error.code)) +
+    return "\"code\":" + std::to_string(static_cast<int>(error.code)) +
            ",\"file\":" + (place.file.empty() ? "null" : cut_json(place.file, most_of_file)) +
+           (place.document < 0 ? "" : ",\"document\":" + std::to_string(place.document)) +
            ",\"line\":" + number(place.line) + ",\"column\":" + number(place.column) +
            ",\"pointer\":" + cut_json(error.pointer, most_of_pointer) +
            ",\"message\":" + cut_json(sentence(error), most_of_message) +
-           ",\"hint\":" + cut_json(error.hint, most_of_hint) + "}\n";
+           ",\"hint\":" + cut_json(error.hint, most_of_hint);
+}
+
+std::string error_json(const Error& error, std::string_view level) {
+    return "{\"level\":\"" + std::string(level) + "\"," + error_members(error) + "}\n";
 }
 
 Diagnostics::Diagnostics(const Options& options)
@@ -109,22 +118,32 @@ void Diagnostics::error(const Error& error) const {
     print(error_text(error, colour_, error.code == Exit::usage ? try_ : std::string_view{}));
 }
 
-void Diagnostics::line(std::string_view level, std::string_view file, std::string_view message) const {
+void Diagnostics::print(const std::string& text) const {
+    if (kept_) {
+        *kept_ += text;
+        return;
+    }
+    // Nobody is left to be told when standard error cannot be written.
+    [[maybe_unused]] const ssize_t sent = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+void Diagnostics::line(std::string_view level, const DocumentName& document, std::string_view message) const {
     if (quiet_) return;
     if (form_ == Messages::json) {
         Error object(Exit::ok, {}, std::string(message));
-        object.place.file = file;
+        object.place.file = document.file;
+        object.place.document = document.document;
         return print(error_json(object, level));
     }
     print(painted("attn-calc: ", bold, colour_) + painted(std::string(level) + ": ", yellow, colour_) +
-          (file.empty() ? "" : cut(visible(file), most_of_file) + ": ") +
-          cut(harmless(message), most_of_message) + "\n");
+          (document.file.empty() ? "" : cut(visible(document.file), most_of_file) + ": ") +
+          document_text(document.document) + cut(harmless(message), most_of_message) + "\n");
 }
 
-void Diagnostics::warning(std::string_view file, std::string_view message) const {
-    line("warning", file, message);
+void Diagnostics::warning(const DocumentName& document, std::string_view message) const {
+    line("warning", document, message);
 }
 
-void Diagnostics::note(std::string_view message) const { line("note", {}, message); }
+void Diagnostics::note(std::string_view message) const { line("note", "", message); }
 
 }  // namespace attn

@@ -50,6 +50,7 @@ enum Id {
     prefix,
     set_key,
     root,
+    keep_going,
     threads,
     kernel_set,
     max_memory,

@@ -239,6 +239,7 @@ Options convert(const Parsed& parsed, Options options) {
     const auto chosen = [&](flag::Id id) { return choice(parsed, id, options.command); };
     options.quiet = parsed.counts[quiet] != 0;
     options.verbose = parsed.counts[verbose] != 0;
+    options.keep_going = parsed.counts[keep_going] != 0;
     options.squeeze = parsed.counts[squeeze] != 0;
     options.compact = parsed.counts[compact] != 0;
     options.ascii = parsed.counts[ascii] != 0;

@@ -72,6 +72,7 @@ struct Options {
     std::vector<Target> targets;     ///< -o
     bool list_stages = false;
     bool watch = false;
+    bool keep_going = false;                     ///< a wrong document costs no other one
     std::optional<std::string> weights, prefix;  ///< a file of weights; which names of it
     std::optional<ModelOptions> model;
     std::optional<std::string> embeddings, block, key_embeddings;  ///< files in place of a document's keys

@@ -14,8 +14,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <vector>
 
 namespace attn {
+
+/// The name of an unfinished file. Of a list that grows at its head, and whose members stay: a signal handler
+/// may walk it at any time.
+struct Unfinished {
+    std::atomic<bool> exists = false;
+    std::string path;  ///< changes only where there is no file
+    Unfinished* next = nullptr;
+};
+
 namespace {
 
 constexpr std::size_t buffer_size = 64 * 1024;
@@ -26,18 +36,11 @@ constexpr std::string_view out_of_memory_json =
     "{\"level\":\"error\",\"code\":5,\"file\":null,\"line\":null,\"column\":null,\"pointer\":\"\","
     "\"message\":\"out of memory\",\"hint\":\"--stages, --rows and --heads compute less\"}\n";
 
-/// Names of unfinished files in memory that a signal handler may read at any time.
-struct Unfinished {
-    std::atomic<bool> taken = false;
-    std::atomic<bool> exists = false;
-    char path[PATH_MAX] = {};
-};
-constexpr std::size_t most_files = 32;
-constinit std::array<Unfinished, most_files> unfinished_files;
+constinit std::atomic<Unfinished*> unfinished_files = nullptr;
 
 void remove_unfinished() {
-    for (Unfinished& file : unfinished_files)
-        if (file.exists) unlink(file.path);
+    for (const Unfinished* file = unfinished_files; file; file = file->next)
+        if (file->exists) unlink(file->path.c_str());
 }
 
 extern "C" void end_by_signal(int number) {
@@ -81,19 +84,29 @@ struct SignalsBlocked {
     throw out;
 }
 
-std::size_t take_slot(const std::string& path, const std::string& name) {
-    if (path.size() >= PATH_MAX) refuse_output(name, ENAMETOOLONG);
-    for (std::size_t k = 0; k < most_files; ++k) {
-        if (unfinished_files[k].taken.exchange(true)) continue;
-        std::memcpy(unfinished_files[k].path, path.c_str(), path.size() + 1);
-        return k;
-    }
-    fail_usage("-o is given too often: at most " + std::to_string(most_files) + " files");
+/// Members of the list that name nothing now. Files are opened and closed by one thread.
+std::vector<Unfinished*>& free_slots() {
+    static std::vector<Unfinished*> slots;
+    return slots;
 }
 
-void free_slot(std::size_t slot) {
-    unfinished_files[slot].exists = false;
-    unfinished_files[slot].taken = false;
+Unfinished* take_slot(const std::string& path, const std::string& name) {
+    if (path.size() >= PATH_MAX) refuse_output(name, ENAMETOOLONG);
+    if (free_slots().empty()) {
+        auto* const slot = new Unfinished;  // NOLINT(cppcoreguidelines-owning-memory): stays
+        slot->next = unfinished_files;
+        unfinished_files = slot;
+        free_slots().push_back(slot);
+    }
+    Unfinished* const slot = free_slots().back();
+    free_slots().pop_back();
+    slot->path = path;
+    return slot;
+}
+
+void free_slot(Unfinished* slot) {
+    slot->exists = false;
+    free_slots().push_back(slot);
 }
 
 /// The descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or -1. Opened by its path, a
@@ -191,11 +204,12 @@ void DescriptorOutput::finish() {
     flush();
     const int descriptor = descriptor_;
     descriptor_ = -1;
+    buffer_ = std::string();
     if (close(descriptor) != 0 && errno != EINTR) refuse(errno);
 }
 
 FileOutput::FileOutput(int descriptor, std::string name, std::string path, std::string unfinished,
-                       std::size_t slot)
+                       Unfinished* slot)
     : DescriptorOutput(descriptor, std::move(name)),
       path_(std::move(path)),
       unfinished_(std::move(unfinished)),
@@ -209,7 +223,7 @@ FileOutput::~FileOutput() {
 void FileOutput::publish() {
     const SignalsBlocked blocked;
     if (rename(unfinished_.c_str(), path_.c_str()) != 0) refuse_output(name_, errno);
-    unfinished_files[slot_].exists = false;
+    slot_->exists = false;
     done_ = true;
 }
 
@@ -242,7 +256,7 @@ std::unique_ptr<DescriptorOutput> open_output(const std::string& name) {
     if (exists && access(name.c_str(), W_OK) != 0) refuse_output(name, errno);
     const std::string path = followed(name);
     std::string unfinished = path.substr(0, path.rfind('/') + 1) + ".attn-calc-XXXXXX";
-    const std::size_t slot = take_slot(unfinished, name);
+    Unfinished* const slot = take_slot(unfinished, name);
     const SignalsBlocked blocked;
     const int descriptor = mkostemp(unfinished.data(), O_CLOEXEC);
     if (descriptor < 0) {
@@ -250,8 +264,8 @@ std::unique_ptr<DescriptorOutput> open_output(const std::string& name) {
         free_slot(slot);
         refuse_output(name, error);
     }
-    std::memcpy(unfinished_files[slot].path, unfinished.c_str(), unfinished.size() + 1);
-    unfinished_files[slot].exists = true;
+    slot->path = unfinished;
+    slot->exists = true;
     fchmod(descriptor, exists ? status.st_mode & 07777 : usual_mode());
     return std::make_unique<FileOutput>(descriptor, name, path, std::move(unfinished), slot);
 }

@@ -1,5 +1,4 @@
 #pragma once
-#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,8 +17,35 @@ struct ClosedPipe {};
 /// files removed.
 void prepare_process(bool json_messages);
 
+/// An output that comes to an end.
+class FinishedOutput : public Output {
+  public:
+    /// Writes what is left and closes. \throws Error (exit 4), ClosedPipe. Without it the rest is lost.
+    virtual void finish() {}
+    /// After finish(): what was written takes its place. \throws Error (exit 4)
+    virtual void publish() {}
+    void commit() {
+        finish();
+        publish();
+    }
+};
+
+/// A text in memory: the same bytes as a file would get.
+class TextOutput : public FinishedOutput {
+  public:
+    void write(std::string_view bytes) override { text += bytes; }
+    bool is_seekable() const override { return true; }
+    void write_at(Index offset, std::string_view bytes) override {
+        const auto from = static_cast<std::size_t>(offset);
+        if (text.size() < from + bytes.size()) text.resize(from + bytes.size());
+        text.replace(from, bytes.size(), bytes);
+    }
+
+    std::string text;
+};
+
 /// A descriptor with a buffer.
-class DescriptorOutput : public Output {
+class DescriptorOutput : public FinishedOutput {
   public:
     /// `name` is for messages.
     DescriptorOutput(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {}
@@ -29,14 +55,7 @@ class DescriptorOutput : public Output {
 
     void write(std::string_view bytes) override;
     void flush() override;
-    /// Writes what is left and closes. \throws Error (exit 4), ClosedPipe. Without it the rest is lost.
-    void finish();
-    /// After finish(): what was written takes its place. \throws Error (exit 4)
-    virtual void publish() {}
-    void commit() {
-        finish();
-        publish();
-    }
+    void finish() override;
 
   protected:
     [[noreturn]] void refuse(int error) const;
@@ -50,10 +69,12 @@ class DescriptorOutput : public Output {
     std::string buffer_;
 };
 
+struct Unfinished;
+
 /// A new file beside `path`, renamed over it by publish() and removed otherwise; links are followed.
 class FileOutput : public DescriptorOutput {
   public:
-    FileOutput(int descriptor, std::string name, std::string path, std::string unfinished, std::size_t slot);
+    FileOutput(int descriptor, std::string name, std::string path, std::string unfinished, Unfinished* slot);
     ~FileOutput() override;
     bool is_seekable() const override { return true; }
     void write_at(Index offset, std::string_view bytes) override { send(bytes, offset); }
@@ -61,7 +82,7 @@ class FileOutput : public DescriptorOutput {
 
   private:
     std::string path_, unfinished_;
-    std::size_t slot_;
+    Unfinished* slot_;
     bool done_ = false;
 };
 

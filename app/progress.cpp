@@ -31,6 +31,20 @@ std::string rounded(double v) {
     return text.data();
 }
 
+/// Puts a line over one of `before` columns; returns its columns.
+std::size_t put_line(const std::string& whole, std::size_t before) {
+    // The last column stays free: a line that fills it would move the next one down.
+    const std::string line = clip(whole, columns_of(STDERR_FILENO) - 1);
+    const auto columns = static_cast<std::size_t>(display_width(line));
+    send("\r" + line + std::string(before > columns ? before - columns : 0, ' '));
+    return columns;
+}
+
+std::size_t wipe_line(std::size_t columns) {
+    if (columns > 0) send("\r" + std::string(columns, ' ') + "\r");
+    return 0;
+}
+
 std::string left(double seconds) {
     const double whole = std::ceil(seconds);
     if (whole < 100) return std::to_string(static_cast<int>(whole)) + " s left";
@@ -76,11 +90,7 @@ void Progress::show(const std::string& what, double share, double done, const ch
     const auto since = [now](Clock::time_point t) { return std::chrono::duration<double>(now - t).count(); };
     const std::string whole =
         progress_line(what, share_, done / std::max(since(begun), 1e-9), unit, since(begun_));
-    // The last column stays free: a line that fills it would move the next one down.
-    const std::string line = clip(whole, columns_of(STDERR_FILENO) - 1);
-    const auto columns = static_cast<std::size_t>(display_width(line));
-    send("\r" + line + std::string(width_ > columns ? width_ - columns : 0, ' '));
-    width_ = columns;
+    width_ = put_line(whole, width_);
 }
 
 void Progress::rows(const Rows& rows) {
@@ -104,9 +114,25 @@ void Progress::end(const std::vector<std::string>& warnings) {
     next_.end(warnings);
 }
 
-void Progress::wipe() {
-    if (width_ > 0) send("\r" + std::string(width_, ' ') + "\r");
-    width_ = 0;
+void Progress::wipe() { width_ = wipe_line(width_); }
+
+void DocumentProgress::show(double documents, std::optional<double> share) {
+    const auto now = Clock::now();
+    if (now - last_ < (width_ > 0 ? next_wait : first_wait)) return;
+    last_ = now;
+    const double seconds = std::chrono::duration<double>(now - begun_).count();
+    const std::string count = std::to_string(static_cast<std::int64_t>(documents)) + " documents";
+    const double rate = documents / std::max(seconds, 1e-9);
+    if (share) {
+        width_ = put_line(progress_line(count, *share, rate, "documents", seconds), width_);
+    } else {
+        const std::string number = rounded(rate);
+        width_ = put_line(
+            "attn-calc: " + count + ", " + number + (number.back() == ' ' ? "" : " ") + "documents/s",
+            width_);
+    }
 }
+
+void DocumentProgress::wipe() { width_ = wipe_line(width_); }
 
 }  // namespace attn

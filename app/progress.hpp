@@ -1,5 +1,6 @@
 #pragma once
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "lib/run/sink.hpp"
@@ -34,6 +35,25 @@ class Progress : public Sink {
     double share_ = 0;  ///< that was shown last: it never becomes less
     bool computed_ = false;
     Clock::time_point begun_, writing_begun_, last_;
+    std::size_t width_ = 0;  ///< columns of the line that stands there
+};
+
+/// The same of many documents: how many, their rate, the share of their file and the time left.
+class DocumentProgress {
+  public:
+    DocumentProgress() : begun_(Clock::now()), last_(begun_) {}
+    DocumentProgress(const DocumentProgress&) = delete;
+    DocumentProgress& operator=(const DocumentProgress&) = delete;
+    ~DocumentProgress() { wipe(); }
+
+    /// `share`: of the whole, where that is known.
+    void show(double documents, std::optional<double> share);
+    void wipe();
+
+  private:
+    using Clock = std::chrono::steady_clock;
+
+    Clock::time_point begun_, last_;
     std::size_t width_ = 0;  ///< columns of the line that stands there
 };
 

@@ -2,8 +2,10 @@
 #include <string>
 #include <vector>
 
+#include "app/arrivals.hpp"
 #include "app/diagnostics.hpp"
 #include "app/options.hpp"
+#include "app/read_source.hpp"
 #include "lib/input/value.hpp"
 #include "lib/plan/plan.hpp"
 
@@ -13,25 +15,25 @@ namespace attn {
 struct PlannedDocument {
     std::string file;
     Plan plan;
+    Index number = 0;        ///< in its file
+    std::int64_t told = -1;  ///< its number among all, where messages tell it
+
+    DocumentName name() const { return {file, told}; }
 };
-
-/// What a file is read for: any text, or JSON documents only.
-enum class Reads { text, documents };
-
-/// Reads a file ("-": standard input), at most `most_bytes`, of a pipe or device also at most a quarter of
-/// the memory that is free. What cannot be such a text is not read to its end, which it may not have. \throws
-/// Error (exit 3) with the file's name.
-Source read_source(const std::string& name, std::size_t most_bytes, Reads reads = Reads::text);
 
 /// How JSON documents are read: in the type that is asked for, by as many threads as a run may have.
 ParseOptions parsing(const Options& options);
 
+/// --stages names something that no document has. \throws Error (exit 2)
+void refuse_stages(const Options& options);
+
+/// Reads and plans a document that has arrived; its file and number are the plan's source. \throws Error with
+/// its place
+PlannedDocument plan_arrival(Arrival& arrival, const Options& options, const Request& request);
+
 /// Reads, parses and plans every document of every file named (none: standard input), so that nothing is
 /// written before everything has been accepted. \throws Error with its place.
 std::vector<PlannedDocument> plan_all(const Options& options, const Diagnostics& diagnostics);
-
-/// The most bytes that a file may have which is read whole.
-std::size_t most_source_bytes(const Request& request);
 
 /// Plans one document of a source, with --weights and --prefix. \throws Error with its place
 Plan plan_document(const Source& source, Document document, const Options& options, const Request& request);

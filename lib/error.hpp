@@ -25,6 +25,7 @@ enum class Exit : int {
 /// line 0: the place is not known (a file that cannot be read, a command line).
 struct Place {
     std::string file;
+    std::int64_t document = -1;  ///< its number, from 0, where there are several; -1: not told
     std::int64_t line = 0;
     std::int64_t column = 0;
     std::string excerpt;  ///< the source line, cut around the caret, made harmless for a terminal

@@ -5,7 +5,8 @@
 namespace attn {
 
 /// Each command: from options to what it writes. \throws Error, ClosedPipe.
-void run_command(const Options& options, const Diagnostics& diagnostics);
+/// \return Exit::ok, Exit::input: --keep-going, and some document was wrong
+Exit run_command(const Options& options, const Diagnostics& diagnostics);
 void check_command(const Options& options, const Diagnostics& diagnostics);
 void init_command(const Options& options, const Diagnostics& diagnostics);
 void schema_command(const Options& options, const Diagnostics& diagnostics);

@@ -15,9 +15,9 @@ void refuse_many(Format format, std::size_t documents) {
     std::string others;
     for (const FormatRow& f : all_formats())
         if (f.several) others += (others.empty() ? "" : ", ") + std::string(f.name);
-    fail_usage("the format " + std::string(name_of(format)) + " holds one document, and there are " +
-                   std::to_string(documents),
-               "formats that hold several: " + others);
+    fail_usage("the format " + std::string(name_of(format)) + " holds one document, and there are more",
+               "-o {n}." + std::string(name_of(format)) +
+                   " writes a file for each; formats that hold several: " + others);
 }
 
 RenderOptions render_form(const Options& options, bool standard) {
@@ -53,7 +53,7 @@ void refuse_overwriting(const std::string& path, const std::vector<std::string>&
             fail_usage("-o " + path + " would overwrite the input");
 }
 
-std::vector<Destination> open_targets(const Options& options, const std::vector<Target>& targets) {
+std::vector<Destination> destinations_of(const Options& options, const std::vector<Target>& targets) {
     for (const Target& t : targets) {
         if (t.path == "-") refuse_terminal(*t.format);
         refuse_overwriting(t.path, options.words);
@@ -61,12 +61,18 @@ std::vector<Destination> open_targets(const Options& options, const std::vector<
     std::vector<Destination> destinations;
     for (const Target& t : targets) {
         Destination d;
+        d.path = t.path;
         d.standard = t.path == "-";
         d.format = *t.format;
         d.form = render_form(options, d.standard);
-        d.output = open_output(t.path);
         destinations.push_back(std::move(d));
     }
+    return destinations;
+}
+
+std::vector<Destination> open_targets(const Options& options, const std::vector<Target>& targets) {
+    std::vector<Destination> destinations = destinations_of(options, targets);
+    for (Destination& d : destinations) d.output = open_output(d.path);
     return destinations;
 }
 

@@ -16,6 +16,9 @@ RenderOptions render_form(const Options& options, bool standard);
 /// \throws Error (exit 2): the format holds one document, and there are more.
 void refuse_many(Format format, std::size_t documents);
 
+/// Where targets lead, nothing opened. \throws Error (exit 2) as open_targets()
+std::vector<Destination> destinations_of(const Options& options, const std::vector<Target>& targets);
+
 /// Opens every target. \throws Error: exit 2 for an output that is one of the files read, or binary on a
 /// terminal; exit 4
 std::vector<Destination> open_targets(const Options& options, const std::vector<Target>& targets);

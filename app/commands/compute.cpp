@@ -30,7 +30,7 @@ void announce_size(const Destination& to, const PlannedDocument& document, const
         is_binary(to.format) ? static_cast<double>(size_of(document.plan.dtype)) : bytes_of_number;
     const double bytes = shown_elements(document.plan) * each;
     if (!row_of(to.format).bounded && bytes > large_bytes)
-        diagnostics.note(document.file + ": about " + rounded_bytes(bytes) +
+        diagnostics.note(document.name().words() + ": about " + rounded_bytes(bytes) +
                          " follow; --stages, --rows and --heads write less");
 }
 
@@ -39,13 +39,13 @@ void say_more(const PlannedDocument& document, double milliseconds, const Diagno
     std::snprintf(text, sizeof text, ": %.3f ms, %d %s, about %s of memory, %.3g operations", milliseconds,
                   document.plan.threads, document.plan.threads == 1 ? "worker" : "workers",
                   rounded_bytes(static_cast<double>(document.plan.peak_bytes)).c_str(), document.plan.flops);
-    diagnostics.note(document.file + text);
+    diagnostics.note(document.name().words() + text);
 }
 
 }  // namespace
 
 void compute(std::vector<Destination>& destinations, const PlannedDocument& document, const Options& options,
-             const Diagnostics& diagnostics, SinkMaker make) {
+             const Diagnostics& diagnostics, SinkMaker make, bool shows) {
     using Clock = std::chrono::steady_clock;
     const auto begin = Clock::now();
     std::vector<Tee::Part> parts;
@@ -53,25 +53,26 @@ void compute(std::vector<Destination>& destinations, const PlannedDocument& docu
     for (Destination& to : destinations) {
         if (to.closed) continue;
         announce_size(to, document, diagnostics);
-        terminal = terminal || (to.standard && is_terminal(STDOUT_FILENO));
+        terminal = terminal || (shows && to.standard && is_terminal(STDOUT_FILENO));
         parts.push_back({&to, make(to.format, *to.output, to.form)});
     }
     Computation computation(document.plan);
     bool told = false;
     for (Tee tee(parts); !tee.empty(); tee = Tee(parts)) {
         std::optional<Progress> progress;
-        if (!options.quiet && !terminal && is_terminal(STDERR_FILENO)) progress.emplace(tee, document.plan);
+        if (shows && !options.quiet && !terminal && is_terminal(STDERR_FILENO))
+            progress.emplace(tee, document.plan);
         try {
             const std::vector<std::string> warnings =
                 computation.run(progress ? static_cast<Sink&>(*progress) : tee);
             for (const std::string& warning : warnings)
-                if (!told) diagnostics.warning(document.file, warning);
+                if (!told) diagnostics.warning(document.name(), warning);
             told = true;
         } catch (const ClosedPipe&) {  // the destinations know
         }
     }
-    for_open(destinations, [](Destination& to) {
-        if (to.standard && is_terminal(STDOUT_FILENO)) to.output->flush();
+    for_open(destinations, [shows](Destination& to) {
+        if (shows && to.standard && is_terminal(STDOUT_FILENO)) to.output->flush();
     });
     const std::chrono::duration<double, std::milli> time = Clock::now() - begin;
     if (options.verbose) say_more(document, time.count(), diagnostics);

@@ -3,7 +3,7 @@
 
 #include "app/commands/commands.hpp"
 #include "app/commands/common.hpp"
-#include "app/commands/compute.hpp"
+#include "app/commands/run_documents.hpp"
 #include "lib/render/terminal.hpp"
 #include "lib/text.hpp"
 
@@ -47,17 +47,12 @@ bool writes_tables_only(const Options& options) {
 
 }  // namespace
 
-void run_command(const Options& asked, const Diagnostics& diagnostics) {
+Exit run_command(const Options& asked, const Diagnostics& diagnostics) {
     Options options = asked;
     if (writes_tables_only(options)) options.request.cut_rows = table_rows;
-    const std::vector<PlannedDocument> documents = plan_all(options, diagnostics);
-    if (options.list_stages) return list_stages(documents);
-    std::vector<Destination> destinations = open_destinations(options, documents);
-    for (std::size_t k = 0; k < documents.size(); ++k) {
-        turn_to(destinations, documents, k);
-        compute(destinations, documents[k], options, diagnostics, make_sink);
-    }
-    commit_all(destinations);
+    if (!options.list_stages) return run_documents(options, diagnostics);
+    list_stages(plan_all(options, diagnostics));
+    return Exit::ok;
 }
 
 }  // namespace attn

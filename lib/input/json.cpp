@@ -208,16 +208,17 @@ class DocumentBuilder {
         shown = {nul, "holds a NUL byte: unexpected byte 0x00, expected JSON as UTF-8 text", {}};
     Error e(Exit::input, {}, shown.message, shown.hint);
     e.place.file = source.name;
-    fill_place(e.place, source.text, shown.at, width);
+    fill_place(e.place, source, shown.at, width);
     throw e;
 }
 
 /// What is wrong with a text that nlohmann/json did not take.
 [[noreturn]] void diagnose(const Source& source, std::size_t begin) {
-    Scanner scanner(source.text, begin);
+    Scanner scanner(source.text, begin, source.cut ? "line" : "file");
     try {
         scanner.value();
-    } catch (const SyntaxFault& fault) {
+    } catch (SyntaxFault& fault) {
+        if (source.cut && fault.hint.empty()) fault.hint = "an NDJSON document ends with its line";
         refuse(source, fault);
     }
     scanner.skip_space();
@@ -234,48 +235,79 @@ void check_encoding(const Source& source) {
 
 }  // namespace
 
-std::vector<Document> parse_documents(const Source& source, const ParseOptions& options) {
+namespace {
+
+/// Something else stands where a document should begin.
+[[noreturn]] void refuse_value(const Source& source, std::size_t begin) {
+    const bool array = source.text[begin] == '[';
+    Scanner other(source.text, begin);
+    try {
+        other.value();
+    } catch (const SyntaxFault& fault) {
+        // Something that begins as an array or a string is one; anything else is no JSON at all.
+        if (fault.at != begin && fault.message.find("deep") == std::string::npos) refuse(source, fault);
+        if (!array) refuse(source, {begin, fault.message + " (a document is a JSON object)", {}});
+    }
+    refuse(source, {begin,
+                    "a document is a JSON object: expected '{', found " +
+                        std::string(array ? "an array" : "another value"),
+                    array ? "several documents follow one another, without brackets and commas" : ""});
+}
+
+/// The document at or after a byte; nothing: white space alone.
+std::optional<Document> next_document(const Source& source, std::size_t from, const ParseOptions& options,
+                                      LatePool& pool) {
+    Scanner space(source.text, from);
+    space.skip_space();
+    const std::size_t begin = space.at;
+    if (begin == source.text.size()) return std::nullopt;
+    if (source.text[begin] != '{' && !(options.arrays && source.text[begin] == '['))
+        refuse_value(source, begin);
+    const char* const text = source.text.data();
+    const char* read = text + begin;
+    DocumentBuilder builder(source, read, options.dtype, pool);
+    const bool good = nlohmann::json::sax_parse(Cursor{&read}, Cursor{nullptr, text + source.text.size()},
+                                                &builder, nlohmann::json::input_format_t::json, false);
+    if (builder.fault) refuse(source, *builder.fault);
+    if (!good) diagnose(source, begin);
+    Document document;
+    document.root = std::move(builder.root);
+    document.begin = begin;
+    document.end = static_cast<std::size_t>(read - text);
+    return document;
+}
+
+/// Where the text begins behind its mark.
+std::size_t begin_of(const Source& source) {
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     check_encoding(source);
+    return source.text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0;
+}
+
+[[noreturn]] void refuse_nothing(const Source& source) {
+    refuse(source, {source.text.size(), "is empty: expected a JSON object", {}});
+}
+
+}  // namespace
+
+std::vector<Document> parse_documents(const Source& source, const ParseOptions& options) {
     std::vector<Document> out;
     LatePool pool(options.threads);
-    const char* const text = source.text.data();
-    Scanner space(source.text, source.text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
-    while (true) {
-        space.skip_space();
-        const std::size_t begin = space.at;
-        if (begin == source.text.size()) break;
-        if (source.text[begin] != '{' && !(options.arrays && source.text[begin] == '[')) {
-            Scanner other(source.text, begin);
-            try {
-                other.value();
-            } catch (const SyntaxFault& fault) {
-                // Something that begins as an array or a string is one; anything else is no JSON at all.
-                if (fault.at != begin && fault.message.find("deep") == std::string::npos)
-                    refuse(source, fault);
-                if (source.text[begin] != '[')
-                    refuse(source, {begin, fault.message + " (a document is a JSON object)", {}});
-            }
-            refuse(source, {begin,
-                            "a document is a JSON object: expected '{', found " +
-                                std::string(source.text[begin] == '[' ? "an array" : "another value"),
-                            source.text[begin] == '['
-                                ? "several documents follow one another, without brackets and commas"
-                                : ""});
-        }
-        const char* read = text + begin;
-        DocumentBuilder builder(source, read, options.dtype, pool);
-        const bool good = nlohmann::json::sax_parse(Cursor{&read}, Cursor{nullptr, text + source.text.size()},
-                                                    &builder, nlohmann::json::input_format_t::json, false);
-        if (builder.fault) refuse(source, *builder.fault);
-        if (!good) diagnose(source, begin);
-        Document& document = out.emplace_back();
-        document.root = std::move(builder.root);
-        document.begin = begin;
-        document.end = space.at = static_cast<std::size_t>(read - text);
+    std::size_t at = begin_of(source);
+    while (std::optional<Document> document = next_document(source, at, options, pool)) {
+        at = document->end;
+        out.push_back(std::move(*document));
     }
-    if (out.empty()) refuse(source, {source.text.size(), "is empty: expected a JSON object", {}});
+    if (out.empty()) refuse_nothing(source);
     return out;
+}
+
+Document parse_document(const Source& source, const ParseOptions& options) {
+    check_encoding(source);  // whoever splits a stream has taken the mark at its start
+    LatePool pool(options.threads);
+    std::optional<Document> document = next_document(source, 0, options, pool);
+    if (!document) refuse_nothing(source);
+    return std::move(*document);
 }
 
 Value parse_value(const Source& source) {

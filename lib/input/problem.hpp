@@ -303,6 +303,7 @@ struct Problem {
     bool add_zero_attn = false;
     std::optional<GradientInput> gradient;
     std::optional<DType> dtype;
+    std::optional<std::string> id;  ///< what the document calls itself
     std::optional<std::uint64_t> manual_seed;
     std::optional<std::vector<std::string>> draws;
     std::vector<std::string> drawn;  ///< pointers to what is drawn without a seed of its own, in that order

@@ -180,6 +180,10 @@ constexpr std::array keys_table{
         [](const Value& v, const std::string& at, Problem& p) {
             p.variant = read_string(v, at, "the name of a variant");
         }},
+    Key{"id", R"({"type": "string"})",
+        [](const Value& v, const std::string& at, Problem& p) {
+            p.id = read_string(v, at, "a name of the document");
+        }},
     Key{"tokens", R"({"$ref": "#/$defs/labels"})",
         [](const Value& v, const std::string& at, Problem& p) { p.tokens = read_tokens(v, at); }},
     Key{"key_tokens", R"({"$ref": "#/$defs/labels"})",

@@ -25,7 +25,9 @@ void Scanner::fault(std::string message, std::string hint) const {
 
 void Scanner::unexpected(std::string_view expected) const {
     if (at >= text_.size())
-        fault("the text ends too early: unexpected end of the file, expected " + std::string(expected));
+        fault("the " + std::string(unit_ == "file" ? "text" : unit_) +
+              " ends too early: unexpected end of the " + std::string(unit_) + ", expected " +
+              std::string(expected));
     const auto byte = static_cast<unsigned char>(text_[at]);
     std::string found;
     if (byte < 0x20 || byte == 0x7F) {
@@ -312,6 +314,18 @@ void fill_place(Place& place, std::string_view text, std::size_t begin, std::siz
     place.excerpt = head + clip(harmless(tail), room);
     const std::string marked = harmless(text.substr(begin, std::min({width, tail.size(), std::size_t{200}})));
     place.caret_width = std::clamp(display_width(marked), 1, std::min(40, room));
+}
+
+void fill_place(Place& place, const Source& source, std::size_t begin, std::size_t width) {
+    fill_place(place, source.text, begin, width);
+    if (place.line == 1 && source.columns_before > 0) {
+        place.column += source.columns_before;
+        if (!place.excerpt.starts_with("…")) {
+            place.excerpt = "…" + place.excerpt;
+            ++place.caret;
+        }
+    }
+    place.line += source.lines_before;
 }
 
 }  // namespace attn

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lib/error.hpp"
+#include "lib/input/value.hpp"
 
 namespace attn {
 
@@ -19,7 +20,9 @@ constexpr std::size_t deepest_level = 64;
 /// value by its JSON pointer. Recursion is bounded by `deepest_level`.
 class Scanner {
   public:
-    explicit Scanner(std::string_view text, std::size_t begin = 0) : at(begin), text_(text) {}
+    /// `unit`: what the text is, for a fault at its end.
+    explicit Scanner(std::string_view text, std::size_t begin = 0, std::string_view unit = "file")
+        : at(begin), text_(text), unit_(unit) {}
 
     /// Where a pointer leads: the name of the member (or the value again) and the value.
     struct Found {
@@ -48,11 +51,13 @@ class Scanner {
     void word(std::string_view literal);
     bool step(Found& found, const std::string& token);
 
-    std::string_view text_;
+    std::string_view text_, unit_;
     std::size_t depth_ = 0;
 };
 
 /// Fills in line, column and excerpt of a place in a text, `width` bytes from `begin`.
 void fill_place(Place& place, std::string_view text, std::size_t begin, std::size_t width);
+/// The same in a source, which may be a piece of a longer text.
+void fill_place(Place& place, const Source& source, std::size_t begin, std::size_t width);
 
 }  // namespace attn

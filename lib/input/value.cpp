@@ -75,7 +75,7 @@ void locate(Error& error, const Source& source, const Document& document) {
     const bool structure = source.text[found.value_begin] == '{' || source.text[found.value_begin] == '[';
     const std::size_t begin = error.at_key ? found.name_begin : found.value_begin;
     const std::size_t end = error.at_key ? found.name_end : structure ? begin + 1 : found.value_end;
-    fill_place(error.place, source.text, begin, end - begin);
+    fill_place(error.place, source, begin, end - begin);
 }
 
 }  // namespace attn

@@ -104,6 +104,9 @@ struct Source {
     std::shared_ptr<const void> keeper;
     /// Gives back the memory of a part that is not needed soon: a mapped file is read again where it is.
     std::function<void(std::string_view)> let_go;
+    /// Of a piece of a longer text: what stands before it there, in whole lines and in its first line.
+    std::int64_t lines_before = 0, columns_before = 0;
+    bool cut = false;  ///< it is a document whose line ended before it did
 };
 
 struct ParseOptions {
@@ -121,6 +124,8 @@ struct ParseOptions {
 /// That costs a second look at the text in a rare case; numbers kept as float64 would cost all others 4 bytes
 /// each and a second rounding.)
 std::vector<Document> parse_documents(const Source& source, const ParseOptions& options = {});
+/// The first of them: others may follow. \throws as parse_documents
+Document parse_document(const Source& source, const ParseOptions& options = {});
 
 /// One JSON value of any kind, with nothing but white space around it. \throws Error (exit 3) as above
 Value parse_value(const Source& source);

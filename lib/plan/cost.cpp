@@ -264,12 +264,15 @@ void resolve_cost(Builder& b) {
     plan.packs_by_worker = plan.path == Path::fused && head_bytes <= blocking::small_head_bytes &&
                            plan.batch * plan.kv_heads >= 4 * plan.threads;
     const double bytes = memory_of(plan, needs) + memory_of_gradients(plan);
+    plan.peak_bytes = static_cast<Index>(bytes);
+    // Small plans do not ask the machine: that would be a tenth of their time.
+    constexpr double always_there = 1e6;
+    if (!b.request.max_memory && bytes < always_there) return;
     const Index allowed = b.request.max_memory ? *b.request.max_memory : memory_available();
     if (bytes > d(allowed))
         fail("", "needs about " + megabytes(bytes) + " of memory, but " +
                      (b.request.max_memory ? option::max_memory + " allows " : "there are only ") +
                      megabytes(d(allowed)));
-    plan.peak_bytes = static_cast<Index>(bytes);
 }
 
 }  // namespace attn

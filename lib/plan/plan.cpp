@@ -231,6 +231,7 @@ Plan make_plan(Problem problem, const Request& request) {
     b.plan.dtype = request.dtype ? *request.dtype : b.problem.dtype.value_or(DType::float32);
     b.plan.rounding = Rounding(b.plan.dtype);
     b.plan.weights_from = b.problem.weights_from;
+    b.plan.id = b.problem.id;
     choose_variant(b);
     refuse_foreign_options(b);
     refuse_in_half(b);

@@ -195,10 +195,11 @@ struct PlannedQueryScale {
     double at(Index item, Index head, Index query) const { return numbers[idx(place(item, head, query))]; }
 };
 
-/// The layer of a model that a plan is of.
+/// Where the document of a plan comes from.
 struct PlannedSource {
-    std::string file;  ///< the model, as it was named
-    Index layer = 0;
+    std::string file;  ///< or the model, as it was named
+    Index number = 0;  ///< of the document in its file, or of the layer
+    bool is_layer = false;
 };
 
 /// How contexts are computed: see lib/run. none: no stage that is shown needs scores.
@@ -341,7 +342,8 @@ struct Schedule {
 
 /// Everything decided, nothing computed. Nothing can be refused any more but for memory and the output.
 struct Plan : Rules, Schedule {
-    std::optional<PlannedSource> source;  ///< nothing: a document
+    std::optional<PlannedSource> source;  ///< nothing: nobody has said
+    std::optional<std::string> id;        ///< what the document calls itself
     std::vector<std::string> overrides;   ///< "KEY=JSON": members that the command line has put in
     Index kv_head_of(Index head) const {
         return kv_interleaved ? head / (heads / kv_heads) : head % kv_heads;

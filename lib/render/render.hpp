@@ -47,6 +47,7 @@ struct FormatRow {
     /// Refuses a plan whose trace the format cannot hold, before anything is written. Null: it holds any.
     /// \throws Error (exit 2, 3)
     void (*refuse)(const Plan& plan) = nullptr;
+    std::string_view before_several = {};  ///< what stands before the first of several documents
 };
 
 std::span<const FormatRow> all_formats();

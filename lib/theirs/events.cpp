@@ -182,6 +182,7 @@ std::vector<Dump> read_events(const Source& source, std::span<const Document> do
             const Value& event = document.root;
             const Value* kind = event.find("event");
             if (!kind || kind->kind != Value::Kind::string) fail("", "is not an event of a trace");
+            if (kind->text == "error") continue;  // of a document that has no trace
             Begun& part = begun[integer_of(event, "document")];
             if (event.find("document")) part.dump.number = integer_of(event, "document");
             if (kind->text == "begin") begin(event, part);

@@ -36,7 +36,7 @@ SILENT = {"--threads", "--kernels"}
 OF_THEIRS = {"--map", "--layout", "--layer", "--digits", "--atol", "--rtol", "--ulp"}
 # Other tests see these act: files of tensors (read_files), float64 below the digits that are shown.
 MODELS = ("--model", "--stack", "--as", "--embeddings", "--block", "--key-embeddings", "--root")  # models_folder_test.py
-ELSEWHERE = {*((c, o) for c in ("run", "check", "explain", "view", "init", "diff", "blindspots") for o in MODELS), ("diff", "--dtype"), ("diff", "--ignore-unknown"), ("blindspots", "--dtype"), *((c, o) for c in ("run", "check", "explain", "view") for o in ("--weights", "--prefix"))}
+ELSEWHERE = {*((c, o) for c in ("run", "check", "explain", "view", "init", "diff", "blindspots") for o in MODELS), ("diff", "--dtype"), ("diff", "--ignore-unknown"), ("run", "--keep-going"), ("blindspots", "--dtype"), *((c, o) for c in ("run", "check", "explain", "view") for o in ("--weights", "--prefix"))}
 ELSEWHERE |= {(c, "--watch") for c in ("run", "check", "explain", "view")}  # watch_test.py: they do not end
 MESSAGES = {"--color", "--error-format"}
 

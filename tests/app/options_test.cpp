@@ -246,7 +246,7 @@ TEST_CASE("an option that could do nothing is refused") {
 TEST_CASE("an error as text") {
     Error error(Exit::input, "/weights/W_query/1", "has 3 numbers, but /weights/W_query/0 has 2",
                 "every row of a matrix has the same length");
-    error.place = {"my.json", 14, 22, "    \"W_query\": [[0.1, 0.2], [0.3, 0.4, 0.5]],", 27, 1};
+    error.place = {"my.json", -1, 14, 22, "    \"W_query\": [[0.1, 0.2], [0.3, 0.4, 0.5]],", 27, 1};
     CHECK(error_text(error, false, {}) ==
           "attn-calc: error: my.json:14:22: /weights/W_query/1 has 3 numbers, but /weights/W_query/0 has 2\n"
           "   14 |     \"W_query\": [[0.1, 0.2], [0.3, 0.4, 0.5]],\n"
@@ -254,7 +254,7 @@ TEST_CASE("an error as text") {
           "  hint: every row of a matrix has the same length\n");
     Error key(Exit::input, "/casual", "unknown key \"casual\"", "did you mean \"causal\"?");
     key.at_key = true;
-    key.place = {"my.json", 9, 3, "  \"casual\": true,", 2, 8};
+    key.place = {"my.json", -1, 9, 3, "  \"casual\": true,", 2, 8};
     CHECK(error_text(key, false, {}) ==
           "attn-calc: error: my.json:9:3: unknown key \"casual\"\n"
           "    9 |   \"casual\": true,\n"
@@ -267,7 +267,7 @@ TEST_CASE("an error as text") {
 TEST_CASE("diagnostics are short and harmless") {
     Error error(Exit::input, "/" + std::string(5000, 'p'), "is \033[31m" + std::string(5000, '\001'),
                 std::string(5000, 'h'));
-    error.place = {"a\nb" + std::string(5000, 'f'), 1, 1, std::string(300, 'e'), 200, 3};
+    error.place = {"a\nb" + std::string(5000, 'f'), -1, 1, 1, std::string(300, 'e'), 200, 3};
     for (const std::string& text : {error_text(error, false, {}), error_json(error, "error")}) {
         CHECK(text.size() <= 2000);
         CHECK(text.find('\033') == std::string::npos);

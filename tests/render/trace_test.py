@@ -33,7 +33,7 @@ shape__empty_object names__layout_typo
 """.split()
 PLACE = {"batch": 0, "head": 1, "query": 2, "key": 2}
 WAITING = set()  # cases whose keys belong to a later release
-MEMBERS = ["schema", "tool", "variant", "plan", "tokens", "selection", "order", "stages", "warnings"]
+MEMBERS = ["schema", "tool", "source", "variant", "plan", "tokens", "selection", "order", "stages", "warnings"]
 
 
 def cached(trace, stage, axis):

@@ -402,9 +402,11 @@ JsonMembers plan_members(const Plan& plan) {
 JsonMembers plan_head(std::string_view schema, const Plan& plan, int indent) {
     JsonMembers m{{"schema", quoted(schema)},
                   {"tool", json_object({{"name", "\"attn-calc\""}, {"version", quoted(ATTN_VERSION)}})}};
-    if (plan.source)
-        m.emplace_back("source", json_object({{"file", quoted(plan.source->file)},
-                                              {"layer", std::to_string(plan.source->layer)}}));
+    if (const auto& s = plan.source)
+        m.emplace_back("source",
+                       json_object({{"file", quoted(s->file)},
+                                    {s->is_layer ? "layer" : "document", std::to_string(s->number)}}));
+    if (plan.id) m.emplace_back("id", quoted(*plan.id));
     m.insert(m.end(),
              {{"variant", quoted(plan.variant->name)},
               {"plan", json_object(plan_members(plan), indent)},
@@ -412,39 +414,6 @@ JsonMembers plan_head(std::string_view schema, const Plan& plan, int indent) {
                                       {"key", json_strings(cut(plan.key_tokens, plan.keys_shown))}})}});
     if (plan.shows_part()) m.emplace_back("selection", selection(plan));
     return m;
-}
-
-JsonMembers trace_members(const Plan& plan, int indent) {
-    JsonMembers m = plan_head(trace_format, plan, indent);
-    std::vector<std::string> order;
-    for (const PlannedStage* s : plan.shown_stages()) order.push_back(s->name);
-    m.emplace_back("order", json_strings(order));
-    return m;
-}
-
-JsonMembers stage_members(const Plan& plan, const PlannedStage& stage, bool squeeze) {
-    const Shape whole = plan.shown_shape(stage);
-    const auto all = axes_of(stage.family);
-    std::vector<std::string> axes;
-    Shape shape;
-    for (std::size_t k = 0; k < whole.size(); ++k) {
-        if (squeeze && whole[k] == 1) continue;
-        axes.emplace_back(name_of(all[k]));
-        shape.push_back(whole[k]);
-    }
-    return {{"formula", quoted(stage.formula)},
-            {"axes", json_strings(axes)},
-            {"shape", json_indices(shape)},
-            {"dtype", quoted(name_of(plan.dtype))}};
-}
-
-std::string trace_without_data(const Plan& plan, bool squeeze, const std::vector<std::string>& warnings) {
-    JsonMembers m = trace_members(plan, 0), stages;
-    for (const PlannedStage* s : plan.shown_stages())
-        stages.emplace_back(s->name, json_object(stage_members(plan, *s, squeeze)));
-    m.emplace_back("stages", json_object(stages));
-    m.emplace_back("warnings", json_strings(warnings));
-    return json_object(m);
 }
 
 }  // namespace attn

@@ -23,7 +23,8 @@ std::span<const PlanMember> all_plan_members();
 
 /// Everything that a plan resolved. Nothing of the machine: equal documents give equal bytes anywhere.
 JsonMembers plan_members(const Plan& plan);
-/// The members that a plan and a trace begin with: schema, tool, variant, plan, tokens, selection.
+/// The members that a plan and a trace begin with: schema, tool, source, id, variant, plan, tokens,
+/// selection.
 JsonMembers plan_head(std::string_view schema, const Plan& plan, int indent);
 /// The members of a trace before its stages: the head, order.
 JsonMembers trace_members(const Plan& plan, int indent);

@@ -18,8 +18,8 @@ constexpr std::string_view trace_head = R"json({
     "schema": {"const": {format}},
     "tool": {"type": "object", "properties": {"name": {"const": "attn-calc"},
       "version": {"type": "string"}}, "required": ["name", "version"], "additionalProperties": false},
-    "source": {"type": "object", "properties": {"file": {"type": "string"}, "layer": {"type": "integer",
-      "minimum": 0}}, "required": ["file", "layer"], "additionalProperties": false},
+    "source": {"$ref": "#/$defs/source"},
+    "id": {"type": "string"},
     "variant": {"$ref": "#/$defs/variant"},
     "plan": {
       "type": "object",
@@ -41,6 +41,9 @@ constexpr std::string_view trace_head = R"json({
   "required": ["schema", "tool", "variant", "plan", "tokens", "order", "stages", "warnings"],
   "additionalProperties": false,
   "$defs": {
+    "source": {"type": "object", "properties": {"file": {"type": "string"}, "document": {"type": "integer",
+      "minimum": 0}, "layer": {"type": "integer", "minimum": 0}}, "required": ["file"],
+      "additionalProperties": false},
     "size": {"type": "integer", "minimum": 1},
     "labels": {"type": "array", "items": {"type": "string"}},
     "places": {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "array",

@@ -36,17 +36,20 @@ class Piece {
 class CsvSink : public Sink {
   public:
     CsvSink(Output& output, const RenderOptions& options)
-        : bytes_(output), nonfinite_(in_csv(options.nonfinite)), ascii_(options.ascii) {}
+        : bytes_(output), nonfinite_(in_csv(options.nonfinite)), ascii_(options.ascii) {
+        if (options.document) document_ = std::to_string(*options.document) + ",";
+    }
 
     void begin(const Plan& plan) override {
         plan_ = &plan;
         bytes_.use_threads(plan.threads);
-        bytes_.text += "stage,batch,head,row,column,row_token,column_token,value\r\n";
+        if (document_.empty())
+            bytes_.text += csv_header_of_several.substr(csv_header_of_several.find(',') + 1);
     }
 
     void rows(const Rows& rows) override {
         const StageShape family = rows.stage->family;
-        const std::string before = rows.stage->name + "," +
+        const std::string before = document_ + rows.stage->name + "," +
                                    (has_batch(family) ? std::to_string(rows.batch) : "") + "," +
                                    (rows.has_head ? std::to_string(rows.head) : "") + ",";
         // Rows of states are counted through all tokens.
@@ -95,6 +98,7 @@ class CsvSink : public Sink {
     Bytes bytes_;
     NonFinite nonfinite_;
     bool ascii_;
+    std::string document_;  ///< the first cell of each line; empty: there is one alone
     const Plan* plan_ = nullptr;
     /// What stands on both sides of a cell's row token.
     std::vector<std::pair<Piece, Piece>> columns_;

@@ -7,6 +7,9 @@ namespace attn {
 
 std::unique_ptr<Sink> make_json(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_ndjson(Output& output, const RenderOptions& options);
+/// With a first column that tells documents apart; of one alone the sink writes it without.
+constexpr std::string_view csv_header_of_several =
+    "document,stage,batch,head,row,column,row_token,column_token,value\r\n";
 std::unique_ptr<Sink> make_csv(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_torch(Output& output, const RenderOptions& options);
 std::unique_ptr<Sink> make_markdown(Output& output, const RenderOptions& options);
