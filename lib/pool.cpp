@@ -1,5 +1,7 @@
 #include "lib/pool.hpp"
 
+#include <signal.h>
+
 #include <chrono>
 #include <utility>
 
@@ -24,10 +26,29 @@ bool spin(F&& ready) {
     return false;
 }
 
+/// Signals from outside are for the thread that makes a pool: what it does meanwhile is not to be interrupted
+/// where it has them wait. Those that a worker's own fault raises are its own.
+class SignalsElsewhere {
+  public:
+    SignalsElsewhere() {
+        sigset_t all;
+        sigfillset(&all);
+        for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigdelset(&all, fault);
+        pthread_sigmask(SIG_BLOCK, &all, &before_);
+    }
+    SignalsElsewhere(const SignalsElsewhere&) = delete;
+    SignalsElsewhere& operator=(const SignalsElsewhere&) = delete;
+    ~SignalsElsewhere() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+  private:
+    sigset_t before_{};
+};
+
 }  // namespace
 
 // Delegates: where a thread cannot be started, those that were are ended by the destructor.
 Pool::Pool(int workers) : Pool() {
+    const SignalsElsewhere signals;
     for (int k = 1; k < workers; ++k) threads_.emplace_back([this, k] { work(k); });
 }
 
