@@ -29,10 +29,12 @@ bool Splitter::stop(std::size_t end, bool cut) {
     return true;
 }
 
-/// Passes over the rest of a string; true: a line ends in it.
+/// Passes over the rest of a string; true: a line ends in it, or a NUL, which is passed over: it is the
+/// fault.
 bool Splitter::look_in_string(std::string_view text) {
     while (at_ < text.size()) {
         const char c = text[at_];
+        if (c == '\0') ++at_;
         if (c == '\n' || c == '\0') return true;
         if (c == '\\' && at_ + 1 == text.size()) return false;  // what it escapes is still to come
         at_ += c == '\\' && text[at_ + 1] != '\n' ? 2 : 1;
