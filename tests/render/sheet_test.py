@@ -239,7 +239,7 @@ class Tests:
                 os.remove(os.path.join(self.folder, "large.xlsx"))
                 continue
             self.report.equal(f"{name}: exit 3, nothing written", (result.status, there), (3, False))
-            self.report.matches(f"{name}: the reason and the remedy", result.said, rf"{words}[^\n]*\n.*--rows")
+            self.report.matches(f"{name}: the reason and the remedy", result.said, rf"x\.json:1:1: [^\n]*{words}(.|\n)*hint: --rows")
         for arguments in (["--squeeze"], ["--ascii"], ["--width", "40"], ["--compact"], ["--nonfinite", "null"]):
             self.report.equal(f"{arguments[0]} has no effect: exit 2", self.run(path, "-o", "z.xlsx", *arguments).status, 2)
         self.report.equal("two documents", self.run(path, path, "-o", "z.xlsx").status, 2)
