@@ -1,4 +1,4 @@
-"""Every target of tests/fuzz, for 100 seconds together (ATTN_FUZZ_SECONDS: for each), under the sanitizers."""
+"""Every target of tests/fuzz, for 70 seconds together (ATTN_FUZZ_SECONDS: for each), under the sanitizers."""
 import glob
 import os
 import subprocess
@@ -10,7 +10,7 @@ CORPORA = {"document": ["data/examples", "data/cases", "tests/hostile/attn"], "n
            "npz": ["tests/hostile/npz"], "safetensors": ["tests/hostile/safetensors"],
            "gguf": ["tests/hostile/gguf", "tests/data/files/gguf"], "torch": ["tests/data/torch/zip", "tests/data/torch/legacy", "tests/hostile/torch"],
            "onnx": ["tests/hostile/onnx", "tests/data/files/onnx"], "config": ["tests/data/models/*/config.json"]}
-ALL_SECONDS = 100
+ALL_SECONDS = 70
 if os.environ.get("ATTN_SANITIZE") != "ON":
     print("built with the sanitizers only")
     sys.exit(77)

@@ -92,7 +92,7 @@ def main():
                 for name, program in (("attn-calc", options.program), ("attn-calc before", options.before)) if program}
         if options.torch:
             command = [*shlex.split(options.torch), os.path.abspath(__file__), "--loop", path, "--threads", str(options.threads)]
-            ways["PyTorch loop"] = lambda: float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            ways["PyTorch loop"] = lambda: float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
         found = {name: [] for name in ways}
         for number in range(options.rounds + 1):
             for name in ways if number % 2 == 0 else reversed(ways):

@@ -414,7 +414,7 @@ class Pairs:
             for one in OPTIONS:
                 if everything or not SANITIZED or rng.random() < 0.3:
                     yield variant, (one,)
-            share = 1.0 if everything else 0.01 if SANITIZED else 1.0 if variant == "multi_head" else 0.12
+            share = 1.0 if everything else 0.01 if SANITIZED else 1.0 if variant == "multi_head" else 0.06
             for pair in itertools.combinations(OPTIONS, 2):
                 if pair[0].key != pair[1].key and rng.random() < share:
                     yield variant, pair
