@@ -35,7 +35,7 @@ std::string stem_of(std::string_view file) {
     if (file == "<stdin>") return "stdin";
     file.remove_prefix(file.rfind('/') + 1);
     const std::size_t point = file.rfind('.');
-    const std::string stem(file.substr(0, point == 0 ? file.size() : point));
+    std::string stem(file.substr(0, point == 0 ? file.size() : point));
     if (stem.empty() || stem.front() == '.')
         fail("", "is a file whose name begins with a point: {stem} is no name for -o",
              "{n} is the document's number");

@@ -5,7 +5,7 @@
 namespace attn {
 namespace {
 
-constexpr std::string_view space = " \t\r\n";
+constexpr std::string_view white_space = " \t\r\n";
 
 /// Characters outside of strings that matter. A NUL stands nowhere in JSON: what follows it is no text.
 constexpr std::array<bool, 256> matters_in(char open) {
@@ -18,7 +18,7 @@ constexpr std::array matters_in_object = matters_in('{'), matters_in_array = mat
 
 /// Without the white space at its end.
 std::size_t trimmed(std::string_view text, std::size_t end) {
-    return text.substr(0, end).find_last_not_of(space) + 1;
+    return text.substr(0, end).find_last_not_of(white_space) + 1;
 }
 
 }  // namespace
@@ -48,7 +48,7 @@ bool Splitter::look_in_string(std::string_view text) {
 
 /// Whether the `{` here, at the begin of a line, is that of another document.
 bool Splitter::is_next_document(std::string_view text) {
-    const char last = text[text.substr(0, at_).find_last_not_of(space)];
+    const char last = text[text.substr(0, at_).find_last_not_of(white_space)];
     if (last != '[' && last != ',' && last != ':') return true;
     if (!doubtful_) doubtful_ = at_;
     return false;
