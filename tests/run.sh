@@ -101,7 +101,7 @@ lock
 keep_going=yes
 # What the sanitizers have nothing to say about is not run twice: texts of the tree, other instruction sets, tables and
 # numbers that other programs read, the arithmetic of documents whose like the other tests run, what becomes of each option.
-once='flags|sheet|sheets|svg|alone|structure|schema|format|architecture|docs|setup|instruction_sets|neon|md|tex|latex|models|numerics|memory|coverage|backward|page|page_types|worksheet|office|readers'
+once='flags|sheet|sheets|svg|alone|structure|schema|format|architecture|docs|setup|instruction_sets|neon|md|tex|latex|models|numerics|memory|coverage|backward|page|page_types|worksheet|office|readers|install'
 if configure sanitize -DATTN_TIDY=$tidy && build sanitize attn-tests all; then
     unlock
     count sanitize --exclude-regex "^($once)\$"
